@@ -1,0 +1,96 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "schema/base/bytes.h"
+#include "schema/base/ids.h"
+#include "schema/base/result.h"
+#include "schema/base/time.h"
+
+namespace safekit::control {
+
+/// Which part a replica plays now. Idle: the journal is open, nothing is mounted, no peer is spoken to.
+enum class ReplicaRole : std::uint8_t { Idle, Primary, Secondary };
+
+enum class Durability : std::uint8_t { Barrier, Fsync, Write };
+enum class SecondaryAck : std::uint8_t { Received, Durable };
+
+struct ReplicaDirectory {
+  std::string path{};                        ///< absolute, the same on both nodes
+  std::vector<std::string> must_exist{};     ///< `tocheck`: relative paths that must exist before replication starts
+  friend bool operator==(const ReplicaDirectory&, const ReplicaDirectory&) = default;
+};
+
+/// All that a replica must know to work; sent at connection and after each change. Repeating it is harmless.
+struct Configure {
+  std::string module{};
+  std::string node{};
+  std::string peer{};           ///< the certificate of the other side must carry this name
+  std::string cluster_id{};     ///< both sides must have the same
+  std::string listen_address{};  ///< address and port on the replication network
+  std::string peer_address{};
+  std::uint16_t port{0};
+  std::vector<ReplicaDirectory> directories{};
+  Durability durability{Durability::Barrier};
+  SecondaryAck secondary_ack{SecondaryAck::Durable};
+  Duration send_timeout{seconds{30}};  ///< a frame not taken by the peer for so long: the peer is lost
+  Duration lock_timeout{seconds{100}};  ///< an operation not acknowledged for so long: the peer is lost
+  Duration resync_timeout{seconds{150}};
+  std::uint32_t zone_bytes{1 << 16};
+  std::uint32_t resync_workers{6};
+  std::string certificate_file{};  ///< PEM files of this node
+  std::string key_file{};
+  std::string authority_file{};
+  friend bool operator==(const Configure&, const Configure&) = default;
+};
+
+/// What the control plane wants now. Level-triggered: the replica drives itself there and says so in Report.
+/// `order` numbers each new wish, so that a report can say which one it speaks of.
+struct Want {
+  std::uint64_t order{0};
+  ReplicaRole role{ReplicaRole::Idle};
+  /// Primary only: the node may acknowledge writes although the peer has not. Given when the peer is known to be dead
+  /// (by all heartbeats) or has answered that it is marked out of date; a primary that loses its peer waits for it, at
+  /// most `send_timeout`.
+  bool may_be_alone{false};
+  /// This copy must not be promoted until it has been resynchronised (the peer goes on without it). Made durable.
+  bool mark_out_of_date{false};
+  /// `safekit prim`: the administrator says that this copy is the valid one. Made durable before role Primary.
+  bool force_up_to_date{false};
+  /// `prim fullsync`, `second fullsync`: the next synchronisation copies everything.
+  bool full_resync{false};
+  friend bool operator==(const Want&, const Want&) = default;
+};
+
+/// Order of the journal's marks matters to nobody; see runtime.md 1.3 and 1.6.
+enum class SyncPhase : std::uint8_t { None, Connecting, Comparing, Copying, Done };
+
+/// What the replica is. Sent after each change, at least every second while connected.
+struct Report {
+  std::uint64_t order{0};  ///< the last Want acted upon; `role` is reached for it when `settled`
+  ReplicaRole role{ReplicaRole::Idle};
+  bool settled{false};       ///< mounts, journal and role are as wanted
+  bool configured{false};
+  bool up_to_date{false};    ///< this copy may be promoted
+  bool inconsistent{false};  ///< a synchronisation of this copy was begun and has not ended
+  bool ever_synchronised{false};  ///< false: the first start; no generation yet
+  bool has_data{false};      ///< some replicated directory is not empty (looked at when idle)
+  bool last_primary{false};  ///< this copy's last active role was Primary
+  bool connected{false};     ///< a stream with the peer's replica lives
+  bool peer_synchronised{false};  ///< Primary: the peer has all, mirroring is on. Secondary: this copy has all
+  bool waiting_for_alone{false};  ///< Primary: the peer is lost and writers wait for `may_be_alone`
+  bool diverged{false};      ///< on contact: both sides wrote; the one told to be Secondary will be overwritten
+  SyncPhase phase{SyncPhase::None};
+  std::uint64_t files_total{0};
+  std::uint64_t files_done{0};
+  std::uint64_t bytes_copied{0};
+  std::uint64_t zones_dirty{0};
+  DataGeneration generation{};
+  std::string problem{};     ///< why it is not settled or cannot synchronise, for people; empty when all is well
+  bool fatal{false};         ///< with `problem`: going on needs a new start of the module
+  friend bool operator==(const Report&, const Report&) = default;
+};
+
+}  // namespace safekit::control

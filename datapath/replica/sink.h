@@ -1,0 +1,79 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <vector>
+
+#include "datapath/wire/operation.h"
+#include "schema/base/bytes.h"
+#include "schema/base/ids.h"
+#include "schema/base/result.h"
+
+namespace safekit::replica {
+
+/// Puts conflicting operations of one module's trees in one order, the same locally and in the replication stream:
+/// whoever changes something does the local call and `Sink::append` under the same lock.
+/// Lock order: content(id), then names. Two content locks are never held at once, except through content_pair.
+/// * names exclusive: create, link, unlink, rename, rmdir, listing a directory for a resync
+/// * names shared: resolving an id to a path (Directory of names must stand still)
+/// * content(id): write, truncate, fallocate, setattr, xattr of one inode, copying one of its zones for a resync
+class TreeOrder {
+ public:
+  [[nodiscard]] std::unique_lock<std::shared_mutex> names_exclusive() { return std::unique_lock{names_}; }
+  [[nodiscard]] std::shared_lock<std::shared_mutex> names_shared() { return std::shared_lock{names_}; }
+  [[nodiscard]] std::unique_lock<std::mutex> content(InodeId id) { return std::unique_lock{content_[id.value % kStripes]}; }
+
+ private:
+  static constexpr std::size_t kStripes = 1024;
+  std::shared_mutex names_{};
+  std::array<std::mutex, kStripes> content_{};
+};
+
+/// What must be true of the peer before a call may return to the application.
+enum class Acknowledged { Received, Durable };
+
+/// Where file-system operations hand what they have done. Called by FUSE threads.
+class Sink {
+ public:
+  virtual ~Sink() = default;
+  /// Puts the operation, already done locally, into the stream; the caller holds the TreeOrder lock that orders it.
+  /// While the peer is away it only marks zones. May block while the window is full, at most the send time-out.
+  /// `data` (of a Write) is copied or sent before the call returns.
+  virtual SequenceNumber append(const wire::Operation& operation, BytesView data = {}) = 0;
+  /// Waits, with no lock held, until the peer has acknowledged everything up to `sequence`, or the node may go on
+  /// without its peer. Errors: Fenced when this node must not acknowledge writes any more (the caller answers EIO).
+  virtual Status wait(SequenceNumber sequence, Acknowledged level) = 0;
+};
+
+/// A persistent, node-local name of an inode (name_to_handle_at). A value.
+struct FileHandle {
+  std::uint32_t root{0};  ///< index of the replicated directory
+  std::int32_t type{0};
+  std::vector<std::uint8_t> bytes{};
+  friend auto operator<=>(const FileHandle&, const FileHandle&) = default;
+};
+
+/// What a resynchronisation needs to know of the trees below the FUSE mounts, by inode id. Implemented by the FUSE side.
+class Inodes {
+ public:
+  virtual ~Inodes() = default;
+  [[nodiscard]] virtual std::uint32_t root_count() const = 0;
+  /// The id of the root directory of tree `root`; root ids are 1 + index and are always known.
+  [[nodiscard]] virtual InodeId root_id(std::uint32_t root) const = 0;
+  /// The tree and the path below its root, by names that stand now. Caller holds names (shared is enough).
+  /// Errors: NotFound for an inode without a name (unlinked while open).
+  virtual Result<wire::TreePath> path_of(InodeId id) = 0;
+  /// The id of an entry, pinned until `unpin`. Caller holds names. Errors: NotFound.
+  virtual Result<InodeId> pin(InodeId parent, const std::string& name) = 0;
+  virtual Result<InodeId> pin(const FileHandle& handle) = 0;
+  virtual void unpin(InodeId id) = 0;
+  virtual Result<FileHandle> handle_of(InodeId id) = 0;
+  /// A descriptor of the inode underneath the mount with these open(2) flags (O_RDONLY, O_PATH, O_DIRECTORY). The caller
+  /// closes it.
+  virtual Result<int> open(InodeId id, int flags) = 0;
+};
+
+}  // namespace safekit::replica
