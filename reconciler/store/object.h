@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "schema/base/ids.h"
+#include "schema/base/time.h"
+
+namespace safekit::store {
+
+enum class Kind { Cluster, Module };
+
+/// Which object. A Cluster is called `cluster`: a node belongs to one.
+struct ObjectKey {
+  Kind kind{Kind::Module};
+  std::string name{};
+  friend auto operator<=>(const ObjectKey&, const ObjectKey&) = default;
+};
+
+/// One revision of desired state. `spec` is the canonical JSON of the whole typed object (metadata and spec), so that
+/// equal digests mean equal wishes. A deleted object stays as a tombstone until every node has it.
+struct Object {
+  ObjectKey key{};
+  std::string spec{};
+  std::uint64_t generation{0};     ///< grows by one with each change of the spec
+  std::string digest{};            ///< of `spec`, `generation` and `parent`: names this revision
+  std::string parent{};            ///< digest of the revision it was made from; empty for the first
+  std::string author{};            ///< `root`, `admin@10.0.0.1`, ...
+  NodeName origin{};               ///< the node it was applied on
+  WallTime time{};
+  bool deleted{false};
+  Revision revision{};             ///< of this node's store at the change; `metadata.resourceVersion`
+  friend bool operator==(const Object&, const Object&) = default;
+};
+
+/// A one-shot command for one node, consumed exactly once by that node's role controller (design.md 4).
+struct Operation {
+  std::uint64_t id{0};
+  std::string module{};
+  std::string verb{};      ///< start stop stopstart restart prim second swap forcestop ...
+  std::string argument{};  ///< `fullsync`, `nosync`
+  std::string caller{};    ///< shown as `Action <verb> called by <caller>`
+  bool automatic{false};   ///< `-i identity`: counts for maxloop; without it the counter is reset
+  WallTime time{};
+  /// Empty while pending; then `done` or why it was refused.
+  std::string outcome{};
+  friend bool operator==(const Operation&, const Operation&) = default;
+};
+
+}  // namespace safekit::store

@@ -1,0 +1,183 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "schema/base/ids.h"
+#include "schema/base/time.h"
+#include "schema/status/condition.h"
+#include "schema/status/resource_value.h"
+#include "schema/status/role.h"
+
+/// What one node sees of one module, in sections. Each section has exactly one writer, the controller it is named after;
+/// the others read it. This is how controllers speak to each other (style.md 3): through the store, never directly.
+namespace safekit::status {
+
+/// A role script to be run once (spec/runtime.md 2). `run` is new for each execution, also of the same script.
+struct ScriptOrder {
+  std::uint64_t run{0};
+  std::string name{};                    ///< `start_prim`
+  std::vector<std::string> arguments{};  ///< `force` first where forced, then current state, next state, action
+  Duration time_limit{};                 ///< 0: none
+  friend bool operator==(const ScriptOrder&, const ScriptOrder&) = default;
+};
+
+/// Which processes and checkers are watched now (spec/config.md 2.11, the table of classes).
+enum class WatchClass { Pre, Prim, Both, Second, Sec };
+
+/// What the replica of this module shall be; control::Want without its number.
+struct ReplicaOrder {
+  enum class Role { None, Idle, Primary, Secondary };  ///< None: no process
+  Role role{Role::None};
+  bool may_be_alone{false};
+  bool mark_out_of_date{false};
+  bool force_up_to_date{false};
+  bool full_resync{false};
+  friend bool operator==(const ReplicaOrder&, const ReplicaOrder&) = default;
+};
+
+/// Writer: role. State, and what the other controllers shall bring about.
+struct RoleSection {
+  Role role{Role::Stop};
+  Readiness readiness{Readiness::NotReady};
+  WallTime since{};
+  std::string reason{};               ///< why it is in this state, one sentence
+  std::string waiting_for{};          ///< in WAIT NotReady: label of the rule that holds it (`notuptodate_server`)
+  bool in_service_hand_over{false};   ///< a swap is under way: the peer may take the primary role without this node's stop
+  bool swap_requested{false};         ///< this secondary asks its primary to swap
+  bool out_of_date_requested{false};  ///< this primary lost the replication stream and asks the peer to mark itself
+  std::optional<ScriptOrder> script{};
+  ReplicaOrder replica{};
+  bool addresses_wanted{false};
+  std::set<WatchClass> watched{};
+  std::uint32_t loop_count{0};        ///< corrective actions inside loop_interval
+  friend bool operator==(const RoleSection&, const RoleSection&) = default;
+};
+
+/// Writer: script. What became of the last order.
+struct ScriptSection {
+  std::uint64_t run{0};       ///< of the order it speaks of
+  bool running{false};
+  bool finished{false};
+  bool timed_out{false};
+  bool missing{false};        ///< there is no such script: that counts as success
+  int exit_code{0};           ///< 128 + signal for a script that was killed
+  std::string output_file{};
+  friend bool operator==(const ScriptSection&, const ScriptSection&) = default;
+};
+
+/// Writer: replication. A copy of the replica's report (control::Report), and of the process itself.
+struct ReplicationSection {
+  bool configured{false};        ///< the module replicates directories; false: everything below is meaningless
+  ReplicaOrder order{};          ///< the order that `settled` speaks of
+  bool alive{false};             ///< the process runs and answers
+  bool died{false};              ///< the process died under a Primary or Secondary role; stays until the role is Idle/None
+  bool settled{false};
+  bool up_to_date{false};
+  bool inconsistent{false};
+  bool ever_synchronised{false};
+  bool has_data{false};
+  bool last_primary{false};
+  bool connected{false};
+  bool peer_synchronised{false};
+  bool waiting_for_alone{false};
+  bool diverged{false};
+  std::string phase{};
+  std::uint64_t files_total{0};
+  std::uint64_t files_done{0};
+  std::uint64_t bytes_copied{0};
+  std::uint64_t generation{0};
+  std::string problem{};
+  bool fatal{false};
+  friend bool operator==(const ReplicationSection&, const ReplicationSection&) = default;
+};
+
+/// Writer: vip.
+struct AddressSection {
+  bool all_set{false};    ///< every virtual address is on its interface
+  bool all_unset{true};   ///< none is
+  std::string problem{};  ///< address already in use by 'mac', no interface found ...
+  bool in_use_elsewhere{false};  ///< the probe at module start found another machine with an address
+  bool probed{false};            ///< the probe of the start has been made
+  friend bool operator==(const AddressSection&, const AddressSection&) = default;
+};
+
+/// A corrective action that a detector asks for. `id` grows; the role controller notes the last one it acted upon.
+struct ActionRequest {
+  std::uint64_t id{0};
+  std::string action{};  ///< `restart`, `stopstart`, `stop`, `wait`, `swap`
+  std::string by{};      ///< `errd`, or the label of a failover rule
+  bool from_rule{false};
+  friend bool operator==(const ActionRequest&, const ActionRequest&) = default;
+};
+
+/// Writer: errd.
+struct ErrdSection {
+  std::set<WatchClass> watched{};  ///< what it has taken up of RoleSection::watched
+  std::optional<ActionRequest> request{};
+  friend bool operator==(const ErrdSection&, const ErrdSection&) = default;
+};
+
+/// Writer: checker (the checkers and the failover rules generated for them).
+struct CheckerSection {
+  std::set<WatchClass> watched{};
+  std::optional<ActionRequest> request{};
+  std::vector<std::string> wait_rules_true{};  ///< labels of the wait rules that are true now
+  bool wait_rule_init{false};                  ///< some resource of a wait rule has no value yet
+  friend bool operator==(const CheckerSection&, const CheckerSection&) = default;
+};
+
+/// Writer: membership. The peer's instance, as its heartbeats say. Mirror only.
+struct PeerSection {
+  NodeName name{};
+  bool heard{false};      ///< some network's heartbeat is up
+  bool silence_known{false};  ///< not heard, and every network has been silent for its time-out: decisions may rest on it
+  std::map<std::string, bool> heartbeats{};  ///< by ident
+  bool module_known{false};   ///< the peer has this module (same name) configured
+  Role role{Role::Stop};
+  Readiness readiness{Readiness::NotReady};
+  bool up_to_date{false};
+  bool inconsistent{false};
+  bool ever_synchronised{false};
+  bool has_data{false};
+  bool last_primary{false};
+  bool replicates{false};          ///< its journal has been read: the flags above mean something
+  bool in_service_hand_over{false};
+  bool swap_requested{false};
+  bool out_of_date_requested{false};
+  bool marked_out_of_date{false};  ///< its copy is marked, durably, as not to be promoted
+  bool wants_primary{false};       ///< it was started by `prim`
+  std::uint64_t generation{0};     ///< data generation
+  friend bool operator==(const PeerSection&, const PeerSection&) = default;
+};
+
+/// Settings changed by commands; they persist until changed again or until the module is applied anew.
+struct Settings {
+  bool errd{true};
+  bool checker{true};
+  bool failover{true};
+  std::optional<bool> boot{};
+  friend bool operator==(const Settings&, const Settings&) = default;
+};
+
+struct Module {
+  ModuleName name{};
+  RoleSection role{};
+  ScriptSection script{};
+  ReplicationSection replication{};
+  AddressSection addresses{};
+  ErrdSection errd{};
+  CheckerSection checker{};
+  PeerSection peer{};
+  Settings settings{};
+  std::map<std::string, ResourceValue> resources{};  ///< `class.id` -> value; each class has one writer
+  std::vector<Condition> conditions{};
+  std::uint64_t observed_generation{0};  ///< metadata.generation of the spec that the role acted on last
+  friend bool operator==(const Module&, const Module&) = default;
+};
+
+}  // namespace safekit::status
