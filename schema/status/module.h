@@ -47,7 +47,11 @@ struct RoleSection {
   WallTime since{};
   std::string reason{};               ///< why it is in this state, one sentence
   std::string waiting_for{};          ///< in WAIT NotReady: label of the rule that holds it (`notuptodate_server`)
+  /// This copy last worked as one of a connected pair and has not been parted from it in an orderly way: whether it is
+  /// the newest cannot be known before the peer is seen (spec/runtime.md 1.6, double power loss). Kept over power loss.
+  bool paired{false};
   bool in_service_hand_over{false};   ///< a swap is under way: the peer may take the primary role without this node's stop
+  bool wants_primary{false};          ///< started by `prim`: the peer shall not take the role meanwhile
   bool swap_requested{false};         ///< this secondary asks its primary to swap
   bool out_of_date_requested{false};  ///< this primary lost the replication stream and asks the peer to mark itself
   std::optional<ScriptOrder> script{};
@@ -146,11 +150,12 @@ struct PeerSection {
   bool has_data{false};
   bool last_primary{false};
   bool replicates{false};          ///< its journal has been read: the flags above mean something
+  bool paired{false};              ///< RoleSection::paired over there
   bool in_service_hand_over{false};
   bool swap_requested{false};
   bool out_of_date_requested{false};
   bool marked_out_of_date{false};  ///< its copy is marked, durably, as not to be promoted
-  bool wants_primary{false};       ///< it was started by `prim`
+  bool wants_primary{false};       ///< RoleSection::wants_primary over there
   std::uint64_t generation{0};     ///< data generation
   friend bool operator==(const PeerSection&, const PeerSection&) = default;
 };
