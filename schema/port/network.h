@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "schema/base/result.h"
+#include "schema/base/time.h"
+
+namespace safekit {
+
+/// Tries to open a TCP connection, as a client would, and closes it at once. Thread: the loop's.
+class TcpProbe {
+ public:
+  virtual ~TcpProbe() = default;
+  /// `host` is an address (brackets around IPv6 are fine) or a name; a name is looked up off the loop. The task runs
+  /// once, on the loop: fine, or Timeout, Unavailable (refused, unreachable), NotFound (no such name).
+  virtual void connect(const std::string& host, std::uint16_t port, Duration timeout,
+                       std::function<void(Status)> task) = 0;
+};
+
+}  // namespace safekit
