@@ -1,0 +1,53 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "datapath/fuse/options.h"
+#include "datapath/replica/sink.h"
+#include "schema/base/result.h"
+
+namespace safekit::fuse {
+
+/// The replicated directories of one module, each with our FUSE file system over it. A service.
+/// Every change through a mount is made in the directory underneath, then appended to the sink.
+///
+/// What the sink may rely on when `append` is called:
+/// * Create, Link, Remove, Rename: names is held exclusively (do not lock it again; path_of may be called).
+/// * Write, Fallocate, SetAttributes, SetXattr, Sync: content(id) is held, names is not. path_of needs names_shared.
+/// * Forget: no lock is held, and no operation that names the id follows. path_of gives NotFound, handle_of still answers.
+/// * `path_of` answers with the names as they were *before* the operation being appended, so that a Bind put into the
+///   stream right before it has the right path. The FUSE side never appends Bind: the sink knows what the peer knows.
+/// * No operation on an inode follows the Remove (or overwriting Rename) of its last name. A file that is made without a
+///   name (O_TMPFILE) and linked later arrives as Create, then its content.
+/// * The mtime of a file follows its writes as SetAttributes{kMtime} at close, fsync, or after a quarter of a second; of a
+///   directory whose entries changed after a quarter of a second or at fsync of the directory.
+///
+/// Errors: of `mount`: Invalid for a path that is no directory, Conflict when something of ours is mounted there already,
+///         Unsupported for a kernel without what we need, Io. Of `unmount`: Conflict naming the processes that hold the
+///         directory; the mount goes on serving.
+/// Thread: mount and unmount by the owner; append and wait are called from FUSE threads and one housekeeping thread.
+class MountedTrees {
+ public:
+  MountedTrees(std::vector<std::string> roots, Options options, replica::Sink& sink, replica::TreeOrder& order);
+  ~MountedTrees();
+  MountedTrees(const MountedTrees&) = delete;
+  MountedTrees& operator=(const MountedTrees&) = delete;
+
+  /// Opens the directories (which makes `inodes()` usable), mounts over them and starts serving. On an error nothing
+  /// stays mounted.
+  Status mount();
+  /// All or nothing is not possible: directories unmounted before a busy one stay unmounted; call again to go on.
+  /// On success every change has been appended, mtimes too, and no thread runs any more.
+  Status unmount();
+  [[nodiscard]] bool mounted() const;
+
+  [[nodiscard]] replica::Inodes& inodes();
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace safekit::fuse
