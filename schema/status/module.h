@@ -52,6 +52,7 @@ struct RoleSection {
   bool paired{false};
   bool in_service_hand_over{false};   ///< a swap is under way: the peer may take the primary role without this node's stop
   bool wants_primary{false};          ///< started by `prim`: the peer shall not take the role meanwhile
+  bool came_from_second{false};       ///< this ALONE began as a failover: it gives way after a split brain
   bool swap_requested{false};         ///< this secondary asks its primary to swap
   bool out_of_date_requested{false};  ///< this primary lost the replication stream and asks the peer to mark itself
   std::optional<ScriptOrder> script{};
@@ -156,6 +157,7 @@ struct PeerSection {
   bool out_of_date_requested{false};
   bool marked_out_of_date{false};  ///< its copy is marked, durably, as not to be promoted
   bool wants_primary{false};       ///< RoleSection::wants_primary over there
+  bool came_from_second{false};    ///< RoleSection::came_from_second over there
   std::uint64_t generation{0};     ///< data generation
   friend bool operator==(const PeerSection&, const PeerSection&) = default;
 };
