@@ -1,0 +1,264 @@
+#include "controllers/script/effect.h"
+
+#include <algorithm>
+#include <csignal>
+
+#include <fmt/format.h>
+
+namespace safekit::script {
+namespace {
+
+std::string fact_key(const std::string& module) { return "script/" + module; }
+
+const spec::Scripts* scripts_of(const spec::Module* spec) {
+  return spec != nullptr && spec->scripts && spec->scripts->enabled ? &*spec->scripts : nullptr;
+}
+
+}  // namespace
+
+ScriptController::ScriptController(store::Store& store, const Clock& clock, Processes& processes, Files& files,
+                                   Wake wake, Paths paths)
+    : store_(store),
+      clock_(clock),
+      processes_(processes),
+      files_(files),
+      wake_(std::move(wake)),
+      paths_(std::move(paths)) {}
+
+std::optional<engine::Request> ScriptController::wants(const store::Change& change) const {
+  const bool mine = change.what == store::Change::What::Object || change.what == store::Change::What::Status;
+  if (!mine || change.kind != store::Kind::Module) return std::nullopt;
+  return engine::Request{change.name};
+}
+
+Result<engine::Outcome> ScriptController::reconcile(const engine::Request& request) {
+  const std::string& module = request.name;
+  Live& live = modules_[module];
+  load(module, live);
+  observe(module, live);
+
+  const auto spec = store_.module(ModuleName{module});
+  Desired desired;
+  desired.order = store_.status(ModuleName{module}).role.script;
+  // A deleted module is still to be stopped with the scripts it had.
+  desired.has_scripts = spec == nullptr || scripts_of(spec.get()) != nullptr;
+  desired.exists = desired.order && exists(module, desired.order->name);
+  Observed observed;
+  if (live.record) observed.run = live.record->run;
+  observed.materialised = spec == nullptr || live.materialised == spec;
+
+  const Plan plan = decide(desired, observed, clock_.mono_now());
+  for (const Action& action : plan.actions) SK_TRY_VOID(apply(module, live, action));
+  if (live.record) {
+    store_.update_status(ModuleName{module}, [&](status::Module& m) { m.script = section_of(live.record->run); });
+  }
+  return engine::Outcome{.requeue_after = plan.recheck_after};
+}
+
+void ScriptController::load(const std::string& module, Live& live) {
+  if (live.loaded) return;
+  live.loaded = true;
+  if (const auto text = store_.fact(fact_key(module))) live.record = decode(*text);
+}
+
+/// Brings the record up to what the status file and the process table say.
+void ScriptController::observe(const std::string& module, Live& live) {
+  if (!live.record || live.record->run.phase != Execution::Phase::Running) return;
+  Record& record = *live.record;
+  const std::string path = status_path(module, record.run.id);
+  // Asked before the file is read: the runner writes the end first and exits then.
+  const ProcessIdentity runner{.pid = record.runner_pid, .start_ticks = record.runner_ticks};
+  const bool runner_lives = runner.pid != 0 && processes_.is_running(runner);
+  const auto text = files_.read(path);
+  const RunnerStatus status = text ? parse_runner_status(*text) : RunnerStatus{};
+  if (status.exit_code || status.signal) return finish(module, live, status);
+  if (runner_lives) return watch(module, live, runner);
+  if (runner.pid == 0) {  // safekitd was killed at the start; did the runner get to run?
+    if (const auto found = find_runner(path)) {
+      record.runner_pid = found->pid;
+      record.runner_ticks = found->start_ticks;
+      (void)save(module, record);  // found again the same way if this is lost
+      return watch(module, live, *found);
+    }
+    if (!text) {
+      live.record.reset();
+      return;
+    }
+  }
+  const ProcessIdentity script{.pid = status.pid, .start_ticks = status.start_ticks};
+  if (script.pid != 0 && processes_.is_running(script)) return watch(module, live, script);
+  finish(module, live, RunnerStatus{.signal = SIGKILL});  // the runner was killed: nobody saw how the script ended
+}
+
+void ScriptController::watch(const std::string& module, Live& live, ProcessIdentity process) {
+  if (live.watch != 0) return;
+  const auto id = processes_.watch_exit(process, [this, module] {
+    modules_[module].watch = 0;
+    wake_(engine::Request{module});
+  });
+  if (id) live.watch = *id;
+}
+
+void ScriptController::finish(const std::string& module, Live& live, const RunnerStatus& status) {
+  Execution& run = live.record->run;
+  run.phase = Execution::Phase::Finished;
+  run.exit_code = status.exit_code ? *status.exit_code : 128 + status.signal.value_or(0);
+  if (live.watch != 0) processes_.unwatch_exit(live.watch);
+  live.watch = 0;
+  if (run.timed_out) {
+    store_.record(ModuleName{module}, "userplug", 'E',
+                  fmt::format("Script {} was ended after its time limit of {}", run.name, to_string(run.time_limit)));
+  }
+  (void)save(module, *live.record);  // the status file says the same after a restart
+}
+
+Status ScriptController::apply(const std::string& module, Live& live, const Action& action) {
+  struct Visitor {
+    ScriptController& self;
+    const std::string& module;
+    Live& live;
+    Status operator()(const Materialise&) const { return self.materialise(module, live); }
+    Status operator()(const Start& start) const { return self.start(module, live, start.order); }
+    Status operator()(const Signal& signal) const { return self.signal(module, live, signal); }
+    Status operator()(const Skip& skip) const {
+      live.record = Record{};
+      live.record->run.id = skip.id;
+      live.record->run.phase = Execution::Phase::Finished;
+      live.record->run.missing = true;
+      return self.save(module, *live.record);
+    }
+  };
+  return std::visit(Visitor{*this, module, live}, action);
+}
+
+Status ScriptController::materialise(const std::string& module, Live& live) {
+  const auto spec = store_.module(ModuleName{module});
+  if (spec == nullptr) return {};
+  const std::string directory = private_bin(paths_.state_dir, module);
+  SK_TRY_VOID(files_.make_directories(directory));
+  SK_TRY_VOID(files_.make_directories(private_conf(paths_.state_dir, module)));
+  SK_TRY_VOID(files_.make_directories(module_var(paths_.state_dir, module)));
+  const std::map<std::string, std::string> none;
+  const auto& scripts = spec->scripts ? spec->scripts->files : none;
+  SK_TRY(const auto there, files_.list(directory));
+  for (const FileInfo& file : there) {
+    if (!scripts.contains(file.name)) SK_TRY_VOID(files_.remove(directory + "/" + file.name));
+  }
+  for (const auto& [script, text] : scripts) {
+    if (script.find("..") != std::string::npos) continue;  // validation refuses it; this is the second lock
+    const std::string path = directory + "/" + script;
+    const auto old = files_.read(path);
+    if (!old || *old != text) SK_TRY_VOID(files_.replace(path, text, 0755));
+  }
+  live.materialised = spec;
+  return {};
+}
+
+Status ScriptController::start(const std::string& module, Live& live, const status::ScriptOrder& order) {
+  const auto spec = store_.module(ModuleName{module});
+  const spec::Scripts defaults;
+  const spec::Scripts* scripts = scripts_of(spec.get());
+  if (scripts == nullptr) scripts = &defaults;
+  const std::string var = module_var(paths_.state_dir, module);
+  SK_TRY_VOID(files_.make_directories(var + "/run"));
+  if (live.record) SK_TRY_VOID(files_.remove(status_path(module, live.record->run.id)));
+  SK_TRY_VOID(files_.remove(status_path(module, order.run)));
+  if (order.name == "prestart") keep_house(module, std::uint64_t{scripts->log_size_kb} * 1024);
+
+  const bool logged = scripts->logging == spec::ScriptLogging::UserLog;
+  const std::string output = logged ? output_name(clock_.wall_now(), order.name) : std::string{};
+  live.record = Record{};
+  Execution& run = live.record->run;
+  run.id = order.run;
+  run.name = order.name;
+  run.started = clock_.mono_now();
+  run.time_limit = order.time_limit;
+  run.output_file = logged ? var + "/" + output : std::string{};
+  SK_TRY_VOID(save(module, *live.record));  // before the start: who finds it looks for the runner
+
+  Environment environment{.module = module,
+                          .state_dir = paths_.state_dir,
+                          .program_dir = paths_.program_dir,
+                          .variables = {},
+                          .extra = paths_.extra_environment};
+  for (const spec::Variable& variable : scripts->environment) {
+    environment.variables.emplace_back(variable.name, variable.value);
+  }
+  ProcessSpec process;
+  const std::string bin = private_bin(paths_.state_dir, module);
+  process.argv = {paths_.program_dir + "/safekit-runner",
+                  "--status",
+                  status_path(module, order.run),
+                  "--output",
+                  logged ? run.output_file : "-",
+                  "--header",
+                  fmt::format("---- {} {} ----", to_log_string(clock_.wall_now()), order.name),
+                  "--",
+                  bin + "/" + order.name};
+  process.argv.insert(process.argv.end(), order.arguments.begin(), order.arguments.end());
+  process.environment = environment_of(environment);
+  process.directory = bin;
+  const auto runner = processes_.start(process, [this, module](const ExitStatus&) { wake_(engine::Request{module}); });
+  if (!runner) {
+    live.record.reset();
+    (void)store_.forget_fact(fact_key(module));  // a next pass finds no runner and starts again as well
+    return Error{runner.error().code == Code::Invalid ? Code::Io : runner.error().code,
+                 fmt::format("cannot start script '{}': {}", order.name, runner.error().what)};
+  }
+  live.record->runner_pid = runner->pid;
+  live.record->runner_ticks = runner->start_ticks;
+  store_.record(ModuleName{module}, "userplug", 'S', log_line(order, output));
+  return save(module, *live.record);
+}
+
+Status ScriptController::signal(const std::string& module, Live& live, const Signal& wanted) {
+  Record& record = *live.record;
+  const auto text = files_.read(status_path(module, record.run.id));
+  const RunnerStatus status = text ? parse_runner_status(*text) : RunnerStatus{};
+  if (wanted.kill) record.run.killed = true;
+  if (!record.run.terminated) record.run.terminated = clock_.mono_now();
+  record.run.timed_out = record.run.timed_out || wanted.timed_out;
+  SK_TRY_VOID(save(module, record));
+  if (status.pid == 0) return {};  // the runner has not come to start the script yet; the next pass signals again
+  const ProcessIdentity script{.pid = status.pid, .start_ticks = status.start_ticks};
+  return processes_.signal_group(script, wanted.kill ? SIGKILL : SIGTERM);
+}
+
+Status ScriptController::save(const std::string& module, const Record& record) {
+  // Not durable: after a power loss no script runs, and the role controller counts its orders on from its own facts.
+  return store_.set_fact(fact_key(module), encode(record), false);
+}
+
+void ScriptController::keep_house(const std::string& module, std::uint64_t size_limit_bytes) {
+  const std::string var = module_var(paths_.state_dir, module);
+  const auto there = files_.list(var);
+  if (!there) return;  // output files are a convenience: a start does not fail for them
+  std::vector<LogFile> logs;
+  for (const FileInfo& file : *there) logs.push_back({file.name, file.size_bytes});
+  const Housekeeping work = housekeeping(std::move(logs), size_limit_bytes);
+  for (const std::string& file : work.remove) (void)files_.remove(var + "/" + file);      // as above
+  for (const std::string& file : work.truncate) (void)files_.truncate(var + "/" + file);  // as above
+}
+
+bool ScriptController::exists(const std::string& module, const std::string& script) const {
+  if (const auto spec = store_.module(ModuleName{module})) {
+    return spec->scripts && spec->scripts->files.contains(script);
+  }
+  const auto there = files_.list(private_bin(paths_.state_dir, module));
+  return there && std::ranges::find(*there, script, &FileInfo::name) != there->end();
+}
+
+std::string ScriptController::status_path(const std::string& module, std::uint64_t run) const {
+  return fmt::format("{}/run/script-{}.status", module_var(paths_.state_dir, module), run);
+}
+
+std::optional<ProcessIdentity> ScriptController::find_runner(const std::string& status_file) {
+  const auto all = processes_.list();
+  if (!all) return std::nullopt;
+  for (const ProcessInfo& process : *all) {
+    if (process.arguments.find("--status " + status_file) != std::string::npos) return process.identity;
+  }
+  return std::nullopt;
+}
+
+}  // namespace safekit::script
