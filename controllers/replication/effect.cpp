@@ -1,0 +1,234 @@
+#include "controllers/replication/effect.h"
+
+#include <csignal>
+
+#include <fmt/format.h>
+
+namespace safekit::replication {
+namespace {
+
+std::string fact_key(const std::string& module) { return "replication/" + module; }
+
+/// What stays true of a copy when its replica is stopped.
+status::ReplicationSection marks_of(const control::Report& report) {
+  status::ReplicationSection marks;
+  marks.up_to_date = report.up_to_date;
+  marks.inconsistent = report.inconsistent;
+  marks.ever_synchronised = report.ever_synchronised;
+  marks.has_data = report.has_data;
+  marks.last_primary = report.last_primary;
+  marks.generation = report.generation.value;
+  return marks;
+}
+
+}  // namespace
+
+ReplicationController::ReplicationController(const Ports& ports, Connector connect, IdentitySource identity, Wake wake,
+                                             Paths paths)
+    : ports_(ports),
+      connect_(std::move(connect)),
+      identity_(std::move(identity)),
+      wake_(std::move(wake)),
+      paths_(std::move(paths)) {}
+
+std::optional<engine::Request> ReplicationController::wants(const store::Change& change) const {
+  const bool mine = change.what == store::Change::What::Object || change.what == store::Change::What::Status;
+  if (!mine || change.kind != store::Kind::Module) return std::nullopt;
+  return engine::Request{change.name};
+}
+
+Result<engine::Outcome> ReplicationController::reconcile(const engine::Request& request) {
+  const std::string& module = request.name;
+  if (ports_.store.status(ModuleName{module}).role.since == WallTime{}) return engine::Outcome{};
+  Live& live = modules_[module];
+  load(module, live);
+  observe(module, live);
+  const Desired desired = desire(module, live);
+  const Plan plan = decide(desired, live.observed, live.memory, ports_.clock.mono_now());
+  if (plan.memory != live.memory) {
+    live.memory = plan.memory;
+    SK_TRY_VOID(save(module, live.memory));
+  }
+  if (!live.memory.process) disconnect(live);
+  for (const Action& action : plan.actions) {
+    if (auto done = apply(module, live, action); !done) {
+      publish(module, desired, live);
+      return std::move(done).error();
+    }
+  }
+  publish(module, desired, live);
+  return engine::Outcome{.requeue_after = plan.recheck_after};
+}
+
+void ReplicationController::load(const std::string& module, Live& live) {
+  if (live.loaded) return;
+  live.loaded = true;
+  if (const auto text = ports_.store.fact(fact_key(module))) live.memory = decode(*text).value_or(Memory{});
+}
+
+Desired ReplicationController::desire(const std::string& module, Live& live) const {
+  Desired desired;
+  desired.order = ports_.store.status(ModuleName{module}).role.replica;
+  const auto spec = ports_.store.module(ModuleName{module});
+  // A module that was deleted or replicates no more is still to be stopped in order: the role says when it is.
+  const bool replicates = spec != nullptr && spec->replication.has_value();
+  desired.configured = replicates || live.memory.process.has_value();
+  if (replicates) {
+    const auto cluster = ports_.store.cluster();
+    const auto identity = identity_();
+    if (cluster == nullptr) {
+      desired.problem = "there is no cluster configuration: apply one";
+    } else if (!identity) {
+      desired.problem = identity.error().what;
+    } else if (auto made = configure_of(*cluster, *spec, ports_.store.node(), *identity); made) {
+      live.configure = *made;
+    } else {
+      desired.problem = made.error().what;
+    }
+  }
+  desired.configure = live.configure;
+  return desired;
+}
+
+void ReplicationController::observe(const std::string& module, Live& live) {
+  live.observed.running = live.memory.process && ports_.processes.is_running(*live.memory.process);
+  if (live.observed.running && live.watch == 0) {
+    const auto id = ports_.processes.watch_exit(*live.memory.process, [this, module] {
+      modules_[module].watch = 0;
+      wake_(engine::Request{module});
+    });
+    if (id) live.watch = *id;
+  }
+}
+
+Status ReplicationController::apply(const std::string& module, Live& live, const Action& action) {
+  struct Visitor {
+    ReplicationController& self;
+    const std::string& module;
+    Live& live;
+    Status operator()(const StartProcess&) const { return self.start(module, live); }
+    Status operator()(const Connect&) const { return self.connect(module, live); }
+    Status operator()(const SendConfigure& send) const {
+      SK_TRY_VOID(live.link->send(send.configure));
+      live.observed.sent_configure = send.configure;
+      return {};
+    }
+    Status operator()(const SendWant& send) const {
+      SK_TRY_VOID(live.link->send(send.want));
+      live.observed.sent_number = send.want.order;
+      return {};
+    }
+    Status operator()(const SignalProcess& signal) const {
+      return self.ports_.processes.signal(*live.memory.process, signal.kill ? SIGKILL : SIGTERM);
+    }
+  };
+  return std::visit(Visitor{*this, module, live}, action);
+}
+
+Status ReplicationController::start(const std::string& module, Live& live) {
+  const std::string directory = fmt::format("{}/modules/{}", paths_.state_dir, module);
+  SK_TRY_VOID(ports_.files.make_directories(directory));
+  const std::string identifying = fmt::format("--module {} --state-dir {} ", module, paths_.state_dir);
+  std::optional<ProcessIdentity> process;
+  // safekitd may have been killed between the last start and the note of it.
+  SK_TRY(const auto all, ports_.processes.list());
+  for (const ProcessInfo& info : all) {
+    if (info.command.starts_with("safekit-replica") && info.arguments.find(identifying) != std::string::npos) {
+      process = info.identity;
+    }
+  }
+  if (!process) {
+    ProcessSpec spec;
+    spec.argv = {paths_.program_dir + "/safekit-replicad", "--module", module, "--state-dir", paths_.state_dir,
+                 "--socket", directory + "/replica.sock"};
+    spec.environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"};
+    spec.output_path = directory + "/replicad.log";
+    SK_TRY(process, ports_.processes.start(spec, [this, module](const ExitStatus&) { wake_(engine::Request{module}); }));
+  }
+  live.memory.process = process;
+  live.observed.running = true;
+  return save(module, live.memory);
+}
+
+Status ReplicationController::connect(const std::string& module, Live& live) {
+  disconnect(live);
+  const std::uint64_t number = ++live.link_number;
+  const std::string path = fmt::format("{}/modules/{}/replica.sock", paths_.state_dir, module);
+  auto link = connect_(path, LinkTasks{
+                                 .on_report =
+                                     [this, module, number](const control::Report& report) {
+                                       Live& to = modules_[module];
+                                       if (to.link_number != number) return;
+                                       to.observed.report = report;
+                                       wake_(engine::Request{module});
+                                     },
+                                 .on_closed =
+                                     [this, module, number] {
+                                       Live& to = modules_[module];
+                                       if (to.link_number != number) return;
+                                       to.observed.connected = false;
+                                       to.observed.report.reset();
+                                       wake_(engine::Request{module});
+                                     },
+                             });
+  if (!link) {
+    // Not there yet: the next pass tries again (recheck_after); anything else is worth an error and its backoff.
+    const bool early = link.error().code == Code::Unavailable || link.error().code == Code::NotFound;
+    return early ? Status{} : Status{std::move(link).error()};
+  }
+  live.link = std::move(*link);
+  live.observed.connected = true;
+  wake_(engine::Request{module});
+  return {};
+}
+
+void ReplicationController::disconnect(Live& live) {
+  ++live.link_number;
+  live.link.reset();
+  live.observed.connected = false;
+  live.observed.sent_configure.reset();
+  live.observed.sent_number = 0;
+  live.observed.report.reset();
+}
+
+void ReplicationController::publish(const std::string& module, const Desired& desired, Live& live) {
+  if (live.observed.report) {
+    const status::ReplicationSection marks = marks_of(*live.observed.report);
+    if (marks != live.memory.last) {
+      live.memory.last = marks;
+      (void)save(module, live.memory);  // only shown while the replica is stopped; its journal is what counts
+    }
+  }
+  const ModuleName name{module};
+  const status::ReplicationSection before = ports_.store.status(name).replication;
+  const status::ReplicationSection after = section_of(desired, live.observed, live.memory);
+  if (before == after) return;
+  std::vector<std::string> directories;
+  if (live.configure) {
+    for (const auto& directory : live.configure->directories) directories.push_back(directory.path);
+  }
+  for (const Line& line : lines_between(before, after, directories)) {
+    ports_.store.record(name, line.component, line.level, line.text);
+  }
+  const WallTime now = ports_.clock.wall_now();
+  std::vector<std::string> told;
+  ports_.store.update_status(name, [&](status::Module& m) {
+    m.replication = after;
+    for (const auto& [resource, value] : resources_of(after)) {
+      status::ResourceValue& old = m.resources[resource];
+      if (old.value == value) continue;
+      if (resource == "rfs.uptodate" && old.value != "init") told.push_back(value);
+      old = status::ResourceValue{.value = value, .assigned = now, .source = "rfs"};
+    }
+  });
+  for (const std::string& value : told) {
+    ports_.store.record(name, "rfs", value == "up" ? 'I' : 'E', "Resource rfs.uptodate set to " + value + " by rfs");
+  }
+}
+
+Status ReplicationController::save(const std::string& module, const Memory& memory) {
+  // Not durable: after a power loss the process is gone, and what its journal holds does not depend on this.
+  return ports_.store.set_fact(fact_key(module), encode(memory), false);
+}
+
+}  // namespace safekit::replication

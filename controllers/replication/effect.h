@@ -1,0 +1,69 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "controllers/replication/link.h"
+#include "controllers/replication/plan.h"
+#include "reconciler/engine/controller.h"
+#include "reconciler/store/store.h"
+#include "schema/port/clock.h"
+#include "schema/port/files.h"
+
+namespace safekit::replication {
+
+struct Paths {
+  std::string state_dir{};
+  std::string program_dir{};  ///< where safekit-replicad is
+};
+
+/// Starts, instructs and stops the replica of each mirror module; writes ReplicationSection and the class `rfs` of the
+/// resource values. Does nothing for a module whose role controller has not spoken yet (RoleSection::since): after a
+/// restart of safekitd the replica goes on as it is until then. A service.
+class ReplicationController final : public engine::Controller {
+ public:
+  using Wake = std::function<void(const engine::Request&)>;
+  using IdentitySource = std::function<Result<ClusterIdentity>()>;
+  struct Ports {
+    store::Store& store;
+    const Clock& clock;
+    Processes& processes;
+    Files& files;
+  };
+  ReplicationController(const Ports& ports, Connector connect, IdentitySource identity, Wake wake, Paths paths);
+  [[nodiscard]] std::string_view name() const override { return "replication"; }
+  [[nodiscard]] std::optional<engine::Request> wants(const store::Change& change) const override;
+  Result<engine::Outcome> reconcile(const engine::Request& request) override;
+
+ private:
+  struct Live {
+    bool loaded{false};
+    Memory memory{};
+    std::unique_ptr<ReplicaLink> link{};
+    std::uint64_t link_number{0};  ///< tasks of an older connection are not listened to
+    Observed observed{};
+    std::uint64_t watch{0};
+    std::optional<control::Configure> configure{};  ///< last one made; holds while the specs do not give one
+  };
+
+  void load(const std::string& module, Live& live);
+  [[nodiscard]] Desired desire(const std::string& module, Live& live) const;
+  void observe(const std::string& module, Live& live);
+  Status apply(const std::string& module, Live& live, const Action& action);
+  Status start(const std::string& module, Live& live);
+  Status connect(const std::string& module, Live& live);
+  void disconnect(Live& live);
+  void publish(const std::string& module, const Desired& desired, Live& live);
+  Status save(const std::string& module, const Memory& memory);
+
+  Ports ports_;
+  Connector connect_;
+  IdentitySource identity_;
+  Wake wake_;
+  Paths paths_;
+  std::map<std::string, Live> modules_{};
+};
+
+}  // namespace safekit::replication

@@ -1,0 +1,246 @@
+#include "controllers/replication/plan.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "schema/spec/defaults.h"
+
+namespace safekit::replication {
+namespace {
+
+using OrderRole = status::ReplicaOrder::Role;
+
+bool is_active(OrderRole role) { return role == OrderRole::Primary || role == OrderRole::Secondary; }
+
+control::ReplicaRole wire_role(OrderRole role) {
+  switch (role) {
+    case OrderRole::Primary: return control::ReplicaRole::Primary;
+    case OrderRole::Secondary: return control::ReplicaRole::Secondary;
+    case OrderRole::None:
+    case OrderRole::Idle: return control::ReplicaRole::Idle;
+  }
+  return control::ReplicaRole::Idle;
+}
+
+control::Want want_of(std::uint64_t number, const status::ReplicaOrder& order) {
+  control::Want want;
+  want.order = number;
+  want.role = wire_role(order.role);
+  want.may_be_alone = order.may_be_alone;
+  want.mark_out_of_date = order.mark_out_of_date;
+  want.force_up_to_date = order.force_up_to_date;
+  want.full_resync = order.full_resync;
+  return want;
+}
+
+void end_process(Memory& memory, MonoTime now, Plan& plan) {
+  if (!memory.terminated) {
+    memory.terminated = now;
+    plan.actions.push_back(SignalProcess{.kill = false});
+    plan.recheck_after = kStopLimit;
+  } else if (now < *memory.terminated + kStopLimit) {
+    plan.recheck_after = *memory.terminated + kStopLimit - now;
+  } else {
+    if (!memory.killed) plan.actions.push_back(SignalProcess{.kill = true});
+    memory.killed = true;
+    plan.recheck_after = kStopLimit;
+  }
+}
+
+/// The process of the memory is gone.
+void note_exit(Memory& memory) {
+  memory.died = memory.died || (!memory.terminated && is_active(memory.wish.role));
+  memory.process.reset();
+  memory.terminated.reset();
+  memory.killed = false;
+}
+
+std::string_view phase_text(control::SyncPhase phase) {
+  switch (phase) {
+    case control::SyncPhase::None: return "";
+    case control::SyncPhase::Connecting: return "connecting";
+    case control::SyncPhase::Comparing: return "comparing";
+    case control::SyncPhase::Copying: return "copying";
+    case control::SyncPhase::Done: return "done";
+  }
+  return "";
+}
+
+void copy_report(const control::Report& report, status::ReplicationSection& section) {
+  section.up_to_date = report.up_to_date;
+  section.inconsistent = report.inconsistent;
+  section.ever_synchronised = report.ever_synchronised;
+  section.has_data = report.has_data;
+  section.last_primary = report.last_primary;
+  section.connected = report.connected;
+  section.peer_synchronised = report.peer_synchronised;
+  section.waiting_for_alone = report.waiting_for_alone;
+  section.diverged = report.diverged;
+  section.phase = phase_text(report.phase);
+  section.files_total = report.files_total;
+  section.files_done = report.files_done;
+  section.bytes_copied = report.bytes_copied;
+  section.generation = report.generation.value;
+  section.problem = report.problem;
+  section.fatal = report.fatal;
+}
+
+}  // namespace
+
+Plan decide(const Desired& desired, const Observed& observed, const Memory& before, MonoTime now) {
+  Plan plan;
+  plan.memory = before;
+  Memory& memory = plan.memory;
+  if (memory.process && !observed.running) note_exit(memory);
+  const OrderRole role = desired.configured ? desired.order.role : OrderRole::None;
+  if (!is_active(role)) memory.died = false;
+
+  if (memory.process && (role == OrderRole::None || memory.terminated)) {
+    end_process(memory, now, plan);
+    return plan;
+  }
+  if (role == OrderRole::None || memory.died) return plan;
+  if (!memory.process) {
+    const bool too_soon = memory.started != MonoTime{} && now < memory.started + kRestartPause;
+    if (too_soon) {
+      plan.recheck_after = memory.started + kRestartPause - now;
+      return plan;
+    }
+    memory.started = now;
+    plan.actions.push_back(StartProcess{});
+    plan.recheck_after = kConnectPause;
+    return plan;
+  }
+  if (!observed.connected) {
+    plan.actions.push_back(Connect{});
+    plan.recheck_after = now < memory.started + kStartTime ? kConnectPause : kRestartPause;
+    return plan;
+  }
+  if (memory.wish != desired.order || memory.number == 0) {
+    memory.wish = desired.order;
+    memory.number = std::max(memory.number, observed.report ? observed.report->order : 0) + 1;
+  }
+  if (desired.configure && observed.sent_configure != desired.configure) {
+    plan.actions.push_back(SendConfigure{*desired.configure});
+  }
+  if (observed.sent_number != memory.number) plan.actions.push_back(SendWant{want_of(memory.number, memory.wish)});
+  return plan;
+}
+
+status::ReplicationSection section_of(const Desired& desired, const Observed& observed, const Memory& memory) {
+  status::ReplicationSection section;
+  section.configured = desired.configured;
+  if (!desired.configured) return section;
+  section.died = memory.died;
+  section.order = memory.wish;
+  section.up_to_date = memory.last.up_to_date;
+  section.inconsistent = memory.last.inconsistent;
+  section.ever_synchronised = memory.last.ever_synchronised;
+  section.has_data = memory.last.has_data;
+  section.last_primary = memory.last.last_primary;
+  section.generation = memory.last.generation;
+  if (observed.running && observed.connected && observed.report) {
+    section.alive = true;
+    copy_report(*observed.report, section);
+    // Want number 1 may also be the answer to an older safekitd's: only what was sent on this connection counts.
+    section.settled =
+        observed.report->settled && observed.sent_number == memory.number && observed.report->order == memory.number;
+  }
+  // A process that is on its way out, or not connected for a moment, is not gone: the role waits for its end.
+  section.alive = section.alive || observed.running;
+  if (section.problem.empty()) section.problem = desired.problem;
+  return section;
+}
+
+std::vector<Line> lines_between(const status::ReplicationSection& before, const status::ReplicationSection& after,
+                                const std::vector<std::string>& directories) {
+  std::vector<Line> lines;
+  const auto copies = [](const std::string& phase) { return phase == "comparing" || phase == "copying"; };
+  const bool secondary = after.order.role == OrderRole::Secondary;
+  if (after.died && !before.died) {
+    lines.push_back({"rfsplug", 'C', "The replication process died; the module is stopped and started again"});
+  }
+  if (secondary && copies(after.phase) && !copies(before.phase)) {
+    for (const std::string& directory : directories) {
+      lines.push_back({"reintegre", 'E', "Updating directory tree from " + directory});
+    }
+  }
+  if (secondary && after.phase == "done" && before.phase != "done" && after.peer_synchronised) {
+    lines.push_back({"reintegre", 'E',
+                     fmt::format("Copied {} files, {} KB", after.files_done, after.bytes_copied / 1024)});
+    lines.push_back({"rfsplug", 'E', "Reintegration ended (synchronize)"});
+  }
+  const bool primary = after.order.role == OrderRole::Primary && after.settled && after.up_to_date;
+  const bool was_primary = before.order.role == OrderRole::Primary && before.settled && before.up_to_date;
+  const bool new_period = before.order.role != OrderRole::Primary || !before.settled;
+  if (primary && !was_primary && new_period) lines.push_back({"rfsplug", 'E', "Uptodate replicated file system"});
+  if (after.diverged && !before.diverged) {
+    lines.push_back({"rfsplug", 'E', "Both nodes have written since they were parted: the copies differ"});
+  }
+  if (after.problem != before.problem && !after.problem.empty()) lines.push_back({"rfsplug", 'E', after.problem});
+  return lines;
+}
+
+std::vector<std::pair<std::string, std::string>> resources_of(const status::ReplicationSection& section) {
+  if (!section.configured) return {};
+  const auto up = [](bool value) { return std::string{value ? "up" : "down"}; };
+  return {{"rfs.uptodate", up(section.up_to_date)},
+          {"rfs.degraded", up(false)},
+          {"rfs.lastprimstate", up(section.last_primary)},
+          {"rfs.rei_copy_count_metric", std::to_string(section.files_done)},
+          {"rfs.rei_copy_size_metric", std::to_string(section.bytes_copied / 1024)}};
+}
+
+Result<control::Configure> configure_of(const spec::Cluster& cluster, const spec::Module& module, const NodeName& node,
+                                        const ClusterIdentity& identity) {
+  const std::string& name = module.metadata.name;
+  if (!module.replication) return Error{Code::Invalid, fmt::format("module '{}' replicates no directory", name)};
+  const auto peer = std::ranges::find_if(module.nodes, [&](const NodeName& other) { return other != node; });
+  if (module.nodes.size() != 2 || peer == module.nodes.end()) {
+    return Error{Code::Invalid, fmt::format("module '{}' names {} nodes; a mirror has two", name, module.nodes.size())};
+  }
+  const LanName lan_name = module.replication->lan.empty() ? spec::flow_lan(module) : module.replication->lan;
+  const spec::Lan* lan = spec::find_lan(cluster, lan_name);
+  if (lan == nullptr) {
+    return Error{Code::Invalid, fmt::format("replication of module '{}' names network '{}', which the cluster has not",
+                                            name, lan_name.str())};
+  }
+  const spec::NodeAddress* here = spec::find_node(*lan, node);
+  const spec::NodeAddress* there = spec::find_node(*lan, *peer);
+  if (here == nullptr || there == nullptr) {
+    return Error{Code::Invalid, fmt::format("network '{}' has no address of node '{}'", lan_name.str(),
+                                            (here == nullptr ? node : *peer).str())};
+  }
+  const spec::Replication& from = *module.replication;
+  control::Configure to;
+  to.module = name;
+  to.node = node.str();
+  to.peer = peer->str();
+  to.cluster_id = identity.cluster_id;
+  to.listen_address = here->local_address.empty() ? here->address : here->local_address;
+  to.peer_address = there->address;
+  to.port = spec::replication_port(module);
+  for (const spec::ReplicatedDirectory& directory : from.directories) {
+    to.directories.push_back({.path = directory.path, .must_exist = directory.to_check});
+  }
+  switch (from.durability) {
+    case spec::Durability::Barrier: to.durability = control::Durability::Barrier; break;
+    case spec::Durability::Fsync: to.durability = control::Durability::Fsync; break;
+    case spec::Durability::Write: to.durability = control::Durability::Write; break;
+  }
+  to.secondary_ack = from.secondary_ack == spec::SecondaryAck::Durable ? control::SecondaryAck::Durable
+                                                                      : control::SecondaryAck::Received;
+  to.send_timeout = from.send_timeout;
+  to.lock_timeout = from.lock_timeout;
+  to.resync_timeout = from.resync_timeout;
+  // SafeKit's 8 MiB is a choice for its own file format; where nobody chose, the replica's finer zones stand.
+  if (from.zone_size) to.zone_bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(*from.zone_size, 1U << 30));
+  to.resync_workers = from.resync_threads;
+  to.certificate_file = identity.certificate_file;
+  to.key_file = identity.key_file;
+  to.authority_file = identity.authority_file;
+  return to;
+}
+
+}  // namespace safekit::replication

@@ -1,0 +1,122 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "datapath/control/message.h"
+#include "schema/base/time.h"
+#include "schema/port/process.h"
+#include "schema/spec/cluster.h"
+#include "schema/spec/module.h"
+#include "schema/status/module.h"
+
+/// The replica of a mirror module: a process of its own that outlives safekitd and is told what to do over a local
+/// socket. The order comes from RoleSection::replica; what the replica says goes into ReplicationSection.
+///
+///   no process --Start--> running --Connect--> connected --Configure, Want--> settled
+///        ^                   |  order None: SIGTERM, after kStopLimit SIGKILL
+///        +---- exited -------+  exited under Primary or Secondary: `died`, and no new start until the order is Idle or
+///                               None, because the application has to be stopped before its directories are touched
+namespace safekit::replication {
+
+/// What must be found again after a restart of safekitd.
+struct Memory {
+  std::optional<ProcessIdentity> process{};
+  MonoTime started{};
+  std::uint64_t number{0};              ///< of `wish`, in control::Want::order
+  status::ReplicaOrder wish{};          ///< the last order given
+  std::optional<MonoTime> terminated{};  ///< SIGTERM was sent then
+  bool killed{false};
+  bool died{false};
+  status::ReplicationSection last{};  ///< the journal's marks as last reported; only those flags are kept
+  friend bool operator==(const Memory&, const Memory&) = default;
+};
+
+struct Desired {
+  bool configured{false};  ///< the module replicates directories
+  status::ReplicaOrder order{};
+  std::optional<control::Configure> configure{};  ///< nothing: it cannot be said (see `problem`), the last one holds
+  std::string problem{};
+  friend bool operator==(const Desired&, const Desired&) = default;
+};
+
+struct Observed {
+  bool running{false};    ///< the process of the memory
+  bool connected{false};  ///< its socket
+  std::optional<control::Configure> sent_configure{};  ///< on this connection
+  std::uint64_t sent_number{0};                        ///< on this connection; 0: none
+  std::optional<control::Report> report{};             ///< the last one of this connection
+  friend bool operator==(const Observed&, const Observed&) = default;
+};
+
+struct StartProcess {
+  friend bool operator==(const StartProcess&, const StartProcess&) = default;
+};
+struct Connect {
+  friend bool operator==(const Connect&, const Connect&) = default;
+};
+struct SendConfigure {
+  control::Configure configure{};
+  friend bool operator==(const SendConfigure&, const SendConfigure&) = default;
+};
+struct SendWant {
+  control::Want want{};
+  friend bool operator==(const SendWant&, const SendWant&) = default;
+};
+struct SignalProcess {
+  bool kill{false};
+  friend bool operator==(const SignalProcess&, const SignalProcess&) = default;
+};
+using Action = std::variant<StartProcess, Connect, SendConfigure, SendWant, SignalProcess>;
+
+struct Plan {
+  Memory memory{};  ///< to be stored before the actions are done
+  std::vector<Action> actions{};
+  std::optional<Duration> recheck_after{};
+  friend bool operator==(const Plan&, const Plan&) = default;
+};
+
+/// A replica flushes and unmounts before it goes; a busy mount may need the holders stopped.
+inline constexpr Duration kStopLimit = seconds{30};
+inline constexpr Duration kRestartPause = seconds{1};
+inline constexpr Duration kConnectPause = milliseconds{20};
+inline constexpr Duration kStartTime = seconds{5};  ///< of quick tries; who does not listen then is not asked so often
+
+[[nodiscard]] Plan decide(const Desired& desired, const Observed& observed, const Memory& memory, MonoTime now);
+
+[[nodiscard]] status::ReplicationSection section_of(const Desired& desired, const Observed& observed,
+                                                    const Memory& memory);
+
+/// A line for the module log.
+struct Line {
+  std::string component{};
+  char level{'E'};
+  std::string text{};
+  friend bool operator==(const Line&, const Line&) = default;
+};
+/// What the change from one section to the next is worth saying (spec/runtime.md 7.3).
+[[nodiscard]] std::vector<Line> lines_between(const status::ReplicationSection& before,
+                                              const status::ReplicationSection& after,
+                                              const std::vector<std::string>& directories);
+/// Values of the class `rfs` (spec/runtime.md 3.4).
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> resources_of(const status::ReplicationSection& section);
+
+/// What a node needs to prove to its peer who it is; PEM files.
+struct ClusterIdentity {
+  std::string cluster_id{};
+  std::string certificate_file{};
+  std::string key_file{};
+  std::string authority_file{};
+};
+/// Errors: Invalid, with what to change, when the specs do not say how the two nodes reach each other.
+[[nodiscard]] Result<control::Configure> configure_of(const spec::Cluster& cluster, const spec::Module& module,
+                                                      const NodeName& node, const ClusterIdentity& identity);
+
+/// Memory as text and back; nothing for a text that cannot be read.
+[[nodiscard]] std::string encode(const Memory& memory);
+[[nodiscard]] std::optional<Memory> decode(const std::string& text);
+
+}  // namespace safekit::replication
