@@ -49,7 +49,10 @@ Result<engine::Outcome> ReplicationController::reconcile(const engine::Request& 
     live.memory = plan.memory;
     SK_TRY_VOID(save(module, live.memory));
   }
-  if (!live.memory.process) disconnect(live);
+  if (!live.memory.process) {
+    disconnect(live);
+    live.observed.reported = false;
+  }
   for (const Action& action : plan.actions) {
     if (auto done = apply(module, live, action); !done) {
       publish(module, desired, live);
@@ -160,6 +163,7 @@ Status ReplicationController::connect(const std::string& module, Live& live) {
                                        Live& to = modules_[module];
                                        if (to.link_number != number) return;
                                        to.observed.report = report;
+                                       to.observed.reported = true;
                                        wake_(engine::Request{module});
                                      },
                                  .on_closed =

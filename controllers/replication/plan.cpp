@@ -141,14 +141,12 @@ status::ReplicationSection section_of(const Desired& desired, const Observed& ob
   section.last_primary = memory.last.last_primary;
   section.generation = memory.last.generation;
   if (observed.running && observed.connected && observed.report) {
-    section.alive = true;
     copy_report(*observed.report, section);
     // Want number 1 may also be the answer to an older safekitd's: only what was sent on this connection counts.
     section.settled =
         observed.report->settled && observed.sent_number == memory.number && observed.report->order == memory.number;
   }
-  // A process that is on its way out, or not connected for a moment, is not gone: the role waits for its end.
-  section.alive = section.alive || observed.running;
+  section.alive = observed.running && (observed.reported || memory.terminated);
   if (section.problem.empty()) section.problem = desired.problem;
   return section;
 }

@@ -45,6 +45,7 @@ struct Desired {
 
 struct Observed {
   bool running{false};    ///< the process of the memory
+  bool reported{false};   ///< this safekitd has heard it: the marks in the memory are current
   bool connected{false};  ///< its socket
   std::optional<control::Configure> sent_configure{};  ///< on this connection
   std::uint64_t sent_number{0};                        ///< on this connection; 0: none
@@ -87,6 +88,8 @@ inline constexpr Duration kStartTime = seconds{5};  ///< of quick tries; who doe
 
 [[nodiscard]] Plan decide(const Desired& desired, const Observed& observed, const Memory& memory, MonoTime now);
 
+/// `alive` from the first report on, and while a process that was told to stop is not gone. Until then a reader must
+/// not act upon the marks: they may be older than the journal.
 [[nodiscard]] status::ReplicationSection section_of(const Desired& desired, const Observed& observed,
                                                     const Memory& memory);
 

@@ -20,6 +20,7 @@ Memory with_process(OrderRole wish, std::uint64_t number = 4) {
 }
 Observed settled(std::uint64_t number, control::ReplicaRole role) {
   return {.running = true,
+          .reported = true,
           .connected = true,
           .sent_configure = control::Configure{.module = "db"},
           .sent_number = number,
@@ -102,6 +103,15 @@ TEST(ReplicationPlan, SectionSaysSettledOnlyForTheWishInForce) {
   const auto section = section_of(wants(OrderRole::Primary), gone, memory);
   EXPECT_FALSE(section.settled);
   EXPECT_TRUE(section.alive);
+}
+
+TEST(ReplicationPlan, IsAliveFromTheFirstReportUntilTheProcessIsGone) {
+  Memory memory = with_process(OrderRole::Secondary);
+  EXPECT_FALSE(section_of(wants(OrderRole::Secondary), {.running = true}, memory).alive);
+  EXPECT_TRUE(section_of(wants(OrderRole::Secondary), {.running = true, .reported = true}, memory).alive);
+  memory.terminated = kNow;
+  EXPECT_TRUE(section_of(wants(OrderRole::None), {.running = true}, memory).alive);
+  EXPECT_FALSE(section_of(wants(OrderRole::None), {.reported = true}, memory).alive);
 }
 
 TEST(ReplicationPlan, ShowsTheMarksOfAStoppedReplica) {
