@@ -1,0 +1,171 @@
+#include "controllers/membership/plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace safekit::membership {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+constexpr MonoTime kNow{100'000'000'000};
+const LanName kNet{"net"};
+const LanName kPrivate{"private"};
+
+Desired two_networks() {
+  return {.peer = NodeName{"b"},
+          .heartbeats = {{.ident = "net", .lan = kNet, .timeout = seconds{1}},
+                         {.ident = "flow", .lan = kPrivate, .timeout = seconds{2}}}};
+}
+LinkState heard(Duration ago) { return {.heard = kNow - ago, .listening_since = kNow - minutes{1}}; }
+ModuleEntry second() {
+  return {.name = "db", .role = status::Role::Second, .readiness = status::Readiness::Ready, .up_to_date = true};
+}
+Observed hears(Duration net, Duration flow) {
+  return {.links = {{kNet, heard(net)}, {kPrivate, heard(flow)}}, .entry = second(), .payload_seen = true, .before = {}};
+}
+
+TEST(MembershipPlan, HearsThePeerOnAnyNetwork) {
+  Observed observed = hears(milliseconds{100}, milliseconds{200});
+  const Plan plan = decide(two_networks(), observed, kNow);
+  EXPECT_TRUE(plan.peer.heard);
+  EXPECT_FALSE(plan.peer.silence_known);
+  EXPECT_EQ(plan.peer.role, status::Role::Second);
+  EXPECT_TRUE(plan.peer.up_to_date);
+  EXPECT_EQ(plan.recheck_after, milliseconds{900});
+  EXPECT_THAT(plan.lines, ElementsAre(Line{'E', "Remote state SECOND Ready"}));
+  EXPECT_EQ(plan.resources.at("state.remote"), "SECOND Ready");
+  observed.before = plan.peer;
+  EXPECT_THAT(decide(two_networks(), observed, kNow).lines, IsEmpty());
+}
+
+TEST(MembershipPlan, LosesOneNetworkAndKeepsThePeer) {
+  Observed observed = hears(milliseconds{100}, milliseconds{200});
+  observed.before = decide(two_networks(), observed, kNow).peer;
+  observed.links[kNet] = heard(seconds{1});
+  const Plan plan = decide(two_networks(), observed, kNow);
+  EXPECT_TRUE(plan.peer.heard);
+  EXPECT_FALSE(plan.peer.heartbeats.at("net"));
+  EXPECT_THAT(plan.lines, ElementsAre(Line{'E', "Resource heartbeat.net set to down by heart"}));
+}
+
+TEST(MembershipPlan, KnowsSilenceOnlyAfterEveryTimeout) {
+  Observed observed = hears(milliseconds{100}, milliseconds{200});
+  observed.before = decide(two_networks(), observed, kNow).peer;
+  observed.links = {{kNet, heard(seconds{3})}, {kPrivate, heard(milliseconds{1900})}};
+  EXPECT_TRUE(decide(two_networks(), observed, kNow).peer.heard);
+  observed.links[kPrivate] = heard(seconds{2});
+  const Plan plan = decide(two_networks(), observed, kNow);
+  EXPECT_FALSE(plan.peer.heard);
+  EXPECT_TRUE(plan.peer.silence_known);
+  EXPECT_EQ(plan.resources.at("state.remote"), "UNKNOWN Unknown");
+  EXPECT_THAT(plan.lines, ElementsAre(Line{'E', "Resource heartbeat.net set to down by heart"},
+                                      Line{'E', "Resource heartbeat.flow set to down by heart"},
+                                      Line{'E', "Remote state UNKNOWN Unknown"}));
+}
+
+TEST(MembershipPlan, WaitsForItsOwnEarsBeforeItCallsThePeerSilent) {
+  Observed observed;
+  observed.links = {{kNet, {.heard = {}, .listening_since = kNow - milliseconds{1500}}},
+                    {kPrivate, {.heard = {}, .listening_since = kNow - milliseconds{1500}}}};
+  const Plan plan = decide(two_networks(), observed, kNow);
+  EXPECT_FALSE(plan.peer.heard);
+  EXPECT_FALSE(plan.peer.silence_known);
+  EXPECT_EQ(plan.resources.at("heartbeat.flow"), "init");
+  EXPECT_EQ(plan.recheck_after, milliseconds{500});
+  EXPECT_TRUE(decide(two_networks(), observed, kNow + milliseconds{500}).peer.silence_known);
+}
+
+TEST(MembershipPlan, DoesNotTakeItsOwnPauseForTheLossOfThePeer) {
+  Observed observed = hears(milliseconds{100}, milliseconds{100});
+  observed.before = decide(two_networks(), observed, kNow).peer;
+  for (auto& [lan, link] : observed.links) link = {.heard = kNow - minutes{5}, .listening_since = kNow};
+  const Plan plan = decide(two_networks(), observed, kNow);
+  EXPECT_TRUE(plan.peer.heard);
+  EXPECT_THAT(plan.lines, IsEmpty());
+}
+
+TEST(MembershipPlan, NeverCallsAPeerSilentWithoutAnyHeartbeat) {
+  const Plan plan = decide({.peer = NodeName{"b"}, .heartbeats = {}}, {}, kNow);
+  EXPECT_FALSE(plan.peer.silence_known);
+  EXPECT_FALSE(plan.peer.heard);
+}
+
+TEST(MembershipPlan, SaysThatThePeerDoesNotKnowTheModule) {
+  Observed observed = hears(milliseconds{100}, milliseconds{100});
+  observed.before = decide(two_networks(), observed, kNow).peer;
+  observed.entry.reset();
+  const Plan plan = decide(two_networks(), observed, kNow);
+  EXPECT_TRUE(plan.peer.heard);
+  EXPECT_FALSE(plan.peer.module_known);
+  EXPECT_FALSE(plan.peer.up_to_date);
+}
+
+TEST(MembershipLinks, CoverEveryNetworkOfTheCluster) {
+  spec::Cluster cluster;
+  cluster.port = 4900;
+  cluster.pulse = milliseconds{500};
+  spec::Lan lan;
+  lan.name = kNet;
+  lan.nodes = {{.name = NodeName{"a"}, .address = "10.0.0.1", .local_address = "192.168.0.1"},
+               {.name = NodeName{"b"}, .address = "10.0.0.2", .local_address = {}}};
+  cluster.lans = {lan};
+  auto module = std::make_shared<spec::Module>();
+  module->heart = spec::Heart{};
+  module->heart->pulse = milliseconds{50};
+  module->heart->lans = {{.lan = kNet}};
+  const LinkPlan plan = links_of(cluster, {module}, NodeName{"a"});
+  EXPECT_EQ(plan.port, 4900);
+  EXPECT_EQ(plan.period, milliseconds{50});
+  EXPECT_THAT(plan.links, ElementsAre(Link{kNet, NodeName{"b"}, "192.168.0.1", "10.0.0.2"}));
+  EXPECT_THAT(links_of(cluster, {}, NodeName{"c"}).links, IsEmpty());
+}
+
+Payload full_payload() {
+  ModuleEntry entry = second();
+  entry.came_from_second = true;
+  entry.marked_out_of_date = true;
+  entry.generation = 0xFEDC'BA98'7654'3210ULL;
+  return {.node = "b", .modules = {entry, {.name = "other"}}};
+}
+
+TEST(MembershipPayload, ComesBackAsItWas) { EXPECT_EQ(decode(encode(full_payload())).value(), full_payload()); }
+
+TEST(MembershipPayload, RefusesWhatIsCutOrWrong) {
+  const Bytes bytes = encode(full_payload());
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_FALSE(decode(BytesView{bytes}.first(size)).has_value()) << size;
+  }
+  Bytes newer = bytes;
+  newer[0] = 2;
+  EXPECT_EQ(decode(newer).error().code, Code::Unsupported);
+  Bytes longer = bytes;
+  longer.push_back(1);
+  EXPECT_TRUE(decode(longer).has_value());
+}
+
+TEST(MembershipEntry, IsWithheldUntilTheStateIsKnownAgain) {
+  status::Module module;
+  module.name = ModuleName{"db"};
+  EXPECT_EQ(entry_of(module, true), std::nullopt);
+  module.role.since = WallTime{1};
+  EXPECT_TRUE(entry_of(module, true).has_value());
+  module.role.role = status::Role::Second;
+  EXPECT_EQ(entry_of(module, true), std::nullopt);
+  EXPECT_TRUE(entry_of(module, false).has_value());
+  module.replication = {.configured = true,
+                        .order = {.role = status::ReplicaOrder::Role::Secondary},
+                        .alive = true,
+                        .up_to_date = true};
+  EXPECT_TRUE(entry_of(module, true)->up_to_date);
+  EXPECT_TRUE(entry_of(module, true)->replicates);
+  module.replication.up_to_date = false;
+  EXPECT_TRUE(entry_of(module, true)->marked_out_of_date);
+  module.replication.alive = false;
+  module.replication.died = true;
+  EXPECT_FALSE(entry_of(module, true)->replicates);
+}
+
+}  // namespace
+}  // namespace safekit::membership
