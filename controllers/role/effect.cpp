@@ -1,0 +1,157 @@
+#include "controllers/role/effect.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "controllers/role/memory_text.h"
+
+namespace safekit::role {
+namespace {
+
+std::string memory_key(const ModuleName& module) { return "role.memory." + module.str(); }
+std::string boot_key(const ModuleName& module) { return "role.boot." + module.str(); }
+/// What must be known again even after power loss: was this copy one of a pair?
+std::string paired_key(const ModuleName& module) { return "role.paired." + module.str(); }
+
+Observed observe(const store::Store& store, const ModuleName& module, WallTime now) {
+  const status::Module& seen = store.status(module);
+  return {.script = seen.script,
+          .replication = seen.replication,
+          .addresses = seen.addresses,
+          .errd = seen.errd,
+          .checker = seen.checker,
+          .peer = seen.peer,
+          .settings = seen.settings,
+          .operations = store.pending(module),
+          .wall_now = now};
+}
+
+status::Condition ready_condition(const status::RoleSection& section) {
+  return {.type = "Ready",
+          .is_true = section.readiness == Readiness::Ready,
+          .reason = std::string{status::to_string(section.role)},
+          .message = section.reason,
+          .since = section.since};
+}
+
+}  // namespace
+
+Desired desired_of(const spec::Module* module, const NodeName& node, std::uint64_t generation) {
+  if (module == nullptr || std::find(module->nodes.begin(), module->nodes.end(), node) == module->nodes.end()) {
+    return {.exists = false};
+  }
+  Desired desired{.mode = module->mode == spec::Mode::Mirror ? Mode::Mirror
+                          : module->mode == spec::Mode::Farm ? Mode::Farm
+                                                             : Mode::Light,
+                  .replicates = module->replication.has_value() && !module->replication->directories.empty(),
+                  .scripts = module->scripts && module->scripts->enabled,
+                  .failover = module->failover,
+                  .first_named = module->nodes.front() == node,
+                  .max_loop = module->max_loop,
+                  .loop_interval = module->loop_interval,
+                  .generation = generation};
+  if (module->scripts) {
+    desired.nice_stop_limit = module->scripts->nice_stop_timeout;
+    desired.force_stop_limit = module->scripts->force_stop_timeout;
+  }
+  if (module->default_primary == "lastprim") {
+    desired.default_primary = Desired::DefaultPrimary::LastPrim;
+  } else if (module->default_primary != "alone") {
+    desired.default_primary = module->default_primary == node.str() ? Desired::DefaultPrimary::ThisNode
+                                                                    : Desired::DefaultPrimary::OtherNode;
+  }
+  return desired;
+}
+
+RoleController::RoleController(store::Store& store, const Clock& clock, std::string boot)
+    : store_(store), clock_(clock), boot_(std::move(boot)) {}
+
+void RoleController::adopt() {
+  for (const ModuleName& module : store_.local_modules()) {
+    const auto object = store_.get({store::Kind::Module, module.str()});
+    publish(module, desired_of(store_.module(module).get(), store_.node(), object ? object->generation : 0),
+            memory_of(module));
+  }
+}
+
+Memory& RoleController::memory_of(const ModuleName& module) {
+  const auto [it, is_new] = memories_.try_emplace(module);
+  if (!is_new) return it->second;
+  Memory& memory = it->second;
+  if (const auto text = store_.fact(memory_key(module))) {
+    if (auto kept = memory_from_text(*text)) {
+      memory = std::move(*kept);
+    } else {
+      store_.record(module, "heart", 'W', kept.error().what);
+    }
+  }
+  if (store_.fact(boot_key(module)) != boot_) memory = after_boot(memory, store_.fact(paired_key(module)) == "1");
+  return memory;
+}
+
+std::optional<engine::Request> RoleController::wants(const store::Change& change) const {
+  if (change.kind != store::Kind::Module) return std::nullopt;
+  switch (change.what) {
+    case store::Change::What::Object:
+    case store::Change::What::Status:
+    case store::Change::What::Operation: return engine::Request{change.name};
+    case store::Change::What::Event:
+    case store::Change::What::Peers: return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+/// Durable before it is acted upon: the pairing mark, because a wrong one after power loss would start an old copy.
+Status RoleController::keep(const ModuleName& module, const Memory& before, const Memory& after) {
+  const char* const paired = after.section.paired ? "1" : "0";
+  if (store_.fact(paired_key(module)) != paired) SK_TRY_VOID(store_.set_fact(paired_key(module), paired, true));
+  if (before == after && store_.fact(boot_key(module)) == boot_) return {};
+  SK_TRY_VOID(store_.set_fact(memory_key(module), to_text(after), false));
+  return store_.set_fact(boot_key(module), boot_, false);
+}
+
+void RoleController::publish(const ModuleName& module, const Desired& desired, const Memory& memory) {
+  store_.update_status(module, [&](status::Module& seen) {
+    seen.name = module;
+    seen.role = memory.section;
+    seen.observed_generation = desired.generation;
+    std::erase_if(seen.conditions, [](const status::Condition& condition) { return condition.type == "Ready"; });
+    seen.conditions.insert(seen.conditions.begin(), ready_condition(memory.section));
+    const auto set = [&](const std::string& resource, std::string value) {
+      auto& slot = seen.resources[resource];
+      if (slot.value != value || slot.source.empty()) slot = {std::move(value), clock_.wall_now(), "heart"};
+    };
+    set("state.local", fmt::format("{} {}", status::to_string(memory.section.role), status::to_string(memory.section.readiness)));
+    set("heart.stopstartloop", std::to_string(memory.section.loop_count));
+  });
+}
+
+Result<engine::Outcome> RoleController::reconcile(const engine::Request& request) {
+  const ModuleName module{request.name};
+  const auto spec = store_.module(module);
+  const auto object = store_.get({store::Kind::Module, module.str()});
+  const Desired desired = desired_of(spec.get(), store_.node(), object ? object->generation : 0);
+  if (!desired.exists && !memories_.contains(module) && !store_.fact(memory_key(module))) return engine::Outcome{};
+
+  Memory& memory = memory_of(module);
+  const Observed observed = observe(store_, module, clock_.wall_now());
+  Plan plan = decide(desired, observed, memory);
+  SK_TRY_VOID(keep(module, memory, plan.memory));
+  memory = std::move(plan.memory);
+  for (Say& line : plan.lines) store_.record(module, std::move(line.component), line.level, std::move(line.text));
+  publish(module, desired, memory);
+  for (const FinishedOperation& finished : plan.finished) SK_TRY_VOID(store_.finish(finished.id, finished.outcome));
+
+  if (!desired.exists && !memory.started) {
+    for (const std::string& key : {memory_key(module), boot_key(module)}) SK_TRY_VOID(store_.forget_fact(key));
+    memories_.erase(module);
+    store_.forget_status(module);
+    return engine::Outcome{};
+  }
+  // A primary without its stream looks at the clock as well (Machine::let_go_alone).
+  const bool without_peer = memory.section.role == Role::Prim && desired.replicates && !observed.replication.connected;
+  return without_peer ? engine::Outcome{.requeue_after = seconds{1}} : engine::Outcome{};
+}
+
+}  // namespace safekit::role

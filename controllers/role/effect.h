@@ -1,0 +1,40 @@
+#pragma once
+
+#include <map>
+
+#include "controllers/role/plan.h"
+#include "reconciler/engine/controller.h"
+#include "schema/port/clock.h"
+
+namespace safekit::role {
+
+/// Runs `decide` for each module and stores what it says: RoleSection, module log, finished operations, conditions, and
+/// Memory as a fact, so that a restarted daemon goes on where this one was. A service.
+class RoleController final : public engine::Controller {
+ public:
+  /// `boot` names this boot of the node: a state kept from another boot is history, nothing of it runs any more.
+  RoleController(store::Store& store, const Clock& clock, std::string boot);
+
+  /// Takes the kept state of every local module up. Must run before anything is told to the peer: a module that runs
+  /// here and looks stopped over there would be taken over.
+  void adopt();
+
+  [[nodiscard]] std::string_view name() const override { return "role"; }
+  [[nodiscard]] std::optional<engine::Request> wants(const store::Change& change) const override;
+  Result<engine::Outcome> reconcile(const engine::Request& request) override;
+
+ private:
+  Memory& memory_of(const ModuleName& module);
+  Status keep(const ModuleName& module, const Memory& before, const Memory& after);
+  void publish(const ModuleName& module, const Desired& desired, const Memory& memory);
+
+  store::Store& store_;
+  const Clock& clock_;
+  std::string boot_;
+  std::map<ModuleName, Memory> memories_{};
+};
+
+/// The part of a module's spec that roles depend on, for this node. `module` may be null: deleted.
+[[nodiscard]] Desired desired_of(const spec::Module* module, const NodeName& node, std::uint64_t generation);
+
+}  // namespace safekit::role

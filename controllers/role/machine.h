@@ -1,0 +1,79 @@
+#pragma once
+
+#include "controllers/role/plan.h"
+
+/// The inside of `decide`: one pass over operations, detectors' requests, steps and the rules of a stable state. Only
+/// plan.cpp and its parts (operations.cpp, rules.cpp) include this.
+namespace safekit::role {
+
+class Machine {
+ public:
+  Machine(const Desired& desired, const Observed& observed, const Memory& memory)
+      : desired_(desired), observed_(observed), plan_{.memory = memory} {}
+
+  void take_operations();
+  void take_requests();
+  /// A primary whose peer no longer has everything may go on alone as soon as the peer cannot take over with old data.
+  /// Also asked in the middle of a transition, because its scripts may be what waits for the disk.
+  bool let_go_alone();
+  /// Sets the first step going or finishes it. Returns whether anything moved.
+  bool advance();
+  /// Decides in a stable state, with no step left. Returns whether anything moved.
+  bool at_rest();
+  Plan take() { return std::move(plan_); }
+
+ private:
+  Memory& memory() { return plan_.memory; }
+  status::RoleSection& section() { return plan_.memory.section; }
+  [[nodiscard]] const status::RoleSection& section() const { return plan_.memory.section; }
+  [[nodiscard]] bool is_ready() const { return section().readiness == Readiness::Ready; }
+  [[nodiscard]] bool is_running() const { return section().role != Role::Stop && section().role != Role::Wait; }
+  [[nodiscard]] bool failover_on() const { return desired_.failover && observed_.settings.failover; }
+
+  void say(std::string_view component, char level, std::string text);
+  void enter(Role role, Readiness readiness);
+  void begin(std::deque<Step> steps);
+  void begin_start(Intent intent);
+  void begin_stop(std::string_view word, bool start_again);
+  [[nodiscard]] ReplicaOrder order_when_leaving() const;
+  /// Counts a corrective action; at the limit it stops the module instead and returns false.
+  bool count_action();
+  void act(std::string_view action, std::string_view by, bool from_rule);
+
+  // Operations (spec/operations.md 1.13). Each returns the outcome: `done`, or why it is refused.
+  std::string operation(const store::Operation& operation);
+  std::string start_operation(const store::Operation& operation, Intent intent);
+  std::string stop_operation(const store::Operation& operation, bool start_again);
+  std::string force_stop_operation();
+  std::string restart_operation();
+  std::string swap_operation();
+
+  // Steps. `begin_step` sets it going; `is_done` looks; `has_failed` ends the transition.
+  void begin_step(const Step& step);
+  [[nodiscard]] bool is_done(const Step& step) const;
+  [[nodiscard]] std::optional<std::string> failure_of(const Step& step) const;
+
+  // Stable states.
+  bool rest_wait();
+  bool block(std::string_view label, std::string reason, std::vector<Say> lines);
+  bool start_decided();
+  bool rest_serving();
+  bool replica_failed();
+  bool split_brain();
+  bool rest_alone();
+  bool rest_prim();
+  [[nodiscard]] bool peer_cannot_take_over() const;
+  /// The peer is a stable secondary that has every acknowledged write.
+  [[nodiscard]] bool peer_is_complete() const;
+  bool rest_second();
+  bool second_synchronising();
+  bool second_ready();
+  bool fail_over(std::string_view why);
+  bool default_primary_swap();
+
+  const Desired& desired_;
+  const Observed& observed_;
+  Plan plan_;
+};
+
+}  // namespace safekit::role

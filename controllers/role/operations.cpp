@@ -1,0 +1,147 @@
+#include <fmt/format.h>
+
+#include "controllers/role/machine.h"
+#include "controllers/role/sequences.h"
+
+/// What commands and detectors may ask for in which state: spec/operations.md 1.13.
+namespace safekit::role {
+namespace {
+
+constexpr std::string_view kDone = "done";
+
+std::string refuse(const status::RoleSection& section, std::string_view verb, std::string_view fix) {
+  return fmt::format("{} is not possible in state {} {}: {}", verb, status::to_string(section.role),
+                     status::to_string(section.readiness), fix);
+}
+
+}  // namespace
+
+void Machine::take_operations() {
+  for (const store::Operation& item : observed_.operations) {
+    const std::string outcome = operation(item);
+    plan_.finished.push_back({item.id, outcome});
+  }
+  if (!desired_.exists && memory().started && !memory().stopping) begin_stop("stop", false);
+}
+
+std::string Machine::operation(const store::Operation& op) {
+  if (!desired_.exists) return "the module is not configured on this node";
+  const char level = op.automatic ? 'C' : 'U';
+  const std::size_t lines_before = plan_.lines.size();
+  say("safekit", level, fmt::format("Action {} called by {}", op.verb, op.caller));
+  std::string outcome;
+  if (op.automatic && op.verb != "stop" && op.verb != "start" && !count_action()) return std::string{kDone};
+  if (!op.automatic) section().loop_count = 0;
+  if (op.verb == "start") {
+    outcome = start_operation(op, Intent::Automatic);
+  } else if (op.verb == "prim") {
+    outcome = start_operation(op, Intent::Prim);
+  } else if (op.verb == "second") {
+    outcome = start_operation(op, Intent::Second);
+  } else if (op.verb == "stop") {
+    outcome = stop_operation(op, false);
+  } else if (op.verb == "stopstart") {
+    outcome = stop_operation(op, true);
+  } else if (op.verb == "forcestop") {
+    outcome = force_stop_operation();
+  } else if (op.verb == "restart") {
+    outcome = restart_operation();
+  } else if (op.verb == "swap") {
+    outcome = swap_operation();
+  } else {
+    outcome = fmt::format("'{}' is not a command of a module", op.verb);
+  }
+  // A refused command leaves the module, and its log, unchanged.
+  if (outcome != kDone) plan_.lines.resize(lines_before);
+  return outcome;
+}
+
+std::string Machine::start_operation(const store::Operation& op, Intent intent) {
+  if (intent != Intent::Automatic && desired_.mode != Mode::Mirror) {
+    return fmt::format("{} is for mirror modules only", op.verb);
+  }
+  if (memory().stopping) return refuse(section(), op.verb, "it is still stopping; wait for STOP");
+  if (memory().started) return refuse(section(), op.verb, "it is started already; `safekit stop` comes first");
+  memory().full_resync = op.argument == "fullsync";
+  memory().held_by_failover_off = false;
+  begin_start(intent);
+  return std::string{kDone};
+}
+
+std::string Machine::stop_operation(const store::Operation& op, bool start_again) {
+  Memory& m = memory();
+  if (!m.started) {
+    // Stopping what is stopped is no error: scripts and pipelines repeat themselves.
+    return start_again ? refuse(section(), op.verb, "use `safekit start`") : std::string{kDone};
+  }
+  if (m.stopping) {
+    m.start_again = m.start_again && start_again;
+    return std::string{kDone};
+  }
+  if (m.steps.empty()) {
+    begin_stop(start_again ? "stopstart" : "stop", start_again);
+  } else {
+    // A script under way may itself have asked for this: it ends first (spec/runtime.md 2.4).
+    m.stop_requested = true;
+    m.stop_requested_again = start_again;
+  }
+  return std::string{kDone};
+}
+
+std::string Machine::force_stop_operation() {
+  if (!memory().started) return std::string{kDone};
+  section().script.reset();  // whatever runs is given up
+  begin_stop("stop", false);
+  std::erase_if(memory().steps, [](const Step& step) { return std::holds_alternative<RunScript>(step); });
+  return std::string{kDone};
+}
+
+std::string Machine::restart_operation() {
+  if (!is_running() || !is_ready() || !memory().steps.empty()) {
+    return refuse(section(), "restart", "it needs a stable ALONE, PRIM, SECOND or UP");
+  }
+  begin(steps_restart(desired_, section().role));
+  return std::string{kDone};
+}
+
+std::string Machine::swap_operation() {
+  if (desired_.mode != Mode::Mirror) return "swap is for mirror modules only";
+  const bool stable = is_ready() && memory().steps.empty();
+  const auto& peer = observed_.peer;
+  if (stable && section().role == Role::Prim && peer_is_complete()) {
+    say("heart", 'E', "Begin of Swap");
+    section().in_service_hand_over = true;
+    begin(steps_prim_to_second(desired_));
+    return std::string{kDone};
+  }
+  if (stable && section().role == Role::Second && peer.heard && peer.role == Role::Prim && peer.readiness == Readiness::Ready) {
+    section().swap_requested = true;
+    return std::string{kDone};
+  }
+  return refuse(section(), "swap", "it needs one node PRIM Ready and the other SECOND Ready");
+}
+
+void Machine::take_requests() {
+  const auto take = [&](const std::optional<status::ActionRequest>& request, std::uint64_t& seen) {
+    if (!request || request->id <= seen) return;
+    seen = request->id;
+    // A request raised during a transition speaks of an application that is being stopped or started anyway.
+    if (!is_running() || !is_ready() || !memory().steps.empty()) return;
+    act(request->action, request->by, request->from_rule);
+  };
+  take(observed_.errd.request, memory().errd_seen);
+  take(observed_.checker.request, memory().checker_seen);
+}
+
+void Machine::act(std::string_view action, std::string_view by, bool from_rule) {
+  say("heart", 'C',
+      from_rule ? fmt::format("Action {} from failover rule {}", action, by) : fmt::format("Action {} called by {}", action, by));
+  if (action == "stop") return begin_stop("stop", false);
+  if (!count_action()) return;
+  if (action == "restart") return begin(steps_restart(desired_, section().role));
+  if (action == "stopstart") return begin_stop("stopstart", true);
+  if (action == "wait") return begin_stop("stopwait", true);
+  if (action == "swap") (void)swap_operation();  // not possible now: the next request of the detector tries again
+}
+
+}  // namespace safekit::role

@@ -1,0 +1,211 @@
+#include "controllers/role/plan.h"
+
+#include <fmt/format.h>
+
+#include "controllers/role/machine.h"
+#include "controllers/role/sequences.h"
+
+namespace safekit::role {
+namespace {
+
+/// More moves than the longest chain of steps that can all be done at once; a plan that needs more would be a loop.
+constexpr int kMovesMax = 200;
+
+template <class... F>
+struct Overloaded : F... {
+  using F::operator()...;
+};
+
+}  // namespace
+
+Memory after_boot(const Memory& before, bool paired) {
+  Memory memory{.last_primary = before.last_primary, .runs = before.runs};
+  memory.section.paired = paired;
+  return memory;
+}
+
+Plan decide(const Desired& desired, const Observed& observed, const Memory& memory) {
+  Machine machine{desired, observed, memory};
+  machine.take_operations();
+  machine.take_requests();
+  int moves = 0;
+  while ((machine.let_go_alone() || machine.advance() || machine.at_rest()) && moves < kMovesMax) ++moves;
+  SK_ASSERT(moves < kMovesMax);
+  return machine.take();
+}
+
+void Machine::say(std::string_view component, char level, std::string text) {
+  plan_.lines.push_back({std::string{component}, level, std::move(text)});
+}
+
+void Machine::enter(Role role, Readiness readiness) {
+  if (section().role == role && section().readiness == readiness) return;
+  section().role = role;
+  section().readiness = readiness;
+  section().since = observed_.wall_now;
+  section().waiting_for.clear();
+  section().reason.clear();
+  if (readiness == Readiness::Ready && role != Role::Up) memory().last_primary = role != Role::Second;
+  say("heart", 'E', fmt::format("Local state {} {}", status::to_string(role), status::to_string(readiness)));
+}
+
+void Machine::begin(std::deque<Step> steps) {
+  memory().steps = std::move(steps);
+  memory().head_begun = false;
+}
+
+void Machine::begin_start(Intent intent) {
+  Memory& m = memory();
+  m.started = true;
+  m.stopping = false;
+  m.intent = intent;
+  m.newcomer = true;
+  m.newcomer_was_primary = m.last_primary;
+  m.stop_requested = false;
+  section().wants_primary = intent == Intent::Prim;
+  section().came_from_second = false;
+  begin(steps_start(desired_));
+}
+
+/// How the replica is left by a stop, so that at most one node may start alone afterwards: a secondary knows that its
+/// primary goes on without it, and a primary that the peer takes over.
+ReplicaOrder Machine::order_when_leaving() const {
+  ReplicaOrder order{.role = ReplicaOrder::Role::Idle};
+  const auto& peer = observed_.peer;
+  const bool peer_takes_over = failover_on() && peer.heard && peer.role == Role::Second &&
+                               (section().role == Role::Prim || observed_.replication.peer_synchronised);
+  order.mark_out_of_date = section().role == Role::Second ? !plan_.memory.held_by_failover_off : peer_takes_over;
+  return order;
+}
+
+void Machine::begin_stop(std::string_view word, bool start_again) {
+  Memory& m = memory();
+  const ReplicaOrder order = order_when_leaving();
+  // Whether a secondary that is there has become complete, and takes over, may not be known here: then this copy stays in doubt.
+  const bool peer_may_be_complete = observed_.peer.heard && observed_.peer.role == Role::Second && !observed_.peer.inconsistent;
+  if (section().role == Role::Alone && !peer_may_be_complete) section().paired = false;
+  m.stop_requested = false;
+  m.stopping = true;
+  m.start_again = start_again;
+  m.stop_word = std::string{word};
+  section().swap_requested = false;
+  section().in_service_hand_over = false;
+  section().out_of_date_requested = false;
+  section().wants_primary = false;
+  begin(steps_stop(desired_, section().role, word, order));
+}
+
+bool Machine::count_action() {
+  Memory& m = memory();
+  if (desired_.loop_interval.count() == 0) return true;
+  const bool expired = observed_.wall_now.ns - m.loop_began.ns > desired_.loop_interval.count();
+  if (section().loop_count == 0 || expired) {
+    m.loop_began = observed_.wall_now;
+    section().loop_count = 0;
+  }
+  ++section().loop_count;
+  if (section().loop_count <= desired_.max_loop) return true;
+  say("heartplug", 'C', "Action stop called by maxloop");
+  begin_stop("stop", false);
+  section().reason = fmt::format("stopped after {} corrective actions within {}: mend the cause, then `safekit start`",
+                                 desired_.max_loop, to_string(desired_.loop_interval));
+  return false;
+}
+
+// Steps.
+
+void Machine::begin_step(const Step& step) {
+  Memory& m = memory();
+  m.head_begun = true;
+  std::visit(Overloaded{
+                 [&](const EnterState& to) { enter(to.role, to.readiness); },
+                 [&](const RunScript& script) {
+                   section().script = status::ScriptOrder{.run = ++m.runs,
+                                                          .name = script.name,
+                                                          .arguments = script.arguments,
+                                                          .time_limit = script.limit};
+                 },
+                 [&](const Watch& watch) { section().watched = watch.classes; },
+                 [&](const OrderReplica& replica) { section().replica = replica.order; },
+                 [&](const SetAddresses& addresses) { section().addresses_wanted = addresses.wanted; },
+                 [&](const Say& line) { plan_.lines.push_back(line); },
+             },
+             step);
+}
+
+bool Machine::is_done(const Step& step) const {
+  const auto& role_section = section();
+  const auto& replica = observed_.replication;
+  return std::visit(
+      Overloaded{
+          [](const EnterState&) { return true; },
+          [&](const RunScript&) {
+            return role_section.script && observed_.script.run == role_section.script->run && observed_.script.finished;
+          },
+          [](const Watch&) { return true; },
+          [&](const OrderReplica& wanted) {
+            if (wanted.order.role == ReplicaOrder::Role::None) return !replica.alive;
+            return replica.alive && replica.settled && replica.order == wanted.order;
+          },
+          [&](const SetAddresses& addresses) {
+            return addresses.wanted ? observed_.addresses.all_set : observed_.addresses.all_unset;
+          },
+          [](const Say&) { return true; },
+      },
+      step);
+}
+
+/// A step that can never be done ends a start; a stop goes on, because it must free what it can.
+std::optional<std::string> Machine::failure_of(const Step& step) const {
+  if (plan_.memory.stopping) return std::nullopt;
+  if (const auto* wanted = std::get_if<OrderReplica>(&step)) {
+    const auto& replica = observed_.replication;
+    if (wanted->order.role == ReplicaOrder::Role::None) return std::nullopt;
+    if (replica.fatal && replica.order == wanted->order) return replica.problem;
+  }
+  if (const auto* addresses = std::get_if<SetAddresses>(&step); addresses != nullptr && addresses->wanted) {
+    if (!observed_.addresses.problem.empty()) return observed_.addresses.problem;
+  }
+  return std::nullopt;
+}
+
+bool Machine::advance() {
+  Memory& m = memory();
+  if (m.steps.empty()) return false;
+  if (!m.head_begun) {
+    if (m.stop_requested && !m.stopping) {
+      begin_stop(m.stop_requested_again ? "stopstart" : "stop", m.stop_requested_again);
+      return true;
+    }
+    const Step step = m.steps.front();
+    begin_step(step);
+    return true;
+  }
+  if (is_done(m.steps.front())) {
+    if (std::holds_alternative<RunScript>(m.steps.front())) {
+      const auto& script = observed_.script;
+      if (script.timed_out) {
+        say("userplug", 'C', fmt::format("Script {} did not end within its time limit and was killed",
+                                         section().script->name));
+      }
+      section().script.reset();
+    }
+    m.steps.pop_front();
+    m.head_begun = false;
+    return true;
+  }
+  if (std::holds_alternative<OrderReplica>(m.steps.front()) && observed_.replication.died && !m.stopping) {
+    say("rfsplug", 'C', "Action stopstart called by heart: the replication process died");
+    if (count_action()) begin_stop("stopstart", true);
+    return true;
+  }
+  if (const auto failure = failure_of(m.steps.front())) {
+    say("heart", 'C', fmt::format("Action stop called by heart : local fault ({})", *failure));
+    begin_stop("stop", false);
+    section().reason = *failure;
+    return true;
+  }
+  return false;
+}
+
+}  // namespace safekit::role

@@ -1,0 +1,144 @@
+#pragma once
+
+#include <deque>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "reconciler/store/object.h"
+#include "schema/base/time.h"
+#include "schema/status/module.h"
+
+/// The state machine of a module on one node: spec/runtime.md 1.1 to 1.8, extended by design.md 6.
+///
+///            start              decided           peer Ready
+///   STOP ------------> WAIT ------------> ALONE <------------> PRIM
+///     ^                 | |                 ^  ^                 |
+///     |                 | +---> SECOND -----+  +---- swap -------+ (PRIM <-> SECOND)
+///     +--- end of stop -+          failover
+///
+/// A transition is a list of steps (scripts, replica, addresses, watching); `decide` works the list off as the other
+/// controllers report each step done, and takes the next decision when it is empty. Everything it must find again after
+/// a restart of the daemon is in Memory.
+namespace safekit::role {
+
+using status::Readiness;
+using status::ReplicaOrder;
+using status::Role;
+using status::WatchClass;
+
+enum class Mode { Mirror, Farm, Light };
+
+/// What the user wants of the module, as far as roles depend on it.
+struct Desired {
+  bool exists{true};  ///< false: the module was deleted, or no longer names this node
+  Mode mode{Mode::Mirror};
+  bool replicates{false};
+  bool scripts{true};  ///< there is a <user> section
+  bool failover{true};
+  enum class DefaultPrimary { Alone, LastPrim, ThisNode, OtherNode };
+  DefaultPrimary default_primary{DefaultPrimary::Alone};
+  bool first_named{false};  ///< this node comes first in the module's list of nodes: the last tie-break
+  std::uint32_t max_loop{3};
+  Duration loop_interval{hours{24}};  ///< 0: no limit
+  Duration nice_stop_limit{seconds{300}};
+  Duration force_stop_limit{seconds{300}};
+  std::uint64_t generation{0};
+  friend bool operator==(const Desired&, const Desired&) = default;
+};
+
+/// What is seen. Copies of the sections that other controllers write.
+struct Observed {
+  status::ScriptSection script{};
+  status::ReplicationSection replication{};
+  status::AddressSection addresses{};
+  status::ErrdSection errd{};
+  status::CheckerSection checker{};
+  status::PeerSection peer{};
+  status::Settings settings{};
+  std::vector<store::Operation> operations{};  ///< pending, oldest first
+  WallTime wall_now{};
+};
+
+// Steps of a transition. Each says what must become true; the next one starts when it is.
+struct EnterState {
+  Role role{Role::Stop};
+  Readiness readiness{Readiness::Transient};
+  friend bool operator==(const EnterState&, const EnterState&) = default;
+};
+struct RunScript {
+  std::string name{};
+  std::vector<std::string> arguments{};
+  Duration limit{};
+  friend bool operator==(const RunScript&, const RunScript&) = default;
+};
+struct Watch {  ///< these classes and no others
+  std::set<WatchClass> classes{};
+  friend bool operator==(const Watch&, const Watch&) = default;
+};
+struct OrderReplica {
+  ReplicaOrder order{};
+  friend bool operator==(const OrderReplica&, const OrderReplica&) = default;
+};
+struct SetAddresses {
+  bool wanted{false};
+  friend bool operator==(const SetAddresses&, const SetAddresses&) = default;
+};
+struct Say {
+  std::string component{"heart"};
+  char level{'E'};
+  std::string text{};
+  friend bool operator==(const Say&, const Say&) = default;
+};
+using Step = std::variant<EnterState, RunScript, Watch, OrderReplica, SetAddresses, Say>;
+
+/// How the module was started: by itself finding its role, or told.
+enum class Intent { Automatic, Prim, Second };
+
+/// Everything the machine keeps between two decisions. A value; text form in memory_text.h.
+struct Memory {
+  status::RoleSection section{};
+  std::deque<Step> steps{};       ///< the first one is under way
+  bool started{false};            ///< between the start and the end of a stop
+  bool stopping{false};
+  bool start_again{false};        ///< the second half of stopstart and wait
+  Intent intent{Intent::Automatic};
+  bool full_resync{false};
+  bool head_begun{false};         ///< the first step has been set going
+  bool last_primary{false};       ///< this node's last stable role was PRIM or ALONE
+  bool held_by_failover_off{false};
+  bool newcomer{false};           ///< started and not yet Ready as SECOND: defaultprim is asked then
+  bool newcomer_was_primary{false};  ///< its last stable role before that start was primary (`lastprim`)
+  bool split_brain_noted{false};
+  std::string stop_word{"stop"};  ///< third argument of the stop scripts: stop, stopstart, stopwait
+  std::uint64_t runs{0};          ///< script executions so far
+  std::uint64_t errd_seen{0};     ///< last ActionRequest acted upon
+  std::uint64_t checker_seen{0};
+  WallTime loop_began{};
+  bool stop_requested{false};     ///< a stop arrived during a transition: done before its next step
+  bool stop_requested_again{false};  ///< that stop is a stopstart
+  friend bool operator==(const Memory&, const Memory&) = default;
+};
+
+struct FinishedOperation {
+  std::uint64_t id{0};
+  std::string outcome{};
+  friend bool operator==(const FinishedOperation&, const FinishedOperation&) = default;
+};
+
+struct Plan {
+  Memory memory{};
+  std::vector<Say> lines{};                     ///< for the module log, in order
+  std::vector<FinishedOperation> finished{};
+  friend bool operator==(const Plan&, const Plan&) = default;
+};
+
+/// What is left of a kept Memory after a boot of the node: nothing runs any more, and only what is known about the data
+/// and the past stays. `paired` is the durable mark (RoleSection::paired).
+[[nodiscard]] Memory after_boot(const Memory& before, bool paired);
+
+/// Total: any combination of inputs gives a plan. Deciding again with the same inputs changes nothing.
+[[nodiscard]] Plan decide(const Desired& desired, const Observed& observed, const Memory& memory);
+
+}  // namespace safekit::role

@@ -1,0 +1,189 @@
+#include "controllers/role/plan.h"
+
+#include <gtest/gtest.h>
+
+#include "controllers/role/memory_text.h"
+
+namespace safekit::role {
+namespace {
+
+struct Bench {
+  Desired desired{.mode = Mode::Light};
+  Observed observed{};
+  Memory memory{};
+  std::vector<std::string> lines{};
+  std::uint64_t last_id{0};
+
+  Bench() {
+    observed.addresses = {.all_set = true, .all_unset = true, .probed = true};
+    observed.wall_now = WallTime{1'000'000'000};
+  }
+  /// Decides until nothing moves; every script ends at once with success.
+  std::string settle() {
+    std::string outcome;
+    for (;;) {
+      const Plan plan = decide(desired, observed, memory);
+      observed.operations.clear();
+      memory = plan.memory;
+      for (const Say& line : plan.lines) lines.push_back(line.text);
+      for (const auto& finished : plan.finished) outcome = finished.outcome;
+      if (!memory.section.script || observed.script.run == memory.section.script->run) return outcome;
+      observed.script = {.run = memory.section.script->run, .finished = true};
+    }
+  }
+  std::string command(std::string verb, bool automatic = false) {
+    observed.operations = {{.id = ++last_id, .verb = std::move(verb), .caller = automatic ? "checker" : "root", .automatic = automatic}};
+    return settle();
+  }
+  void errd_asks(std::string action) {
+    observed.errd.request = status::ActionRequest{.id = ++last_id, .action = std::move(action), .by = "errd"};
+    settle();
+  }
+  [[nodiscard]] std::string state() const {
+    return fmt::format("{} {}", status::to_string(memory.section.role), status::to_string(memory.section.readiness));
+  }
+  [[nodiscard]] bool said(std::string_view text) const {
+    return std::find(lines.begin(), lines.end(), text) != lines.end();
+  }
+};
+
+}  // namespace
+
+TEST(RolePlan, StartsAndStopsALightModule) {
+  Bench bench;
+  EXPECT_EQ(bench.command("start"), "done");
+  EXPECT_EQ(bench.state(), "UP Ready");
+  EXPECT_TRUE(bench.said("Action start called by root"));
+  EXPECT_EQ(bench.command("stop"), "done");
+  EXPECT_EQ(bench.state(), "STOP NotReady");
+  EXPECT_FALSE(bench.memory.started);
+}
+
+TEST(RolePlan, RefusesWhatTheStateDoesNotAllowAndLeavesNoTrace) {
+  Bench bench;
+  const Memory before = bench.memory;
+  for (const char* verb : {"restart", "swap", "stopstart", "prim", "second", "no_such_verb"}) {
+    EXPECT_NE(bench.command(verb), "done") << verb;
+    EXPECT_EQ(bench.memory, before) << verb;
+  }
+  EXPECT_TRUE(bench.lines.empty());
+  bench.command("start");
+  EXPECT_NE(bench.command("start"), "done");
+  EXPECT_EQ(bench.state(), "UP Ready");
+}
+
+TEST(RolePlan, StopsAtTheFourthCorrectiveAction) {
+  Bench bench;
+  bench.command("start");
+  for (int i = 0; i < 3; ++i) {
+    bench.errd_asks("restart");
+    EXPECT_EQ(bench.state(), "UP Ready") << i;
+  }
+  bench.errd_asks("restart");
+  EXPECT_EQ(bench.state(), "STOP NotReady");
+  EXPECT_TRUE(bench.said("Action stop called by maxloop"));
+}
+
+TEST(RolePlan, CountsOnlyInsideTheLoopInterval) {
+  Bench bench;
+  bench.desired.loop_interval = seconds{10};
+  bench.command("start");
+  for (int i = 0; i < 10; ++i) {
+    bench.errd_asks("restart");
+    bench.observed.wall_now.ns += 11'000'000'000;
+  }
+  EXPECT_EQ(bench.state(), "UP Ready");
+}
+
+TEST(RolePlan, AnAdministratorsCommandResetsTheCounterAndAnIdentityCounts) {
+  Bench bench;
+  bench.command("start");
+  for (int i = 0; i < 10; ++i) bench.command("restart");
+  EXPECT_EQ(bench.state(), "UP Ready");
+  for (int i = 0; i < 4; ++i) bench.command("restart", true);
+  EXPECT_EQ(bench.state(), "STOP NotReady");
+}
+
+TEST(RolePlan, AWaitRuleStopsTheModuleAndHoldsItUntilItIsFalse) {
+  Bench bench;
+  bench.command("start");
+  bench.observed.checker.wait_rules_true = {"t_ldap"};
+  bench.settle();
+  EXPECT_EQ(bench.state(), "WAIT NotReady");
+  EXPECT_EQ(bench.memory.section.waiting_for, "t_ldap");
+  EXPECT_TRUE(bench.said("Action wait from failover rule t_ldap"));
+  bench.observed.checker.wait_rules_true.clear();
+  bench.settle();
+  EXPECT_EQ(bench.state(), "UP Ready");
+  EXPECT_TRUE(bench.said("Action wakeup from failover rule Implicit_wakeup"));
+}
+
+TEST(RolePlan, AResourceWithoutAValueHoldsTheStart) {
+  Bench bench;
+  bench.observed.checker.wait_rule_init = true;
+  bench.command("start");
+  EXPECT_EQ(bench.state(), "WAIT Transient");
+}
+
+TEST(RolePlan, AStopThatAScriptAsksForIsDoneAfterThatScript) {
+  Bench bench;
+  bench.observed.operations = {{.id = 1, .verb = "start", .caller = "root"}};
+  Plan plan = decide(bench.desired, bench.observed, bench.memory);
+  const std::uint64_t first = plan.memory.section.script->run;
+  bench.observed.operations = {{.id = 2, .verb = "stop", .caller = "start_prim", .automatic = true}};
+  plan = decide(bench.desired, bench.observed, plan.memory);
+  EXPECT_EQ(plan.memory.section.script->run, first) << "the script under way must not be given up";
+  bench.memory = plan.memory;
+  bench.observed.operations.clear();
+  bench.observed.script = {.run = first, .finished = true};
+  bench.settle();
+  EXPECT_EQ(bench.state(), "STOP NotReady");
+}
+
+TEST(RolePlan, AForcedStopGivesUpTheScriptThatHangs) {
+  Bench bench;
+  bench.observed.operations = {{.id = 1, .verb = "start", .caller = "root"}};
+  Plan plan = decide(bench.desired, bench.observed, bench.memory);
+  ASSERT_TRUE(plan.memory.section.script);
+  bench.observed.operations = {{.id = 2, .verb = "forcestop", .caller = "root"}};
+  bench.memory = plan.memory;
+  bench.settle();
+  EXPECT_EQ(bench.state(), "STOP NotReady");
+}
+
+TEST(RolePlan, AnAddressOfAnotherMachineIsNotTaken) {
+  Bench bench;
+  bench.desired.mode = Mode::Mirror;
+  bench.observed.peer.silence_known = true;
+  bench.observed.addresses = {.problem = "10.0.0.9 is used by 02:00:00:00:00:01", .in_use_elsewhere = true, .probed = true};
+  bench.command("start");
+  EXPECT_EQ(bench.state(), "WAIT NotReady");
+  EXPECT_EQ(bench.memory.section.waiting_for, "address_in_use");
+  EXPECT_FALSE(bench.memory.section.addresses_wanted);
+}
+
+TEST(RolePlan, ADeletedModuleIsStopped) {
+  Bench bench;
+  bench.command("start");
+  bench.desired.exists = false;
+  bench.settle();
+  EXPECT_EQ(bench.state(), "STOP NotReady");
+  EXPECT_FALSE(bench.memory.started);
+}
+
+TEST(MemoryText, RefusesWhatItDidNotWrite) {
+  Bench bench;
+  bench.command("start");
+  const std::string text = to_text(bench.memory);
+  EXPECT_EQ(memory_from_text(text).value(), bench.memory);
+  EXPECT_FALSE(memory_from_text("").has_value());
+  EXPECT_FALSE(memory_from_text("2" + text.substr(1)).has_value());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    EXPECT_FALSE(memory_from_text(text.substr(0, i)).has_value()) << i;
+    std::string damaged = text;
+    damaged[i] = damaged[i] == '0' ? '1' : '0';
+    if (damaged != text) (void)memory_from_text(damaged);  // must not crash; the checksum refuses all but luck
+  }
+}
+
+}  // namespace safekit::role

@@ -1,0 +1,385 @@
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "controllers/role/machine.h"
+#include "controllers/role/sequences.h"
+#include "controllers/role/start.h"
+
+/// What happens in a stable state: spec/runtime.md 1.6 to 1.8 and 1.10, design.md 6.
+namespace safekit::role {
+namespace {
+
+constexpr std::string_view kNotUpToDate = "notuptodate_server";
+constexpr std::string_view kFailoverOff = "failover-off";
+constexpr Duration kReconnectGrace = seconds{5};
+
+bool is_gone(const status::PeerSection& peer) {
+  return peer.heard && (!peer.module_known || peer.role == Role::Stop || peer.role == Role::Wait);
+}
+
+/// Every heartbeat is lost, and so is the replication stream, which counts as one (design.md 6).
+bool is_dead(const status::PeerSection& peer, const status::ReplicationSection& replica) {
+  return !peer.heard && peer.silence_known && !(replica.alive && replica.connected);
+}
+
+bool serves(const status::PeerSection& peer) { return peer.heard && peer.module_known && status::is_serving(peer.role); }
+
+std::vector<Say> wait_for_data_lines() {
+  return {{"heart", 'C', fmt::format("Action wait from failover rule {}", kNotUpToDate)},
+          {"rfsplug", 'E',
+           "Data may be not uptodate for replicated directories (wait for the start of the remote server)"},
+          {"rfsplug", 'E',
+           "If you are sure that this server has valid data, run safekit stop, then safekit prim to force start as primary"}};
+}
+
+}  // namespace
+
+bool Machine::at_rest() {
+  Memory& m = memory();
+  if (!m.steps.empty()) return false;
+  if (m.stopping) {
+    if (section().role != Role::Stop) {
+      begin(steps_end_stop(desired_, m.stop_word));
+      return true;
+    }
+    const bool again = m.start_again && desired_.exists;
+    m.started = m.stopping = m.start_again = false;
+    if (again) {
+      say("heart", 'U', "Action start called automatically");
+      begin_start(Intent::Automatic);
+    }
+    return true;
+  }
+  if (!m.started) return false;
+  switch (section().role) {
+    case Role::Stop: return false;
+    case Role::Wait: return rest_wait();
+    case Role::Alone:
+    case Role::Prim:
+    case Role::Up: return rest_serving();
+    case Role::Second: return rest_second();
+  }
+  return false;
+}
+
+/// WAIT NotReady until something changes. Says why once, when it begins to wait for this.
+bool Machine::block(std::string_view label, std::string reason, std::vector<Say> lines) {
+  if (section().readiness == Readiness::NotReady && section().waiting_for == label) return false;
+  for (Say& line : lines) plan_.lines.push_back(std::move(line));
+  enter(Role::Wait, Readiness::NotReady);
+  section().waiting_for = std::string{label};
+  section().reason = std::move(reason);
+  return true;
+}
+
+bool Machine::rest_wait() {
+  if (!observed_.checker.wait_rules_true.empty()) {
+    const std::string& label = observed_.checker.wait_rules_true.front();
+    return block(label, fmt::format("failover rule '{}' holds it", label),
+                 {{"heart", 'C', fmt::format("Action wait from failover rule {}", label)}});
+  }
+  if (replica_failed()) return true;
+  if (memory().held_by_failover_off && !serves(observed_.peer)) {
+    return block(kFailoverOff, "failover is off: start the other node, or `safekit stop` and `safekit prim` here",
+                 {{"heart", 'E', "Failover-off configured"}});
+  }
+  if (!observed_.checker.wait_rule_init) return start_decided();
+  enter(Role::Wait, Readiness::Transient);
+  return false;
+}
+
+bool Machine::start_decided() {
+  const bool was_blocked = section().readiness == Readiness::NotReady;
+  const auto wake = [&] {
+    if (was_blocked) say("heart", 'I', "Action wakeup from failover rule Implicit_wakeup");
+    enter(Role::Wait, Readiness::Transient);
+  };
+  if (desired_.mode != Mode::Mirror) {
+    wake();
+    begin(steps_to_alone(desired_, {}));
+    return true;
+  }
+  const StartInput input = start_input(desired_, observed_, memory());
+  const StartOutcome outcome = decide_start(input);
+  switch (outcome) {
+    case StartOutcome::Hold:
+      wake();
+      section().reason = "waiting to hear from the other node, or to know that it is silent";
+      return false;
+    case StartOutcome::WaitForData:
+      return block(kNotUpToDate,
+                   "this copy of the data is not known to be the newest: start the other node, or `safekit stop` and "
+                   "`safekit prim` on the node with the valid data",
+                   wait_for_data_lines());
+    case StartOutcome::WaitForChoice:
+      return block("first_start",
+                   "first start, and both nodes have data in the replicated directories: `safekit stop` on both, then "
+                   "`safekit prim` on the node whose data shall be kept",
+                   wait_for_data_lines());
+    case StartOutcome::BecomeAlone: {
+      if (!observed_.addresses.probed) {
+        wake();
+        return false;
+      }
+      if (observed_.addresses.in_use_elsewhere) {
+        return block("address_in_use", observed_.addresses.problem,
+                     {{"vipplug", 'C', observed_.addresses.problem}});
+      }
+      wake();
+      section().paired = false;
+      begin(steps_to_alone(desired_, {.role = ReplicaOrder::Role::Primary,
+                                      .may_be_alone = true,
+                                      .force_up_to_date = input.intent == Intent::Prim || input.local != Copy::UpToDate,
+                                      .full_resync = memory().full_resync}));
+      return true;
+    }
+    case StartOutcome::BecomeSecond:
+      wake();
+      section().paired = true;
+      memory().held_by_failover_off = false;
+      begin(steps_to_second(desired_,
+                            {.role = ReplicaOrder::Role::Secondary, .full_resync = memory().full_resync}));
+      return true;
+    case StartOutcome::AbortPrimary:
+      say("rfsplug", 'E', "The remote server is primary already: it must be stopped first");
+      break;
+    case StartOutcome::AbortInconsistent:
+      say("rfsplug", 'E', "Data may be inconsistent for replicated directories (stopped during reintegration)");
+      say("rfsplug", 'E',
+          "If you are sure that this server has valid data, run safekit primforce to force start as primary");
+      break;
+    case StartOutcome::AbortSecond:
+      say("rfsplug", 'E', "There is no primary to follow: start the other node first, or use safekit start");
+      break;
+  }
+  say("heart", 'E', fmt::format("Requested {} start aborted", input.intent == Intent::Prim ? "prim" : "second"));
+  begin_stop("stop", false);
+  return true;
+}
+
+bool Machine::replica_failed() {
+  if (!desired_.replicates) return false;
+  if (observed_.replication.died) {
+    say("rfsplug", 'C', "Action stopstart called by heart: the replication process died");
+    begin_stop("stopstart", true);
+    return true;
+  }
+  if (observed_.replication.fatal && observed_.replication.order == section().replica) {
+    say("rfsplug", 'C', fmt::format("Action stop called by heart : local fault ({})", observed_.replication.problem));
+    begin_stop("stop", false);
+    section().reason = observed_.replication.problem;
+    return true;
+  }
+  return false;
+}
+
+bool Machine::rest_serving() {
+  if (replica_failed()) return true;
+  if (!observed_.checker.wait_rules_true.empty()) {
+    const std::string label = observed_.checker.wait_rules_true.front();
+    act("wait", label, true);
+    return true;
+  }
+  if (desired_.mode != Mode::Mirror) return false;
+  if (split_brain()) return true;
+  return section().role == Role::Alone ? rest_alone() : rest_prim();
+}
+
+/// Both serve: whoever became primary by failover gives way; else the order that both sides compute alike.
+bool Machine::split_brain() {
+  if (!serves(observed_.peer)) {
+    memory().split_brain_noted = false;
+    return false;
+  }
+  const bool local = section().came_from_second;
+  const bool remote = observed_.peer.came_from_second;
+  const bool give_way = local != remote ? local : !prefers_local(desired_, observed_);
+  if (give_way) {
+    say("heart", 'C', "Split brain recovery: exiting alone");
+    begin_stop("stopstart", true);
+    for (Step& step : memory().steps) {
+      if (auto* replica = std::get_if<OrderReplica>(&step)) replica->order.mark_out_of_date = true;
+    }
+    return true;
+  }
+  if (!memory().split_brain_noted) say("heart", 'C', "Split brain recovery: staying alone");
+  memory().split_brain_noted = true;
+  return false;
+}
+
+bool Machine::peer_is_complete() const {
+  const auto& peer = observed_.peer;
+  const auto& replica = observed_.replication;
+  const bool ready = peer.heard && peer.module_known && peer.role == Role::Second && peer.readiness == Readiness::Ready;
+  return ready && (!desired_.replicates || (replica.connected && replica.peer_synchronised && !replica.waiting_for_alone));
+}
+
+bool Machine::peer_cannot_take_over() const {
+  const auto& peer = observed_.peer;
+  if (!peer.heard) return is_dead(peer, observed_.replication);
+  if (!peer.module_known) return true;
+  // In STOP or WAIT with a copy that was parted from ours: it cannot start without having heard of us.
+  if (is_gone(peer) && peer.paired) return true;
+  return !peer.up_to_date || peer.marked_out_of_date;
+}
+
+bool Machine::let_go_alone() {
+  const auto& replica = observed_.replication;
+  const auto& peer = observed_.peer;
+  auto& order = section().replica;
+  const bool ordering = !memory().steps.empty() && std::holds_alternative<OrderReplica>(memory().steps.front());
+  if (!desired_.replicates || order.role != ReplicaOrder::Role::Primary || ordering) return false;
+  if (!replica.alive || !replica.settled || replica.order != order) return false;
+
+  const auto ask = [&](bool wanted) { return std::exchange(section().out_of_date_requested, wanted) != wanted; };
+  if (order.may_be_alone) {
+    if (replica.waiting_for_alone) {
+      // A permission covers one loss of the peer; for the next one the wish has to be a new one.
+      order.may_be_alone = false;
+      return true;
+    }
+    // It went on when the peer was silent; now the peer speaks and takes its copy for the newest still.
+    return ask(!replica.connected && peer.heard && peer.role == Role::Second && peer.up_to_date);
+  }
+  const bool gone = is_gone(peer) || is_dead(peer, replica);
+  // After a swap the new secondary needs a moment to connect.
+  const bool overdue = is_ready() && observed_.wall_now.ns - section().since.ns > kReconnectGrace.count();
+  const bool lost = replica.waiting_for_alone || (!replica.connected && (gone || overdue));
+  if (!lost || !peer_cannot_take_over()) return ask(lost && peer.heard);
+  section().out_of_date_requested = false;
+  order.may_be_alone = true;
+  return true;
+}
+
+bool Machine::rest_alone() {
+  const auto& peer = observed_.peer;
+  section().paired = desired_.replicates && peer.heard && peer.module_known && peer.role == Role::Second;
+  if (!peer_is_complete()) return false;
+  section().came_from_second = false;
+  begin(steps_alone_to_prim(desired_));
+  return true;
+}
+
+bool Machine::rest_prim() {
+  const auto& peer = observed_.peer;
+  section().paired = desired_.replicates;
+  section().in_service_hand_over = false;
+  const bool alone = desired_.replicates ? section().replica.may_be_alone
+                                         : is_dead(peer, observed_.replication) || is_gone(peer);
+  if (!alone) return default_primary_swap();
+  section().paired = false;
+  begin(steps_prim_to_alone(desired_, section().replica));
+  return true;
+}
+
+/// The secondary asked for the primary role (`swap` given there, or defaultprim).
+bool Machine::default_primary_swap() {
+  if (!observed_.peer.swap_requested || !peer_is_complete()) return false;
+  say("heart", 'E', "Begin of Swap");
+  section().in_service_hand_over = true;
+  begin(steps_prim_to_second(desired_));
+  return true;
+}
+
+bool Machine::rest_second() {
+  if (replica_failed()) return true;
+  if (!observed_.checker.wait_rules_true.empty()) {
+    const std::string label = observed_.checker.wait_rules_true.front();
+    act("wait", label, true);
+    return true;
+  }
+  return is_ready() ? second_ready() : second_synchronising();
+}
+
+bool Machine::second_synchronising() {
+  const auto& peer = observed_.peer;
+  const auto& replica = observed_.replication;
+  if (serves(peer)) section().in_service_hand_over = false;
+  const bool synchronised =
+      !desired_.replicates ||
+      (replica.settled && replica.connected && replica.peer_synchronised && replica.up_to_date &&
+       replica.order == section().replica && !section().replica.mark_out_of_date);
+  if (serves(peer) && synchronised) {
+    section().paired = true;
+    const bool scripts_ran = section().watched.contains(WatchClass::Second);
+    begin(steps_second_ready(desired_, !scripts_ran));
+    return true;
+  }
+  if (peer.out_of_date_requested && replica.up_to_date && !section().replica.mark_out_of_date) {
+    section().replica.mark_out_of_date = true;
+    return true;
+  }
+  // The mark has been made: from here on the copy may be brought up to date again.
+  if (section().replica.mark_out_of_date && replica.settled && replica.order == section().replica &&
+      !peer.out_of_date_requested) {
+    section().replica.mark_out_of_date = false;
+    return true;
+  }
+  if (section().in_service_hand_over) {
+    // Until this side follows it, the new primary acknowledges nothing by itself unless this copy is marked. So an unmarked
+    // copy is still the newest, and when the peer does not take the role, or dies with it, the role comes back.
+    const bool newest = replica.settled && replica.up_to_date && replica.order == section().replica;
+    const bool not_taken = peer.heard && !serves(peer) && (is_gone(peer) || !peer.up_to_date);
+    if (newest && (not_taken || is_dead(peer, replica))) return fail_over("swap not taken");
+    if (!is_dead(peer, replica)) return false;
+  }
+  if (is_dead(peer, replica) || is_gone(peer)) {
+    say("heart", 'C', "Action stopstart called by heart: the primary was lost during the synchronisation");
+    begin_stop("stopstart", true);
+    return true;
+  }
+  return false;
+}
+
+bool Machine::second_ready() {
+  const auto& peer = observed_.peer;
+  const auto& replica = observed_.replication;
+  if (memory().newcomer && peer.heard && peer.role == Role::Prim && peer.readiness == Readiness::Ready) {
+    memory().newcomer = false;
+    const bool wanted = desired_.default_primary == Desired::DefaultPrimary::ThisNode ||
+                        (desired_.default_primary == Desired::DefaultPrimary::LastPrim && memory().newcomer_was_primary);
+    if (wanted) {
+      say("heart", 'E', "Transition SWAP from defaultprim");
+      section().swap_requested = true;
+      return true;
+    }
+  }
+  if (section().swap_requested && !serves(peer) && !peer.in_service_hand_over) section().swap_requested = false;
+  if (peer.heard && peer.role == Role::Second && peer.in_service_hand_over) {
+    section().swap_requested = false;
+    begin(steps_second_to_prim(desired_, {.role = ReplicaOrder::Role::Primary}));
+    return true;
+  }
+  // The primary goes on without this copy: from now on it is old.
+  const bool left_behind = desired_.replicates && peer.heard && peer.out_of_date_requested;
+  if (left_behind || (desired_.replicates && replica.alive && replica.settled && !replica.up_to_date)) {
+    section().replica.mark_out_of_date = true;
+    section().swap_requested = false;
+    enter(Role::Second, Readiness::Transient);
+    section().reason = "the primary goes on without this copy; waiting to be synchronised again";
+    return true;
+  }
+  // A primary publishes WAIT after it has closed the stream; while the stream lives, it is not gone.
+  if (is_gone(peer) && !(desired_.replicates && replica.connected)) return fail_over("remote stop");
+  if (is_dead(peer, replica)) return fail_over("no heartbeat");
+  return false;
+}
+
+bool Machine::fail_over(std::string_view why) {
+  if (!failover_on()) {
+    say("heart", 'E', "Failover-off configured");
+    say("heart", 'C', "Action stopstart called by failover-off");
+    say("heart", 'E', "Transition STOPSTART from failover-off");
+    memory().held_by_failover_off = true;
+    begin_stop("stopstart", true);
+    return true;
+  }
+  say("heartplug", 'C', fmt::format("Action alone called by heart: {}", why));
+  section().came_from_second = true;
+  section().paired = section().in_service_hand_over = section().swap_requested = false;
+  begin(steps_failover(desired_, {.role = ReplicaOrder::Role::Primary, .may_be_alone = true}));
+  return true;
+}
+
+}  // namespace safekit::role

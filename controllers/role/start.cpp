@@ -1,0 +1,178 @@
+#include "controllers/role/start.h"
+
+namespace safekit::role {
+namespace {
+
+/// A promise that the copy is at least as new as anything its owner ever acknowledged.
+bool is_stronger(Copy a, Copy b) {
+  const auto rank = [](Copy copy) {
+    switch (copy) {
+      case Copy::UpToDate: return 3;
+      case Copy::Undetermined: return 2;
+      case Copy::NewWithData: return 1;
+      case Copy::New:
+      case Copy::Stale:
+      case Copy::Inconsistent:
+      case Copy::Unknown: return 0;
+    }
+    return 0;
+  };
+  return rank(a) > rank(b);
+}
+
+bool is_stale(Copy copy) { return copy == Copy::Stale || copy == Copy::Inconsistent; }
+
+bool never_synchronised(Copy copy) { return copy == Copy::New || copy == Copy::NewWithData; }
+
+/// Nobody to ask: only a copy that is up to date beyond doubt starts.
+StartOutcome without_peer(Copy local) {
+  if (local == Copy::Unknown) return StartOutcome::Hold;
+  return local == Copy::UpToDate ? StartOutcome::BecomeAlone : StartOutcome::WaitForData;
+}
+
+/// Both are in WAIT and say what they have.
+StartOutcome both_waiting(const StartInput& in) {
+  if (in.local == Copy::Unknown || in.remote == Copy::Unknown) return StartOutcome::Hold;
+  if (in.peer_wants_primary) return StartOutcome::Hold;
+  if (in.local == Copy::NewWithData && in.remote == Copy::NewWithData) return StartOutcome::WaitForChoice;
+  // Nobody has the newest data: two stale copies, or one beside a copy that never took part.
+  if (is_stale(in.local) && (is_stale(in.remote) || never_synchronised(in.remote))) return StartOutcome::WaitForData;
+  if (is_stale(in.remote) && never_synchronised(in.local)) return StartOutcome::WaitForData;
+  if (is_stronger(in.remote, in.local)) {
+    // The better side is held back by a checker of its own; without its data this node cannot start either.
+    return in.peer == PeerPlace::Blocked ? StartOutcome::WaitForData : StartOutcome::Hold;
+  }
+  if (is_stronger(in.local, in.remote)) return StartOutcome::BecomeAlone;
+  if (in.local_preferred) return StartOutcome::BecomeAlone;
+  if (in.peer == PeerPlace::Blocked && in.local == Copy::UpToDate) return StartOutcome::BecomeAlone;
+  return StartOutcome::Hold;
+}
+
+StartOutcome start_automatic(const StartInput& in) {
+  switch (in.peer) {
+    case PeerPlace::Undetermined: return StartOutcome::Hold;
+    case PeerPlace::Serving: return StartOutcome::BecomeSecond;
+    // It takes over now, or stops: either way it is the next to speak.
+    case PeerPlace::Secondary: return StartOutcome::Hold;
+    case PeerPlace::Silent:
+    case PeerPlace::Stopped: return without_peer(in.local);
+    case PeerPlace::Waiting:
+    case PeerPlace::Blocked: return both_waiting(in);
+  }
+  return StartOutcome::Hold;
+}
+
+StartOutcome start_prim(const StartInput& in) {
+  if (in.peer == PeerPlace::Serving) return StartOutcome::AbortPrimary;
+  if (in.local == Copy::Unknown || in.peer == PeerPlace::Undetermined || in.peer == PeerPlace::Secondary) {
+    return StartOutcome::Hold;
+  }
+  return in.local == Copy::Inconsistent ? StartOutcome::AbortInconsistent : StartOutcome::BecomeAlone;
+}
+
+StartOutcome start_second(const StartInput& in) {
+  switch (in.peer) {
+    case PeerPlace::Serving: return StartOutcome::BecomeSecond;
+    case PeerPlace::Undetermined:
+    case PeerPlace::Waiting: return StartOutcome::Hold;
+    case PeerPlace::Silent:
+    case PeerPlace::Stopped:
+    case PeerPlace::Blocked:
+    case PeerPlace::Secondary: return StartOutcome::AbortSecond;
+  }
+  return StartOutcome::AbortSecond;
+}
+
+struct CopyMarks {
+  bool known{false};
+  bool ever{false};
+  bool up_to_date{false};
+  bool inconsistent{false};
+  bool paired{false};
+  bool has_data{false};
+};
+
+Copy classify(const CopyMarks& marks) {
+  if (!marks.known) return Copy::Unknown;
+  if (marks.inconsistent) return Copy::Inconsistent;
+  if (marks.up_to_date) return marks.paired ? Copy::Undetermined : Copy::UpToDate;
+  if (marks.ever) return Copy::Stale;
+  return marks.has_data ? Copy::NewWithData : Copy::New;
+}
+
+PeerPlace place_of(const status::PeerSection& peer) {
+  if (!peer.heard) return peer.silence_known ? PeerPlace::Silent : PeerPlace::Undetermined;
+  if (!peer.module_known) return PeerPlace::Stopped;
+  switch (peer.role) {
+    case Role::Stop: return PeerPlace::Stopped;
+    case Role::Wait: return peer.readiness == Readiness::NotReady ? PeerPlace::Blocked : PeerPlace::Waiting;
+    case Role::Alone:
+    case Role::Prim:
+    case Role::Up: return PeerPlace::Serving;
+    // A swap in progress: the side that handed over will follow whoever takes the role.
+    case Role::Second: return PeerPlace::Secondary;
+  }
+  return PeerPlace::Undetermined;
+}
+
+}  // namespace
+
+bool prefers_local(const Desired& desired, const Observed& observed) {
+  const bool last_primary = observed.replication.last_primary;
+  if (last_primary != observed.peer.last_primary) return last_primary;
+  if (desired.default_primary == Desired::DefaultPrimary::ThisNode) return true;
+  if (desired.default_primary == Desired::DefaultPrimary::OtherNode) return false;
+  return desired.first_named;
+}
+
+StartOutcome decide_start(const StartInput& input) {
+  switch (input.intent) {
+    case Intent::Automatic: return start_automatic(input);
+    case Intent::Prim: return start_prim(input);
+    case Intent::Second: return start_second(input);
+  }
+  return StartOutcome::Hold;
+}
+
+std::string_view to_string(StartOutcome outcome) {
+  switch (outcome) {
+    case StartOutcome::Hold: return "Hold";
+    case StartOutcome::BecomeAlone: return "BecomeAlone";
+    case StartOutcome::BecomeSecond: return "BecomeSecond";
+    case StartOutcome::WaitForData: return "WaitForData";
+    case StartOutcome::WaitForChoice: return "WaitForChoice";
+    case StartOutcome::AbortPrimary: return "AbortPrimary";
+    case StartOutcome::AbortInconsistent: return "AbortInconsistent";
+    case StartOutcome::AbortSecond: return "AbortSecond";
+  }
+  return "Unknown";
+}
+
+StartInput start_input(const Desired& desired, const Observed& observed, const Memory& memory) {
+  const auto& local = observed.replication;
+  const auto& peer = observed.peer;
+  StartInput input{.intent = memory.intent,
+                   .peer = place_of(peer),
+                   .peer_wants_primary = peer.wants_primary,
+                   .local_preferred = prefers_local(desired, observed)};
+  if (desired.replicates) {
+    input.local = classify({.known = local.settled && local.alive,
+                            .ever = local.ever_synchronised,
+                            .up_to_date = local.up_to_date,
+                            .inconsistent = local.inconsistent,
+                            .paired = memory.section.paired,
+                            .has_data = local.has_data});
+    input.remote = classify({.known = peer.replicates,
+                             .ever = peer.ever_synchronised,
+                             .up_to_date = peer.up_to_date,
+                             .inconsistent = peer.inconsistent,
+                             .paired = peer.paired,
+                             .has_data = peer.has_data});
+  } else {
+    // Without replicated data every node is always eligible (spec/runtime.md 1.6).
+    input.local = input.remote = Copy::UpToDate;
+  }
+  return input;
+}
+
+}  // namespace safekit::role

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <string_view>
+
+#include "controllers/role/plan.h"
+
+namespace safekit::role {
+
+/// What a node in WAIT knows of a copy of the data: the table below speaks in these words.
+enum class Copy {
+  Unknown,       ///< its journal has not been read, or the peer has not said
+  UpToDate,      ///< may be promoted alone
+  Undetermined,  ///< was one of a pair when it went down hard: newest only if the other side says so
+  Stale,         ///< known not to be the newest
+  Inconsistent,  ///< a synchronisation of it was begun and has not ended: no state that ever was
+  New,           ///< never synchronised with anybody, no data
+  NewWithData,   ///< never synchronised with anybody, the directories are not empty
+};
+
+/// Where the peer's instance of the module is.
+enum class PeerPlace {
+  Undetermined,  ///< not heard, but its heartbeats have not been silent long enough
+  Silent,        ///< every heartbeat is lost
+  Stopped,       ///< heard: its module is in STOP, or it does not have it
+  Waiting,       ///< heard: in WAIT and trying to start
+  Blocked,       ///< heard: in WAIT NotReady, held by something of its own
+  Serving,       ///< heard: PRIM or ALONE
+  Secondary,     ///< heard: SECOND, so it is about to take over or to stop
+};
+
+enum class StartOutcome {
+  Hold,             ///< not enough is known yet, or the peer comes first: stay WAIT Transient
+  BecomeAlone,
+  BecomeSecond,
+  WaitForData,      ///< WAIT NotReady, notuptodate_server
+  WaitForChoice,    ///< WAIT NotReady: two different first copies, `safekit prim` must choose
+  AbortPrimary,     ///< `prim`: the peer is primary already
+  AbortInconsistent,  ///< `prim`: half-synchronised data
+  AbortSecond,      ///< `second`: no primary to follow
+};
+
+struct StartInput {
+  Intent intent{Intent::Automatic};
+  Copy local{Copy::Unknown};
+  Copy remote{Copy::Unknown};
+  PeerPlace peer{PeerPlace::Undetermined};
+  bool peer_wants_primary{false};
+  /// Between equals: this node goes first (last primary, then defaultprim, then the order of the nodes).
+  bool local_preferred{false};
+  friend bool operator==(const StartInput&, const StartInput&) = default;
+};
+
+/// spec/runtime.md 1.6 and design.md 11 (first start). Total.
+[[nodiscard]] StartOutcome decide_start(const StartInput& input);
+[[nodiscard]] std::string_view to_string(StartOutcome outcome);
+
+/// Between two nodes with equal rights: last primary, then defaultprim, then the order of the nodes. Both sides come to
+/// opposite answers from the same facts.
+[[nodiscard]] bool prefers_local(const Desired& desired, const Observed& observed);
+[[nodiscard]] StartInput start_input(const Desired& desired, const Observed& observed, const Memory& memory);
+
+}  // namespace safekit::role

@@ -1,0 +1,107 @@
+#include "controllers/role/start.h"
+
+#include <gtest/gtest.h>
+
+namespace safekit::role {
+namespace {
+
+constexpr std::array kCopies{Copy::Unknown, Copy::UpToDate,     Copy::Undetermined, Copy::Stale,
+                             Copy::New,     Copy::NewWithData, Copy::Inconsistent};
+constexpr std::array kPlaces{PeerPlace::Undetermined, PeerPlace::Silent,  PeerPlace::Stopped,  PeerPlace::Waiting,
+                             PeerPlace::Blocked,      PeerPlace::Serving, PeerPlace::Secondary};
+constexpr std::array kIntents{Intent::Automatic, Intent::Prim, Intent::Second};
+
+template <class F>
+void for_every_input(F check) {
+  for (const Intent intent : kIntents) {
+    for (const Copy local : kCopies) {
+      for (const Copy remote : kCopies) {
+        for (const PeerPlace peer : kPlaces) {
+          for (const bool wants : {false, true}) {
+            for (const bool preferred : {false, true}) {
+              check(StartInput{intent, local, remote, peer, wants, preferred});
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+std::string text_of(const StartInput& in) {
+  return fmt::format("intent {} local {} remote {} peer {} wants {} preferred {}", int(in.intent), int(in.local),
+                     int(in.remote), int(in.peer), in.peer_wants_primary, in.local_preferred);
+}
+
+StartOutcome automatic(Copy local, Copy remote, PeerPlace peer, bool preferred = false) {
+  return decide_start({.local = local, .remote = remote, .peer = peer, .local_preferred = preferred});
+}
+
+}  // namespace
+
+TEST(StartTable, NeverStartsAloneOnACopyInDoubtWithoutAskingThePeer) {
+  for_every_input([](const StartInput& in) {
+    if (in.intent != Intent::Automatic || decide_start(in) != StartOutcome::BecomeAlone) return;
+    const bool beyond_doubt = in.local == Copy::UpToDate;
+    const bool peer_was_asked = in.peer == PeerPlace::Waiting || in.peer == PeerPlace::Blocked;
+    EXPECT_TRUE(beyond_doubt || peer_was_asked) << text_of(in);
+    EXPECT_FALSE(in.local == Copy::Stale || in.local == Copy::Inconsistent || in.local == Copy::Unknown) << text_of(in);
+  });
+}
+
+TEST(StartTable, NeverStartsBothOfTwoWaitingNodes) {
+  for_every_input([](const StartInput& in) {
+    if (in.intent != Intent::Automatic || in.peer != PeerPlace::Waiting || in.peer_wants_primary) return;
+    StartInput other = in;
+    std::swap(other.local, other.remote);
+    other.local_preferred = !in.local_preferred;
+    const bool both = decide_start(in) == StartOutcome::BecomeAlone && decide_start(other) == StartOutcome::BecomeAlone;
+    EXPECT_FALSE(both) << text_of(in);
+  });
+}
+
+TEST(StartTable, FollowsAServingPeerWhateverTheLocalMarkSays) {
+  for (const Copy local : kCopies) {
+    EXPECT_EQ(automatic(local, Copy::UpToDate, PeerPlace::Serving), StartOutcome::BecomeSecond);
+  }
+}
+
+TEST(StartTable, KnowsTheHistoriesOfTheReference) {
+  // spec/runtime.md 1.6: peer absent.
+  EXPECT_EQ(automatic(Copy::UpToDate, Copy::Unknown, PeerPlace::Silent), StartOutcome::BecomeAlone);
+  EXPECT_EQ(automatic(Copy::Stale, Copy::Unknown, PeerPlace::Silent), StartOutcome::WaitForData);
+  EXPECT_EQ(automatic(Copy::Undetermined, Copy::Unknown, PeerPlace::Silent), StartOutcome::WaitForData);
+  EXPECT_EQ(automatic(Copy::UpToDate, Copy::Unknown, PeerPlace::Undetermined), StartOutcome::Hold);
+  // Both in WAIT: only one is up to date.
+  EXPECT_EQ(automatic(Copy::UpToDate, Copy::Stale, PeerPlace::Waiting), StartOutcome::BecomeAlone);
+  EXPECT_EQ(automatic(Copy::Stale, Copy::UpToDate, PeerPlace::Waiting), StartOutcome::Hold);
+  // Double power loss: the former PRIM is primary again.
+  EXPECT_EQ(automatic(Copy::Undetermined, Copy::Undetermined, PeerPlace::Waiting, true), StartOutcome::BecomeAlone);
+  EXPECT_EQ(automatic(Copy::Undetermined, Copy::Undetermined, PeerPlace::Waiting, false), StartOutcome::Hold);
+  // First start (design.md 11).
+  EXPECT_EQ(automatic(Copy::NewWithData, Copy::New, PeerPlace::Waiting), StartOutcome::BecomeAlone);
+  EXPECT_EQ(automatic(Copy::New, Copy::NewWithData, PeerPlace::Waiting), StartOutcome::Hold);
+  EXPECT_EQ(automatic(Copy::New, Copy::New, PeerPlace::Waiting, true), StartOutcome::BecomeAlone);
+  EXPECT_EQ(automatic(Copy::NewWithData, Copy::NewWithData, PeerPlace::Waiting, true), StartOutcome::WaitForChoice);
+  EXPECT_EQ(automatic(Copy::New, Copy::Unknown, PeerPlace::Silent), StartOutcome::WaitForData);
+}
+
+TEST(StartTable, PrimOverridesDoubtButNotInconsistencyOrAPrimary) {
+  const auto prim = [](Copy local, PeerPlace peer) {
+    return decide_start({.intent = Intent::Prim, .local = local, .peer = peer});
+  };
+  EXPECT_EQ(prim(Copy::Stale, PeerPlace::Silent), StartOutcome::BecomeAlone);
+  EXPECT_EQ(prim(Copy::New, PeerPlace::Stopped), StartOutcome::BecomeAlone);
+  EXPECT_EQ(prim(Copy::Inconsistent, PeerPlace::Silent), StartOutcome::AbortInconsistent);
+  EXPECT_EQ(prim(Copy::UpToDate, PeerPlace::Serving), StartOutcome::AbortPrimary);
+  EXPECT_EQ(prim(Copy::UpToDate, PeerPlace::Undetermined), StartOutcome::Hold);
+}
+
+TEST(StartTable, SecondNeedsAPrimary) {
+  const auto second = [](PeerPlace peer) { return decide_start({.intent = Intent::Second, .local = Copy::Stale, .peer = peer}); };
+  EXPECT_EQ(second(PeerPlace::Serving), StartOutcome::BecomeSecond);
+  EXPECT_EQ(second(PeerPlace::Waiting), StartOutcome::Hold);
+  EXPECT_EQ(second(PeerPlace::Silent), StartOutcome::AbortSecond);
+}
+
+}  // namespace safekit::role
