@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "schema/base/ids.h"
 #include "schema/base/time.h"
@@ -17,6 +18,8 @@ struct ObjectKey {
   friend auto operator<=>(const ObjectKey&, const ObjectKey&) = default;
 };
 
+inline const ObjectKey kClusterKey{Kind::Cluster, "cluster"};
+
 /// One revision of desired state. `spec` is the canonical JSON of the whole typed object (metadata and spec), so that
 /// equal digests mean equal wishes. A deleted object stays as a tombstone until every node has it.
 struct Object {
@@ -31,6 +34,15 @@ struct Object {
   bool deleted{false};
   Revision revision{};             ///< of this node's store at the change; `metadata.resourceVersion`
   friend bool operator==(const Object&, const Object&) = default;
+};
+
+/// Two revisions of one object of which neither was made from the other: two edits in two halves of a cluster. Each node
+/// goes on with its own until `apply --take NODE` (Store::take) or a new apply, which follows both.
+struct Conflict {
+  NodeName peer{};                     ///< the node that has the other revision
+  Object theirs{};
+  std::vector<std::string> history{};  ///< of `theirs`, newest first
+  friend bool operator==(const Conflict&, const Conflict&) = default;
 };
 
 /// A one-shot command for one node, consumed exactly once by that node's role controller (design.md 4).

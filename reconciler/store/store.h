@@ -42,6 +42,7 @@ class Store {
   Store(Backend& backend, const Clock& clock, NodeName node);
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
+  ~Store();
 
   // Desired state.
   [[nodiscard]] std::optional<Object> get(const ObjectKey& key) const;  ///< a tombstone is not found
@@ -50,11 +51,20 @@ class Store {
   /// gives the current object back. Errors: Conflict (options.expected), Io, Exhausted (disk full).
   Result<Object> apply(const ObjectKey& key, const std::string& spec, const ApplyOptions& options);
   Result<Object> remove(const ObjectKey& key, const ApplyOptions& options);
-  /// Digests of this object's revisions, newest first, bounded (kHistoryMax).
+  /// Digests of this object's revisions, newest first, its own included, bounded (kHistoryMax).
   [[nodiscard]] std::vector<std::string> history(const ObjectKey& key) const;
   [[nodiscard]] std::vector<Object> all_with_tombstones() const;
   /// Stores a revision received from a peer as it is. The caller has decided that it may (peer/exchange).
   Status adopt(const Object& object, const std::vector<std::string>& history);
+
+  // Conflicts with revisions of peers; found anew at each contact, so they are in memory only.
+  [[nodiscard]] std::vector<Conflict> conflicts() const;
+  [[nodiscard]] std::vector<Conflict> conflicts(const ObjectKey& key) const;
+  void set_conflict(Conflict conflict);
+  void clear_conflict(const ObjectKey& key, const NodeName& peer);
+  /// Ends a conflict: the revision of that node (also this one) becomes the newest, made from all sides. NotFound when
+  /// there is no conflict with it.
+  Result<Object> take(const ObjectKey& key, const NodeName& from, const ApplyOptions& options);
 
   // The same, typed; parsed once per revision and shared.
   [[nodiscard]] std::shared_ptr<const spec::Cluster> cluster() const;
@@ -88,15 +98,29 @@ class Store {
   /// Calls back, on the loop, for each change after the call. Returns an id for unwatch.
   std::uint64_t watch(std::function<void(const Change&)> task);
   void unwatch(std::uint64_t id);
+  /// Tells the watchers of something that is not in the store itself: a link to a peer came or went.
+  void announce(Change::What what, const std::string& name);
   [[nodiscard]] Revision revision() const;
+  /// Why events are not kept at the moment; empty: they are.
+  [[nodiscard]] const std::string& history_problem() const;
 
-  static constexpr std::size_t kHistoryMax = 64;
-  static constexpr std::size_t kEventsMaxPerModule = 20'000;
+  /// A node that missed more revisions of an object than this sees a conflict instead of an old copy.
+  static constexpr std::size_t kHistoryMax = 1024;
+  static constexpr std::size_t kObjectsMax = 4096;
+  static constexpr std::size_t kTombstonesMax = 1024;  ///< the oldest are dropped
+  static constexpr std::size_t kSpecBytesMax = 8U << 20;
+  static constexpr std::size_t kPendingMax = 1024;
+  static constexpr std::size_t kFactsMax = 16'384;
 
  private:
   struct Impl;
-  std::shared_ptr<Impl> impl_;
+  std::unique_ptr<Impl> impl_;
   NodeName node_;
 };
+
+/// Whom an object concerns; an empty list: all nodes. Nothing: this program does not understand the spec.
+[[nodiscard]] std::optional<std::vector<NodeName>> nodes_of(const Object& object);
+/// A module that names no node is for all.
+[[nodiscard]] bool names(const spec::Module& module, const NodeName& node);
 
 }  // namespace safekit::store
