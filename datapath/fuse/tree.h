@@ -27,6 +27,8 @@ namespace safekit::fuse {
 /// Errors: of `mount`: Invalid for a path that is no directory, Conflict when something of ours is mounted there already,
 ///         Unsupported for a kernel without what we need, Io. Of `unmount`: Conflict naming the processes that hold the
 ///         directory; the mount goes on serving.
+/// End:    unmount before destroying. A process that must end with a busy mount calls _exit: applications then get
+///         ENOTCONN, and mounts::clean_stale takes the mount off. One object mounts once.
 /// Thread: mount and unmount by the owner; append and wait are called from FUSE threads and one housekeeping thread.
 class MountedTrees {
  public:

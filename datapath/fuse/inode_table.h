@@ -1,0 +1,167 @@
+#pragma once
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "datapath/fuse/call.h"
+#include "datapath/fuse/file_handle.h"
+#include "datapath/linux/fd.h"
+#include "datapath/replica/sink.h"
+
+namespace safekit::fuse {
+
+using SharedFd = std::shared_ptr<const Fd>;
+
+/// A name of an inode that we know of: it may have others that nobody has looked up.
+struct Place {
+  InodeId parent{};
+  std::string name{};
+  friend bool operator==(const Place&, const Place&) = default;
+};
+
+/// A file or directory that the kernel, a resynchronisation or a child refers to. A service, owned by the table; a pointer
+/// is good for as long as what it was found for refers to it (the kernel forgets no inode that a request names).
+struct Inode {
+  InodeId id{};
+  dev_t device{0};
+  ino_t number{0};
+  mode_t type{0};  ///< S_IFMT part of the mode
+  replica::FileHandle handle{};
+  bool has_handle{false};
+
+  // Guarded by the table's mutex.
+  std::uint64_t lookups{0};   ///< references of the kernel
+  std::uint64_t pins{0};      ///< references of resynchronisation and housekeeping
+  std::uint64_t children{0};  ///< known names below this directory
+  std::uint32_t opens{0};
+  bool file_writable{false};
+  bool keep_path{false};      ///< cannot be opened by handle (again): `path` stays
+  std::vector<Place> names{};
+  SharedFd path{};            ///< O_PATH, from the cache of descriptors
+  SharedFd file{};            ///< one descriptor for all opens of a file
+  std::list<Inode*>::iterator recent{};
+
+  std::atomic<bool> nameless{false};    ///< its last name is gone, or it never had one: not replicated
+  std::atomic<bool> touched{false};     ///< its mtime has yet to be appended
+  std::atomic<bool> queued{false};      ///< housekeeping will look at it
+  std::atomic<bool> unreceived{false};  ///< written since the last close that waited for the peer
+  std::atomic<bool> may_set_id{false};  ///< may have setuid or setgid bits
+  std::atomic<std::uint64_t> last_sequence{0};  ///< of the last operation on its content
+};
+
+/// The known inodes of all roots: node ids to file handles, counted by references; a bounded cache of descriptors.
+/// Shape:  the id of root i is 1 + i; others count up from kFirstId and are never used again.
+/// Thread: any. Names change only under TreeOrder::names (exclusive, or shared for adding what a lookup found); its own
+///         mutex is innermost and held over no system call.
+class InodeTable : public replica::Inodes {
+ public:
+  static constexpr std::uint64_t kFirstId = 1000;
+
+  explicit InodeTable(std::size_t descriptors_max) : descriptors_max_(descriptors_max) {}
+  InodeTable(const InodeTable&) = delete;
+  InodeTable& operator=(const InodeTable&) = delete;
+
+  /// Opens a directory as the next root. Mounts below it are not followed: the directories they cover are shown.
+  Status add_root(const std::string& path);
+  [[nodiscard]] int root_fd(std::uint32_t root) const { return roots_[root].directory.get(); }
+
+  /// The inode behind a node id. Errors: ESTALE.
+  [[nodiscard]] Call<Inode*> find(std::uint64_t id);
+  [[nodiscard]] Inode* find(dev_t device, ino_t number);
+
+  /// Counts a lookup of an inode that is known by this very name. nullptr: take names and call `adopt`.
+  [[nodiscard]] Inode* recall(const struct stat& attributes, InodeId parent, std::string_view name);
+  enum class For { Kernel, Pin };
+  /// The inode of an entry, made known if need be, with one reference more. The caller holds names, and `attributes` are
+  /// of that entry now.
+  [[nodiscard]] Call<Inode*> adopt(Inode& parent, const std::string& name, const struct stat& attributes, For what);
+  /// The same for a file without a name (O_TMPFILE); `file` becomes its open descriptor.
+  [[nodiscard]] Call<Inode*> adopt_nameless(std::uint32_t root, Fd file, const struct stat& attributes);
+  void forget(InodeId id, std::uint64_t lookups);
+
+  /// Names: the caller holds names exclusively.
+  void add_name(Inode& inode, InodeId parent, std::string_view name);
+  void remove_name(Inode& inode, InodeId parent, std::string_view name);
+  /// Keeps an inode that is about to lose its last name reachable for those who still use it.
+  [[nodiscard]] Call<void> hold(Inode& inode);
+
+  [[nodiscard]] Call<SharedFd> path_fd(Inode& inode);
+  /// The open file if there is one, else as path_fd: for calls that take either.
+  [[nodiscard]] Call<SharedFd> any_fd(Inode& inode);
+  /// Counts an open and gives the shared descriptor, writable if asked for.
+  [[nodiscard]] Call<SharedFd> open_file(Inode& inode, bool writable);
+  void created(Inode& inode, Fd file);  ///< counts the open that made the file
+  void close_file(Inode& inode);
+  /// The shared descriptor of an open file. Errors: EBADF when it is not open.
+  [[nodiscard]] Call<SharedFd> file_fd(Inode& inode);
+  [[nodiscard]] Call<Fd> open_anew(Inode& inode, int flags);
+
+  void pin(Inode& inode);
+  /// Inodes without any reference left; the caller appends Forget for each and then drops it.
+  [[nodiscard]] std::vector<InodeId> retired();
+  void drop(InodeId id);
+  /// Called, with no lock held, when there is something in `retired`. Set before threads start.
+  void on_retired(std::function<void()> call) { on_retired_ = std::move(call); }
+  [[nodiscard]] std::size_t size();
+  [[nodiscard]] std::size_t cached_descriptors();
+
+  // replica::Inodes
+  [[nodiscard]] std::uint32_t root_count() const override { return static_cast<std::uint32_t>(roots_.size()); }
+  [[nodiscard]] InodeId root_id(std::uint32_t root) const override { return InodeId{1 + root}; }
+  Result<wire::TreePath> path_of(InodeId id) override;
+  Result<InodeId> pin(InodeId parent, const std::string& name) override;
+  Result<InodeId> pin(const replica::FileHandle& handle) override;
+  void unpin(InodeId id) override;
+  Result<replica::FileHandle> handle_of(InodeId id) override;
+  Result<int> open(InodeId id, int flags) override;
+
+ private:
+  struct Root {
+    Fd clone{};      ///< the mount without those below it; it lives as long as this descriptor
+    Fd directory{};  ///< readable, for open_by_handle_at
+  };
+  struct Key {
+    dev_t device{0};
+    ino_t number{0};
+    friend bool operator==(const Key&, const Key&) = default;
+  };
+  struct KeyHash {
+    std::size_t operator()(const Key& key) const noexcept {
+      return std::hash<std::uint64_t>{}(key.number * 0x9e3779b97f4a7c15ULL ^ key.device);
+    }
+  };
+
+  Inode* find_locked(dev_t device, ino_t number);
+  Inode* insert_locked(const struct stat& attributes, replica::FileHandle handle, bool has_handle);
+  void add_name_locked(Inode& inode, InodeId parent, std::string_view name);
+  void remove_name_locked(Inode& inode, const Place& place);
+  void retire_if_unused_locked(Inode* inode);
+  void remember_locked(Inode& inode);
+  void uncache_locked(Inode& inode);
+  [[nodiscard]] Call<Fd> open_by_any_means(const Inode& inode, const SharedFd& path, int flags);
+  [[nodiscard]] std::optional<wire::TreePath> known_path(InodeId id);
+  [[nodiscard]] Result<wire::TreePath> search_path(Inode& inode);
+  Call<void> learn_path(Inode& inode, const wire::TreePath& path);
+  void notify_retired();
+
+  const std::size_t descriptors_max_;
+  std::vector<Root> roots_{};
+  std::function<void()> on_retired_{};
+  std::mutex mutex_{};
+  std::uint64_t next_id_{kFirstId};
+  std::unordered_map<std::uint64_t, std::unique_ptr<Inode>> inodes_{};
+  std::unordered_map<Key, Inode*, KeyHash> by_key_{};
+  std::unordered_map<std::uint64_t, std::unique_ptr<Inode>> retired_{};
+  std::list<Inode*> recent_{};  ///< inodes with an evictable `path`, latest first
+};
+
+}  // namespace safekit::fuse

@@ -1,0 +1,119 @@
+#include "datapath/fuse/operations.h"
+
+#include <array>
+
+namespace safekit::fuse {
+namespace {
+
+/// Every change goes through this mount, so what the kernel knows stays true until it changes it itself.
+constexpr std::uint64_t kValidSeconds = 3600;
+
+}  // namespace
+
+Operations::Operations(std::uint32_t root, InodeTable& inodes, Outbox& outbox, replica::TreeOrder& order)
+    : root_(root), inodes_(inodes), outbox_(outbox), order_(order) {}
+
+bool Operations::has_reply(std::uint32_t opcode) { return opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET; }
+
+/// Absent ones are answered with ENOSYS and not sent again: locks and access checks stay with the kernel, INTERRUPT is
+/// not needed (no request waits for ever), copy_file_range becomes reads and writes, STATX becomes GETATTR.
+Operations::Function Operations::function_of(std::uint32_t opcode) {
+  struct Row {
+    std::uint32_t opcode{0};
+    Function function{nullptr};
+  };
+  static constexpr std::array kRows = std::to_array<Row>({
+      {FUSE_LOOKUP, &Operations::lookup},           {FUSE_FORGET, &Operations::forget},
+      {FUSE_BATCH_FORGET, &Operations::batch_forget}, {FUSE_GETATTR, &Operations::getattr},
+      {FUSE_SETATTR, &Operations::setattr},         {FUSE_READLINK, &Operations::readlink},
+      {FUSE_SYMLINK, &Operations::symlink},         {FUSE_MKNOD, &Operations::mknod},
+      {FUSE_MKDIR, &Operations::mkdir},             {FUSE_UNLINK, &Operations::unlink},
+      {FUSE_RMDIR, &Operations::rmdir},             {FUSE_RENAME, &Operations::rename},
+      {FUSE_RENAME2, &Operations::rename2},         {FUSE_LINK, &Operations::link},
+      {FUSE_OPEN, &Operations::open},               {FUSE_CREATE, &Operations::create},
+      {FUSE_TMPFILE, &Operations::tmpfile},         {FUSE_READ, &Operations::read},
+      {FUSE_WRITE, &Operations::write},             {FUSE_FLUSH, &Operations::flush},
+      {FUSE_FSYNC, &Operations::fsync},             {FUSE_RELEASE, &Operations::release},
+      {FUSE_FALLOCATE, &Operations::fallocate},     {FUSE_LSEEK, &Operations::lseek},
+      {FUSE_OPENDIR, &Operations::opendir},         {FUSE_READDIR, &Operations::readdir},
+      {FUSE_READDIRPLUS, &Operations::readdirplus}, {FUSE_RELEASEDIR, &Operations::releasedir},
+      {FUSE_FSYNCDIR, &Operations::fsyncdir},       {FUSE_STATFS, &Operations::statfs},
+      {FUSE_SYNCFS, &Operations::syncfs},           {FUSE_GETXATTR, &Operations::getxattr},
+      {FUSE_LISTXATTR, &Operations::listxattr},     {FUSE_SETXATTR, &Operations::setxattr},
+      {FUSE_REMOVEXATTR, &Operations::removexattr}, {FUSE_DESTROY, &Operations::nothing},
+  });
+  static constexpr auto kByOpcode = [] {
+    std::array<Function, 64> table{};
+    for (const Row& row : kRows) table[row.opcode] = row.function;
+    return table;
+  }();
+  return opcode < kByOpcode.size() ? kByOpcode[opcode] : nullptr;
+}
+
+Call<void> Operations::run(const Request& request, Reply& reply) {
+  const std::uint32_t opcode = request.header().opcode;
+  if (opcode == FUSE_IOCTL) return Errno{ENOTTY};
+  const Function function = function_of(opcode);
+  if (function == nullptr) return Errno{ENOSYS};
+  return (this->*function)(request, reply);
+}
+
+Call<void> Operations::nothing(const Request&, Reply&) { return {}; }
+
+Call<Inode*> Operations::node(std::uint64_t nodeid) {
+  return inodes_.find(nodeid == FUSE_ROOT_ID ? inodes_.root_id(root_).value : nodeid);
+}
+
+std::uint64_t Operations::nodeid_of(const Inode& inode) const {
+  return inode.id == inodes_.root_id(root_) ? FUSE_ROOT_ID : inode.id.value;
+}
+
+void Operations::fill_attributes(fuse_attr& out, const struct stat& attributes) {
+  out.ino = attributes.st_ino;
+  out.size = static_cast<std::uint64_t>(attributes.st_size);
+  out.blocks = static_cast<std::uint64_t>(attributes.st_blocks);
+  out.atime = static_cast<std::uint64_t>(attributes.st_atim.tv_sec);
+  out.mtime = static_cast<std::uint64_t>(attributes.st_mtim.tv_sec);
+  out.ctime = static_cast<std::uint64_t>(attributes.st_ctim.tv_sec);
+  out.atimensec = static_cast<std::uint32_t>(attributes.st_atim.tv_nsec);
+  out.mtimensec = static_cast<std::uint32_t>(attributes.st_mtim.tv_nsec);
+  out.ctimensec = static_cast<std::uint32_t>(attributes.st_ctim.tv_nsec);
+  out.mode = attributes.st_mode;
+  out.nlink = static_cast<std::uint32_t>(attributes.st_nlink);
+  out.uid = attributes.st_uid;
+  out.gid = attributes.st_gid;
+  out.rdev = static_cast<std::uint32_t>(attributes.st_rdev);
+  out.blksize = static_cast<std::uint32_t>(attributes.st_blksize);
+}
+
+void Operations::fill_entry(fuse_entry_out& out, const Inode& inode, const struct stat& attributes) const {
+  out.nodeid = nodeid_of(inode);
+  out.entry_valid = kValidSeconds;
+  out.attr_valid = kValidSeconds;
+  fill_attributes(out.attr, attributes);
+}
+
+void Operations::add_entry(Reply& reply, const Inode& inode, const struct stat& attributes) const {
+  fuse_entry_out out{};
+  fill_entry(out, inode, attributes);
+  reply.add(out);
+}
+
+void Operations::add_attributes(Reply& reply, const struct stat& attributes) {
+  fuse_attr_out out{};
+  out.attr_valid = kValidSeconds;
+  fill_attributes(out.attr, attributes);
+  reply.add(out);
+}
+
+/// The file handle of an open says only whether it may write: everything else hangs on the inode, so another process could
+/// take the opens over.
+void Operations::add_open(Reply& reply, bool writable) const {
+  fuse_open_out out{};
+  out.fh = writable ? 1 : 0;
+  out.open_flags = FOPEN_KEEP_CACHE;
+  if (!writable || !outbox_.waits_on_close()) out.open_flags |= FOPEN_NOFLUSH;
+  reply.add(out);
+}
+
+}  // namespace safekit::fuse

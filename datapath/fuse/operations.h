@@ -1,0 +1,141 @@
+#pragma once
+
+#include <sys/stat.h>
+
+#include <string>
+#include <unordered_map>
+
+#include "datapath/fuse/abi.h"
+#include "datapath/fuse/inode_table.h"
+#include "datapath/fuse/outbox.h"
+#include "datapath/fuse/reply.h"
+
+namespace safekit::fuse {
+
+/// A directory being read.
+struct DirectoryStream {
+  Fd fd{};
+  std::mutex mutex{};
+  std::int64_t position{0};
+};
+
+/// The file-system calls of one mount: each makes its change in the directory underneath, appends it under the lock that
+/// orders it, and then waits as the durability asks. An error is answered and never replicated. A service.
+/// Errors: the errno of the call underneath.
+/// Thread: any number at once.
+class Operations {
+ public:
+  Operations(std::uint32_t root, InodeTable& inodes, Outbox& outbox, replica::TreeOrder& order);
+
+  /// Does one request. The reply is what an Ok answer carries.
+  Call<void> run(const Request& request, Reply& reply);
+  [[nodiscard]] static bool has_reply(std::uint32_t opcode);
+
+ private:
+  using Function = Call<void> (Operations::*)(const Request&, Reply&);
+  static Function function_of(std::uint32_t opcode);
+
+  // operations_names.cpp
+  Call<void> lookup(const Request& request, Reply& reply);
+  Call<void> forget(const Request& request, Reply& reply);
+  Call<void> batch_forget(const Request& request, Reply& reply);
+  Call<void> symlink(const Request& request, Reply& reply);
+  Call<void> mknod(const Request& request, Reply& reply);
+  Call<void> mkdir(const Request& request, Reply& reply);
+  Call<void> create(const Request& request, Reply& reply);
+  Call<void> tmpfile(const Request& request, Reply& reply);
+  Call<void> link(const Request& request, Reply& reply);
+  // operations_removal.cpp
+  Call<void> unlink(const Request& request, Reply& reply);
+  Call<void> rmdir(const Request& request, Reply& reply);
+  Call<void> rename(const Request& request, Reply& reply);
+  Call<void> rename2(const Request& request, Reply& reply);
+  // operations_content.cpp
+  Call<void> open(const Request& request, Reply& reply);
+  Call<void> read(const Request& request, Reply& reply);
+  Call<void> write(const Request& request, Reply& reply);
+  Call<void> flush(const Request& request, Reply& reply);
+  Call<void> fsync(const Request& request, Reply& reply);
+  Call<void> release(const Request& request, Reply& reply);
+  Call<void> fallocate(const Request& request, Reply& reply);
+  Call<void> lseek(const Request& request, Reply& reply);
+  // operations_attributes.cpp
+  Call<void> getattr(const Request& request, Reply& reply);
+  Call<void> setattr(const Request& request, Reply& reply);
+  Call<void> readlink(const Request& request, Reply& reply);
+  Call<void> getxattr(const Request& request, Reply& reply);
+  Call<void> listxattr(const Request& request, Reply& reply);
+  Call<void> setxattr(const Request& request, Reply& reply);
+  Call<void> removexattr(const Request& request, Reply& reply);
+  Call<void> statfs(const Request& request, Reply& reply);
+  Call<void> syncfs(const Request& request, Reply& reply);
+  // operations_directory.cpp
+  Call<void> opendir(const Request& request, Reply& reply);
+  Call<void> readdir(const Request& request, Reply& reply);
+  Call<void> readdirplus(const Request& request, Reply& reply);
+  Call<void> releasedir(const Request& request, Reply& reply);
+  Call<void> fsyncdir(const Request& request, Reply& reply);
+  Call<void> nothing(const Request& request, Reply& reply);
+
+  /// What a call makes: its type and mode, and what that type needs.
+  struct NewNode {
+    std::string name{};
+    mode_t mode{0};
+    std::uint32_t umask{0};
+    dev_t device{0};
+    std::string target{};  ///< of a symbolic link
+    bool open{false};      ///< make it with open(2) and keep it open
+  };
+  struct Made {
+    Inode* inode{nullptr};
+    struct stat attributes {};
+    SequenceNumber sequence{};
+  };
+  struct Move {
+    Inode* from{nullptr};
+    std::string name{};
+    Inode* to{nullptr};
+    std::string new_name{};
+    std::uint32_t flags{0};
+  };
+  struct Entry {
+    Inode* inode{nullptr};
+    struct stat attributes {};
+  };
+
+  [[nodiscard]] Call<Inode*> node(std::uint64_t nodeid);
+  [[nodiscard]] std::uint64_t nodeid_of(const Inode& inode) const;
+  /// The entry of a directory by name, with one lookup counted.
+  [[nodiscard]] Call<Entry> entry(Inode& parent, int directory, const std::string& name);
+  static void fill_attributes(fuse_attr& out, const struct stat& attributes);
+  void fill_entry(fuse_entry_out& out, const Inode& inode, const struct stat& attributes) const;
+  void add_entry(Reply& reply, const Inode& inode, const struct stat& attributes) const;
+  static void add_attributes(Reply& reply, const struct stat& attributes);
+  void add_open(Reply& reply, bool writable) const;
+
+  Call<Made> make(Inode& parent, const NewNode& wanted, const fuse_in_header& caller);
+  Call<void> finish(const Made& made, Reply& reply);
+  Call<void> open_existing(Inode& inode, std::uint32_t flags, bool kill_set_id);
+  Call<void> send_nameless(Inode& inode);
+  Call<void> send_content(Inode& inode);
+  Call<void> send_xattrs(Inode& inode);
+  Call<void> remove(const Request& request, bool directory);
+  Call<void> move(const Move& move);
+
+  Call<void> truncate(Inode& inode, std::uint64_t size, bool kill_set_id);
+  Call<void> drop_set_id(Inode& inode);
+  Call<std::uint32_t> change_attributes(Inode& inode, const fuse_setattr_in& in);
+  Call<void> change_xattr(Inode& inode, const wire::SetXattr& change, int flags, Reply& reply);
+  [[nodiscard]] Call<std::shared_ptr<DirectoryStream>> stream(std::uint64_t handle);
+  Call<void> read_directory(const Request& request, Reply& reply, bool plus);
+
+  const std::uint32_t root_;
+  InodeTable& inodes_;
+  Outbox& outbox_;
+  replica::TreeOrder& order_;
+  std::mutex streams_mutex_{};
+  std::uint64_t next_stream_{1};
+  std::unordered_map<std::uint64_t, std::shared_ptr<DirectoryStream>> streams_{};
+};
+
+}  // namespace safekit::fuse

@@ -1,0 +1,196 @@
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "datapath/fuse/operations.h"
+
+namespace safekit::fuse {
+namespace {
+
+/// Piece in which the content of a file that gets its first name is sent.
+constexpr std::size_t kPieceBytes = 1 << 20;
+
+bool is_writable(std::uint32_t flags) { return (flags & O_ACCMODE) != O_RDONLY; }
+
+}  // namespace
+
+Call<void> Operations::open(const Request& request, Reply& reply) {
+  SK_TRY(const auto in, request.arguments<fuse_open_in>());
+  SK_TRY(Inode * inode, node(request.header().nodeid));
+  SK_TRY_VOID(open_existing(*inode, in.flags, (in.open_flags & FUSE_OPEN_KILL_SUIDGID) != 0));
+  add_open(reply, is_writable(in.flags));
+  return outbox_.after_change(*inode);
+}
+
+Call<void> Operations::open_existing(Inode& inode, std::uint32_t flags, bool kill_set_id) {
+  const bool empty = (flags & O_TRUNC) != 0;
+  SK_TRY_VOID(inodes_.open_file(inode, is_writable(flags) || empty));
+  if (!empty) return {};
+  const auto content = order_.content(inode.id);
+  const auto truncated = truncate(inode, 0, kill_set_id);
+  if (!truncated) inodes_.close_file(inode);
+  return truncated;
+}
+
+/// The caller holds content.
+Call<void> Operations::truncate(Inode& inode, std::uint64_t size, bool kill_set_id) {
+  if (kill_set_id) SK_TRY_VOID(drop_set_id(inode));
+  SK_TRY(Fd file, inodes_.open_anew(inode, O_WRONLY));
+  SK_TRY_VOID(checked(::ftruncate(file.get(), static_cast<off_t>(size))));
+  struct stat attributes {};
+  SK_TRY_VOID(checked(::fstat(file.get(), &attributes)));
+  inode.unreceived = true;
+  outbox_.append_to(inode, wire::SetAttributes{.id = inode.id,
+                                               .mask = wire::SetAttributes::kSize | wire::SetAttributes::kMtime,
+                                               .attributes = to_attributes(attributes)});
+  return {};
+}
+
+/// What the kernel leaves to us with HANDLE_KILLPRIV_V2; file capabilities go by themselves with the write underneath.
+/// The caller holds content.
+Call<void> Operations::drop_set_id(Inode& inode) {
+  if (!inode.may_set_id) return {};
+  SK_TRY(const SharedFd fd, inodes_.any_fd(inode));
+  struct stat attributes {};
+  SK_TRY_VOID(checked(::fstatat(fd->get(), "", &attributes, AT_EMPTY_PATH)));
+  mode_t mode = attributes.st_mode & ~mode_t{S_ISUID};
+  if ((mode & S_IXGRP) != 0) mode &= ~mode_t{S_ISGID};  // without group execute it means mandatory locking
+  if (mode == attributes.st_mode) return {};
+  SK_TRY_VOID(checked(::chmod(magic_path(fd->get()).c_str(), mode & 07777)));
+  attributes.st_mode = mode;
+  inode.may_set_id = (mode & (S_ISUID | S_ISGID)) != 0;
+  outbox_.append_to(inode, wire::SetAttributes{.id = inode.id,
+                                               .mask = wire::SetAttributes::kMode,
+                                               .attributes = to_attributes(attributes)});
+  return {};
+}
+
+Call<void> Operations::read(const Request& request, Reply& reply) {
+  SK_TRY(const auto in, request.arguments<fuse_read_in>());
+  SK_TRY(Inode * inode, node(request.header().nodeid));
+  SK_TRY(const SharedFd file, inodes_.file_fd(*inode));
+  const auto room = reply.scratch(in.size);
+  const ssize_t size = ::pread(file->get(), room.data(), room.size(), static_cast<off_t>(in.offset));
+  if (size < 0) return last_errno();
+  reply.use(static_cast<std::size_t>(size));
+  return {};
+}
+
+/// An O_SYNC or O_DSYNC write needs nothing here: the kernel sends FSYNC behind it.
+Call<void> Operations::write(const Request& request, Reply& reply) {
+  SK_TRY(const auto in, request.arguments<fuse_write_in>());
+  SK_TRY(const BytesView data, request.bytes_at(sizeof in, in.size));
+  SK_TRY(Inode * inode, node(request.header().nodeid));
+  SK_TRY(const SharedFd file, inodes_.file_fd(*inode));
+  fuse_write_out out{};
+  {
+    const auto content = order_.content(inode->id);
+    if ((in.write_flags & FUSE_WRITE_KILL_SUIDGID) != 0) SK_TRY_VOID(drop_set_id(*inode));
+    const ssize_t size = ::pwrite(file->get(), data.data(), data.size(), static_cast<off_t>(in.offset));
+    if (size < 0) return last_errno();
+    out.size = static_cast<std::uint32_t>(size);
+    inode->unreceived = true;
+    outbox_.append_to(*inode, wire::Write{.id = inode->id, .offset = in.offset, .size = out.size}, data.first(out.size));
+    outbox_.touch(*inode);
+  }
+  reply.add(out);
+  return outbox_.after_change(*inode);
+}
+
+Call<void> Operations::flush(const Request& request, Reply&) {
+  SK_TRY(const auto in, request.arguments<fuse_flush_in>());
+  if (in.fh == 0 || !outbox_.waits_on_close()) return {};
+  SK_TRY(Inode * inode, node(request.header().nodeid));
+  if (!inode->unreceived.exchange(false)) return {};
+  {
+    const auto content = order_.content(inode->id);
+    outbox_.append_mtime(*inode);
+  }
+  return outbox_.after_close(*inode);
+}
+
+Call<void> Operations::fsync(const Request& request, Reply&) {
+  SK_TRY(const auto in, request.arguments<fuse_fsync_in>());
+  SK_TRY(Inode * inode, node(request.header().nodeid));
+  SK_TRY(const SharedFd file, inodes_.file_fd(*inode));
+  const bool data_only = (in.fsync_flags & FUSE_FSYNC_FDATASYNC) != 0;
+  std::optional<SequenceNumber> sync{};
+  {
+    const auto content = order_.content(inode->id);
+    outbox_.append_mtime(*inode);
+    sync = outbox_.append_to(*inode, wire::Sync{.id = inode->id, .data_only = data_only});
+  }
+  // The peer syncs at the same time.
+  SK_TRY_VOID(checked(data_only ? ::fdatasync(file->get()) : ::fsync(file->get())));
+  return outbox_.after_sync(sync);
+}
+
+Call<void> Operations::release(const Request& request, Reply&) {
+  SK_TRY(Inode * inode, node(request.header().nodeid));
+  inodes_.close_file(*inode);
+  return {};
+}
+
+Call<void> Operations::fallocate(const Request& request, Reply&) {
+  SK_TRY(const auto in, request.arguments<fuse_fallocate_in>());
+  SK_TRY(Inode * inode, node(request.header().nodeid));
+  SK_TRY(const SharedFd file, inodes_.file_fd(*inode));
+  {
+    const auto content = order_.content(inode->id);
+    SK_TRY_VOID(checked(::fallocate(file->get(), static_cast<int>(in.mode), static_cast<off_t>(in.offset),
+                                    static_cast<off_t>(in.length))));
+    inode->unreceived = true;
+    outbox_.append_to(*inode, wire::Fallocate{
+                                  .id = inode->id, .mode = in.mode, .offset = in.offset, .length = in.length});
+    outbox_.touch(*inode);
+  }
+  return outbox_.after_change(*inode);
+}
+
+Call<void> Operations::lseek(const Request& request, Reply& reply) {
+  SK_TRY(const auto in, request.arguments<fuse_lseek_in>());
+  SK_TRY(Inode * inode, node(request.header().nodeid));
+  SK_TRY(const SharedFd file, inodes_.file_fd(*inode));
+  // The position of the shared descriptor means nothing: reads and writes name theirs.
+  const off_t offset = ::lseek(file->get(), static_cast<off_t>(in.offset), static_cast<int>(in.whence));
+  if (offset < 0) return last_errno();
+  reply.add(fuse_lseek_out{.offset = static_cast<std::uint64_t>(offset)});
+  return {};
+}
+
+/// Content, xattrs and mtime of a file that has just got its first name. The caller holds content.
+Call<void> Operations::send_nameless(Inode& inode) {
+  SK_TRY(Fd file, inodes_.open_anew(inode, O_RDONLY));
+  std::vector<std::uint8_t> piece(kPieceBytes);
+  off_t end = 0;
+  for (off_t start = 0; (start = ::lseek(file.get(), end, SEEK_DATA)) >= 0;) {
+    end = ::lseek(file.get(), start, SEEK_HOLE);
+    if (end < 0) return last_errno();
+    while (start < end) {
+      const auto wanted = std::min<std::size_t>(piece.size(), static_cast<std::size_t>(end - start));
+      const ssize_t size = ::pread(file.get(), piece.data(), wanted, start);
+      if (size < 0) return last_errno();
+      if (size == 0) break;
+      outbox_.append_to(inode, wire::Write{.id = inode.id,
+                                           .offset = static_cast<std::uint64_t>(start),
+                                           .size = static_cast<std::uint32_t>(size)},
+                        BytesView{piece}.first(static_cast<std::size_t>(size)));
+      start += size;
+    }
+  }
+  SK_TRY_VOID(send_xattrs(inode));
+  struct stat attributes {};
+  SK_TRY_VOID(checked(::fstat(file.get(), &attributes)));
+  inode.touched = false;
+  inode.unreceived = true;
+  outbox_.append_to(inode, wire::SetAttributes{.id = inode.id,
+                                               .mask = wire::SetAttributes::kSize | wire::SetAttributes::kMtime,
+                                               .attributes = to_attributes(attributes)});
+  return {};
+}
+
+}  // namespace safekit::fuse

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "datapath/fuse/inode_table.h"
+#include "datapath/fuse/options.h"
+
+namespace safekit::fuse {
+
+[[nodiscard]] wire::Attributes to_attributes(const struct stat& from);
+
+/// Hands what was done to the sink, lets calls wait as the durability asks, and sends the mtimes that follow later.
+/// A service. mtimes: an application's write and the peer's differ in time, so the mtime travels by itself: of a file at
+/// close and fsync, and of everything else (directories whose entries changed, files written and kept open) by a
+/// housekeeping thread a quarter of a second after the first change; sending it with each operation would nearly double
+/// the stream. Thread: any.
+class Outbox {
+ public:
+  Outbox(const Options& options, replica::Sink& sink, replica::TreeOrder& order, InodeTable& inodes);
+  ~Outbox() { stop(); }
+  Outbox(const Outbox&) = delete;
+  Outbox& operator=(const Outbox&) = delete;
+
+  void start();
+  /// Returns when all mtimes and forgets are appended.
+  void stop();
+
+  /// The caller holds names exclusively (Create, Link, Remove, Rename) or content(id).
+  SequenceNumber append(const wire::Operation& operation, BytesView data = {});
+  /// An operation on one inode; nothing happens if it has no name. The caller holds content(id).
+  std::optional<SequenceNumber> append_to(Inode& inode, const wire::Operation& operation, BytesView data = {});
+  /// The mtime that is due, if any. The caller holds content(id).
+  void append_mtime(Inode& inode);
+  /// The mtime of the inode has changed and is due.
+  void touch(Inode& inode);
+
+  // Waits; the caller holds no lock. Errors: EIO when this node must not acknowledge writes.
+  Call<void> after_change(SequenceNumber sequence);
+  Call<void> after_change(const Inode& inode) { return after_change(SequenceNumber{inode.last_sequence}); }
+  Call<void> after_close(const Inode& inode);
+  /// Of a Sync; none was sent for an inode without a name.
+  Call<void> after_sync(std::optional<SequenceNumber> sequence);
+  [[nodiscard]] bool waits_on_close() const { return options_.durability != Durability::Fsync; }
+
+ private:
+  Call<void> wait(SequenceNumber sequence, replica::Acknowledged level);
+  void keep_house();
+  void send_due(const std::vector<Inode*>& due);
+
+  const Options& options_;
+  replica::Sink& sink_;
+  replica::TreeOrder& order_;
+  InodeTable& inodes_;
+  std::mutex mutex_{};
+  std::condition_variable wake_{};
+  std::vector<Inode*> due_{};  ///< pinned
+  bool retired_{false};
+  bool stopping_{false};
+  std::thread housekeeper_{};
+};
+
+}  // namespace safekit::fuse

@@ -1,0 +1,264 @@
+#include "datapath/fuse/session.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "datapath/linux/mounts.h"
+
+#ifndef PR_SET_IO_FLUSHER
+#define PR_SET_IO_FLUSHER 57
+#endif
+
+namespace safekit::fuse {
+namespace {
+
+constexpr std::uint32_t kIdleThreadsMax = 4;
+/// Requests of one caller in a row before its CPU is looked up, and between two looks.
+constexpr std::uint32_t kStreakFirst = 32;
+constexpr std::uint32_t kStreakAgain = 256;
+/// After a successful umount the threads see the end at once, unless the mount lives on in another namespace.
+constexpr std::chrono::seconds kEndMax{2};
+
+unsigned long flags_of(int directory) {
+  struct statvfs found {};
+  if (::fstatvfs(directory, &found) != 0) return 0;
+  unsigned long flags = 0;
+  for (const auto& [stat_flag, mount_flag] : {std::pair<unsigned long, unsigned long>{ST_NOSUID, MS_NOSUID},
+                                              {ST_NODEV, MS_NODEV},
+                                              {ST_NOEXEC, MS_NOEXEC},
+                                              {ST_NOATIME, MS_NOATIME},
+                                              {ST_RELATIME, MS_RELATIME}}) {
+    if ((found.f_flag & stat_flag) != 0) flags |= mount_flag;
+  }
+  return flags;
+}
+
+/// The CPU on which a thread of this machine ran last: field 39 of /proc/TID/stat (proc(5)). -1: unknown.
+int cpu_of(std::uint32_t tid) {
+  const Fd file{::open(fmt::format("/proc/{}/stat", tid).c_str(), O_RDONLY | O_CLOEXEC)};
+  std::array<char, 1024> text{};
+  if (!file || ::read(file.get(), text.data(), text.size() - 1) <= 0) return -1;
+  std::string_view rest{text.data()};
+  const std::size_t name_end = rest.rfind(')');  // the name may hold spaces
+  if (name_end == std::string_view::npos) return -1;
+  rest.remove_prefix(name_end + 1);
+  for (int field = 2; field < 39; ++field) {
+    const std::size_t space = rest.find(' ');
+    if (space == std::string_view::npos) return -1;
+    rest.remove_prefix(space + 1);
+  }
+  return std::atoi(rest.data());
+}
+
+void prepare_thread() {
+  sigset_t all;
+  sigfillset(&all);
+  (void)::pthread_sigmask(SIG_BLOCK, &all, nullptr);  // signals are for main
+  // A umask per thread. It cannot fail for root but in a sandbox, where files would get the umask of another caller.
+  SK_ASSERT(::unshare(CLONE_FS) == 0);
+  (void)::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);  // helps under memory pressure; needs CAP_SYS_RESOURCE
+}
+
+}  // namespace
+
+Session::Session(std::uint32_t root, Operations& operations, const Options& options)
+    : root_(root), operations_(operations), options_(options) {
+  CPU_ZERO(&all_cpus_);
+  (void)::sched_getaffinity(0, sizeof all_cpus_, &all_cpus_);
+}
+
+Session::~Session() { SK_ASSERT(threads_ == 0); }
+
+Status Session::mount(const std::string& path, int directory) {
+  path_ = path;
+  device_.reset(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
+  if (!device_) {
+    return Error{Code::Unsupported, fmt::format("cannot open '/dev/fuse': {}; load the 'fuse' kernel module", ::strerror(errno))};
+  }
+  struct stat root {};
+  if (::fstat(directory, &root) != 0) return Error{Code::Io, fmt::format("'{}': {}", path, ::strerror(errno))};
+  const std::string options =
+      fmt::format("fd={},rootmode={:o},user_id=0,group_id=0,allow_other,default_permissions,max_read={}", device_.get(),
+                  root.st_mode & S_IFMT, kWriteBytesMax);
+  if (::mount(mounts::kSource.data(), path.c_str(), mounts::kType.data(), flags_of(directory), options.c_str()) != 0) {
+    return Error{Code::Io, fmt::format("cannot mount over '{}': {}", path, ::strerror(errno))};
+  }
+  if (auto status = shake_hands(); !status) {
+    (void)::umount2(path.c_str(), MNT_DETACH);  // it has served nobody yet
+    return status;
+  }
+  mounted_ = true;
+  unmounted_here_ = false;
+  ending_ = false;
+  const std::lock_guard lock{mutex_};
+  start_thread_locked();
+  return {};
+}
+
+Status Session::shake_hands() {
+  std::vector<std::uint8_t> buffer(kRequestBytesMax);
+  std::size_t size = 0;
+  if (!next_request(buffer, size)) return Error{Code::Io, "the new FUSE mount ended at once"};
+  const auto request = Request::parse(BytesView{buffer}.first(size));
+  const auto in = request ? request->arguments<fuse_init_in>() : Call<fuse_init_in>{request.error()};
+  if (!in || request->header().opcode != FUSE_INIT) return Error{Code::Unsupported, "the kernel's FUSE greeting is unknown"};
+  const auto out = negotiate(*in);
+  if (!out) {
+    return Error{Code::Unsupported, fmt::format("FUSE {}.{} of this kernel is too old: 7.{} (Linux 5.15) is needed",
+                                                in->major, in->minor, kAbiMinorMin)};
+  }
+  Reply reply{{}};
+  reply.add(*out);
+  send(request->header(), 0, reply);
+  return {};
+}
+
+Status Session::unmount() {
+  if (!mounted_) return {};
+  ending_ = true;
+  if (!unmounted_here_) {
+    SK_TRY(const auto kind, mounts::mount_kind(path_));
+    if (kind == mounts::Kind::Other || kind == mounts::Kind::OurReadOnlyBind) {
+      return Error{Code::Conflict, fmt::format("something else is mounted over '{}': unmount that first", path_)};
+    }
+    if (kind == mounts::Kind::OurFuse) {
+      if (auto status = mounts::unmount(path_); !status) {
+        ending_ = false;
+        return status;
+      }
+    }
+    unmounted_here_ = true;
+  }
+  std::unique_lock lock{mutex_};
+  if (!ended_.wait_for(lock, kEndMax, [this] { return threads_ == 0; })) {
+    return Error{Code::Conflict, fmt::format("'{}' is unmounted here, but is still in use in another mount namespace or by "
+                                             "a request that waits for the peer: stop what uses it and try again", path_)};
+  }
+  mounted_ = false;
+  device_.reset();
+  return {};
+}
+
+void Session::start_thread_locked() {
+  ++threads_;
+  ++idle_;
+  // Detached: the last thing it does is to count itself out under the lock, which `unmount` waits for.
+  std::thread{[this] { serve(); }}.detach();
+}
+
+bool Session::next_request(std::span<std::uint8_t> buffer, std::size_t& size) {
+  for (;;) {
+    const ssize_t got = ::read(device_.get(), buffer.data(), buffer.size());
+    if (got > 0) {
+      size = static_cast<std::size_t>(got);
+      return true;
+    }
+    // ENOENT: the request was taken back while it was read.
+    if (got < 0 && (errno == EINTR || errno == EAGAIN || errno == ENOENT)) continue;
+    return false;
+  }
+}
+
+void Session::serve() {
+  prepare_thread();
+  // Not cleared: pages that no request reaches cost nothing.
+  const auto room = std::make_unique_for_overwrite<std::uint8_t[]>(kRequestBytesMax + kWriteBytesMax);
+  const std::span buffer{room.get(), kRequestBytesMax};
+  Reply reply{{room.get() + kRequestBytesMax, kWriteBytesMax}};
+  int placed = -1;
+  bool alive = true;
+  for (;;) {
+    follow(placed);
+    std::size_t size = 0;
+    alive = next_request(buffer, size);
+    std::unique_lock lock{mutex_};
+    --idle_;
+    if (!alive) break;
+    if (idle_ == 0 && threads_ < options_.threads_max) start_thread_locked();
+    lock.unlock();
+    answer(BytesView{buffer}.first(size), reply);
+    lock.lock();
+    if (idle_ >= kIdleThreadsMax) break;
+    ++idle_;
+  }
+  const bool first = !alive && !ending_.exchange(true);
+  if (first && options_.on_end) options_.on_end(root_);
+  const std::lock_guard lock{mutex_};
+  --threads_;
+  ended_.notify_all();
+}
+
+void Session::answer(BytesView bytes, Reply& reply) {
+  const auto request = Request::parse(bytes);
+  if (!request) return;
+  if (options_.follow_caller_cpu) watch_caller(request->header().pid);
+  reply.clear();
+  const auto done = operations_.run(*request, reply);
+  if (!Operations::has_reply(request->header().opcode)) return;
+  if (done && reply.invalidated()) send_invalidation(*reply.invalidated());
+  send(request->header(), done ? 0 : done.error().number, reply);
+}
+
+void Session::send(const fuse_in_header& header, int number, const Reply& reply) const {
+  const BytesView fixed = number == 0 ? reply.fixed() : BytesView{};
+  const BytesView data = number == 0 ? reply.data() : BytesView{};
+  fuse_out_header out{};
+  out.len = static_cast<std::uint32_t>(sizeof out + fixed.size() + data.size());
+  out.error = -number;
+  out.unique = header.unique;
+  const std::array<iovec, 3> parts{{{&out, sizeof out},
+                                    {const_cast<std::uint8_t*>(fixed.data()), fixed.size()},
+                                    {const_cast<std::uint8_t*>(data.data()), data.size()}}};
+  (void)::writev(device_.get(), parts.data(), parts.size());  // refused only when the mount has ended
+}
+
+void Session::send_invalidation(std::uint64_t node) const {
+  fuse_out_header header{};
+  fuse_notify_inval_inode_out out{};
+  header.len = sizeof header + sizeof out;
+  header.error = FUSE_NOTIFY_INVAL_INODE;
+  out.ino = node;
+  out.off = -1;  // attributes only
+  const std::array<iovec, 2> parts{{{&header, sizeof header}, {&out, sizeof out}}};
+  (void)::writev(device_.get(), parts.data(), parts.size());  // the kernel does not know the node: nothing is stale
+}
+
+/// Plain loads and stores: a lost count only delays the next look.
+void Session::watch_caller(std::uint32_t pid) {
+  if (pid == 0) return;  // the kernel itself, or another PID namespace
+  if (caller_.load(std::memory_order_relaxed) != pid) {
+    caller_.store(pid, std::memory_order_relaxed);
+    streak_.store(0, std::memory_order_relaxed);
+    cpu_.store(-1, std::memory_order_relaxed);
+    return;
+  }
+  const std::uint32_t streak = streak_.load(std::memory_order_relaxed) + 1;
+  streak_.store(streak, std::memory_order_relaxed);
+  if (streak == kStreakFirst || streak % kStreakAgain == 0) cpu_.store(cpu_of(pid), std::memory_order_relaxed);
+}
+
+void Session::follow(int& placed) const {
+  const int wanted = cpu_.load(std::memory_order_relaxed);
+  if (wanted == placed) return;
+  cpu_set_t set = all_cpus_;
+  if (wanted >= 0 && CPU_ISSET(wanted, &all_cpus_)) {
+    CPU_ZERO(&set);
+    CPU_SET(wanted, &set);
+  }
+  (void)::sched_setaffinity(0, sizeof set, &set);  // only speed depends on it
+  placed = wanted;
+}
+
+}  // namespace safekit::fuse
