@@ -1,6 +1,7 @@
 #pragma once
 
 #include "datapath/linux/clock.h"
+#include "datapath/linux/crypto.h"
 #include "datapath/linux/files.h"
 #include "datapath/linux/log.h"
 #include "datapath/linux/loop.h"
@@ -16,6 +17,7 @@ struct Ports {
   SystemRandom random{};
   StderrLog log{};
   SystemFiles files{};
+  OpensslCrypto crypto{};
   AsioLoop loop{};
   SystemProcesses processes{loop};
 };
