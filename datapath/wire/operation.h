@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <variant>
@@ -39,6 +40,7 @@ struct Attributes {
 struct Bind {
   InodeId id{};
   TreePath at{};
+  std::uint64_t identity{0};  ///< digest of the primary's file handle: ids of one inode have one identity (set by the sink)
   friend bool operator==(const Bind&, const Bind&) = default;
 };
 /// mkdir, mknod, create, symlink: by the type in `attributes.mode`.
@@ -48,6 +50,7 @@ struct Create {
   InodeId id{};
   Attributes attributes{};
   std::string link_target{};  ///< of a symbolic link
+  std::uint64_t identity{0};  ///< as in Bind; set by the sink, the FUSE side leaves it 0
   friend bool operator==(const Create&, const Create&) = default;
 };
 struct Link {
@@ -114,5 +117,9 @@ struct Forget {
 
 using Operation =
     std::variant<Bind, Create, Link, Remove, Rename, Write, Fallocate, SetAttributes, SetXattr, Sync, Forget>;
+
+inline constexpr std::size_t kNameBytesMax = 255;
+inline constexpr std::size_t kPathBytesMax = 64U << 10;
+inline constexpr std::size_t kXattrBytesMax = 64U << 10;
 
 }  // namespace safekit::wire

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "schema/base/bytes.h"
+#include "schema/base/result.h"
+
+namespace safekit::wire {
+
+inline constexpr std::uint32_t kProtocolVersion = 1;
+
+/// What a frame holds. Numbers are the protocol: never reused, never renumbered (docs/wire.md).
+enum class FrameType : std::uint8_t {
+  Hello = 1,       ///< both ways, first
+  Refuse = 2,      ///< either way; the connection ends
+  Heartbeat = 3,   ///< both ways; nothing else was sent for a while
+  Operation = 10,  ///< primary to secondary; this and the next ones take one sequence number each
+  ResyncBegin = 11,
+  Listing = 12,
+  InodeState = 13,
+  ZoneDigests = 14,
+  ResyncEnd = 15,
+  Detach = 16,
+  Acknowledge = 30,  ///< secondary to primary
+  Durable = 31,
+  ListingAnswer = 32,
+  ZonesWanted = 33,
+  ResyncEndAnswer = 34,
+  Failed = 35,
+};
+[[nodiscard]] bool is_known(std::uint8_t type);
+/// Frames of the ordered stream: they take a sequence number, counted from 1 on each connection, the same on both sides.
+[[nodiscard]] bool is_sequenced(FrameType type);
+
+/// Layout: u32 payload bytes, u8 type, 3 zero bytes, payload, u32 checksum of all before it.
+inline constexpr std::size_t kFrameHeadBytes = 8;
+inline constexpr std::size_t kFrameTailBytes = 4;
+inline constexpr std::size_t kFramePayloadBytesMax = 8U << 20;
+
+/// Appends one frame whose payload is `head` then `data`.
+void append_frame(Bytes& out, FrameType type, BytesView head, BytesView data = {});
+
+struct FrameView {
+  FrameType type{};
+  BytesView payload{};  ///< valid until the reader's next call
+};
+
+/// Takes bytes as they come and gives whole frames. A value. Errors of `next`: Corrupt (length, type or checksum).
+class FrameReader {
+ public:
+  /// Space to receive into; at least `bytes` long. `commit` says how much was filled.
+  [[nodiscard]] std::span<std::uint8_t> space(std::size_t bytes);
+  void commit(std::size_t bytes);
+  /// Nothing while a frame is incomplete.
+  Result<std::optional<FrameView>> next();
+
+ private:
+  Bytes buffer_{};
+  std::size_t begin_{0};
+  std::size_t end_{0};
+};
+
+}  // namespace safekit::wire

@@ -1,0 +1,140 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "datapath/wire/frame.h"
+#include "datapath/wire/operation.h"
+#include "schema/base/digest.h"
+#include "schema/base/ids.h"
+
+namespace safekit::wire {
+
+/// First frame of each side. Who I am and what my copy is (datapath/journal/data_generations.h).
+struct Hello {
+  std::uint32_t protocol{kProtocolVersion};
+  std::string cluster_id{};
+  std::string module{};
+  std::string node{};
+  bool primary{false};
+  DataGeneration current{};
+  DataGeneration base{};
+  std::vector<DataGeneration> history{};
+  bool exact{false};         ///< this copy holds exactly what its generation says (orderly end, or never left the stream)
+  bool up_to_date{false};
+  bool inconsistent{false};
+  bool full_wanted{false};   ///< the next synchronisation must compare everything
+  bool sync_durable{false};  ///< Sync is answered when it is on disk (`secondaryAck: durable`); the primary's wish
+  std::uint32_t zone_bytes{0};
+  std::uint32_t root_count{0};
+  friend bool operator==(const Hello&, const Hello&) = default;
+};
+struct Refuse {
+  std::string reason{};
+  friend bool operator==(const Refuse&, const Refuse&) = default;
+};
+struct Heartbeat {
+  friend bool operator==(const Heartbeat&, const Heartbeat&) = default;
+};
+
+enum class ResyncMode : std::uint8_t { None, Zones, Full };
+/// The secondary marks itself inconsistent and out of date on disk (not for None), then answers Durable.
+struct ResyncBegin {
+  ResyncMode mode{ResyncMode::None};
+  friend bool operator==(const ResyncBegin&, const ResyncBegin&) = default;
+};
+struct ListingEntry {
+  std::string name{};
+  InodeId id{};
+  std::uint64_t identity{0};
+  std::uint32_t mode{0};
+  std::uint64_t device{0};
+  std::string link_target{};
+  friend bool operator==(const ListingEntry&, const ListingEntry&) = default;
+};
+/// The entries that a directory has at this point of the stream. `complete`: all of them, over frames up to `last`; what
+/// is not named is removed. Not complete: only that these entries are there.
+struct Listing {
+  InodeId directory{};
+  bool complete{true};
+  bool last{true};
+  std::vector<ListingEntry> entries{};
+  friend bool operator==(const Listing&, const Listing&) = default;
+};
+/// What an inode is at this point of the stream, but for its content and entries. Xattrs not named are removed.
+struct InodeState {
+  InodeId id{};
+  Attributes attributes{};
+  std::vector<std::pair<std::string, std::string>> xattrs{};
+  friend bool operator==(const InodeState&, const InodeState&) = default;
+};
+struct ZoneDigests {
+  InodeId id{};
+  std::uint64_t first{0};  ///< zone index of digests[0]
+  std::vector<Digest128> digests{};
+  friend bool operator==(const ZoneDigests&, const ZoneDigests&) = default;
+};
+/// Everything has been sent. Answered by ResyncEndAnswer; without leftovers the secondary is then up to date, on disk.
+struct ResyncEnd {
+  DataGeneration current{};
+  std::vector<DataGeneration> history{};
+  friend bool operator==(const ResyncEnd&, const ResyncEnd&) = default;
+};
+/// The primary leaves in order. Answered by Durable when all is on disk and noted.
+struct Detach {
+  friend bool operator==(const Detach&, const Detach&) = default;
+};
+
+/// All up to `received` is applied.
+struct Acknowledge {
+  SequenceNumber received{};
+  friend bool operator==(const Acknowledge&, const Acknowledge&) = default;
+};
+/// What frame `sequence` asked for is on disk.
+struct Durable {
+  SequenceNumber sequence{};
+  friend bool operator==(const Durable&, const Durable&) = default;
+};
+enum class EntryFate : std::uint8_t {
+  Kept,     ///< was there already
+  Fresh,    ///< newly made, empty
+  Compare,  ///< taken from somewhere else: its content is unknown
+};
+struct ListingAnswer {
+  SequenceNumber sequence{};  ///< of the last frame of the listing
+  std::vector<EntryFate> fates{};
+  friend bool operator==(const ListingAnswer&, const ListingAnswer&) = default;
+};
+struct ZonesWanted {
+  SequenceNumber sequence{};  ///< of the ZoneDigests frame
+  std::vector<std::uint32_t> wanted{};  ///< positions in its digests
+  friend bool operator==(const ZonesWanted&, const ZonesWanted&) = default;
+};
+/// Inodes on which operations could not be applied before they were synchronised, and which still need it.
+struct ResyncEndAnswer {
+  SequenceNumber sequence{};
+  std::vector<InodeId> leftovers{};
+  friend bool operator==(const ResyncEndAnswer&, const ResyncEndAnswer&) = default;
+};
+/// The secondary could not apply the stream; it is marked out of date on disk. The connection ends.
+struct Failed {
+  std::string reason{};
+  friend bool operator==(const Failed&, const Failed&) = default;
+};
+
+inline constexpr std::size_t kListingEntriesMax = 4096;
+inline constexpr std::size_t kZoneDigestsMax = 4096;
+
+using Message = std::variant<Hello, Refuse, Heartbeat, Operation, ResyncBegin, Listing, InodeState, ZoneDigests, ResyncEnd,
+                             Detach, Acknowledge, Durable, ListingAnswer, ZonesWanted, ResyncEndAnswer, Failed>;
+
+[[nodiscard]] FrameType type_of(const Message& message);
+[[nodiscard]] Bytes encode(const Operation& operation);
+/// Appends the message as a frame; `data` only with a Write.
+void append_message(Bytes& out, const Message& message, BytesView data = {});
+/// `data` is set to the bytes behind a Write. Errors: Corrupt.
+Result<Message> decode(const FrameView& frame, BytesView& data);
+
+}  // namespace safekit::wire

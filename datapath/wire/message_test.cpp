@@ -1,0 +1,118 @@
+#include "datapath/wire/message.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace safekit::wire {
+namespace {
+
+std::vector<Message> one_of_each() {
+  const Attributes attributes{.mode = 0100644, .uid = 1, .gid = 2, .device = 3, .size = 4, .mtime = {5, 6}};
+  return {
+      Hello{.cluster_id = "c", .module = "AM", .node = "a", .primary = true, .current = {7}, .base = {8},
+            .history = {{9}, {10}}, .exact = true, .zone_bytes = 65536, .root_count = 2},
+      Refuse{"because"},
+      Heartbeat{},
+      Operation{Bind{.id = {1}, .at = {1, "a/b"}, .identity = 77}},
+      Operation{Create{.parent = {1}, .name = "n", .id = {2}, .attributes = attributes, .link_target = "t", .identity = 3}},
+      Operation{Link{{1}, {2}, "n"}},
+      Operation{Remove{{1}, std::string{"\xff\n"}, true}},
+      Operation{Rename{{1}, {2}, "a", {3}, "b", 2}},
+      Operation{Write{.id = {1}, .offset = 1ULL << 40, .size = 3}},
+      Operation{Fallocate{{1}, 3, 4, 5}},
+      Operation{SetAttributes{{1}, 15, attributes}},
+      Operation{SetXattr{{1}, "user.a", std::string{"\0b", 2}, false}},
+      Operation{Sync{{1}, true}},
+      Operation{Forget{{1}}},
+      ResyncBegin{ResyncMode::Full},
+      Listing{.directory = {1}, .entries = {{.name = "x", .id = {2}, .identity = 3, .mode = 4, .device = 5, .link_target = "y"}}},
+      InodeState{.id = {1}, .attributes = attributes, .xattrs = {{"user.a", "b"}}},
+      ZoneDigests{.id = {1}, .first = 2, .digests = {{3, 4}, {5, 6}}},
+      ResyncEnd{.current = {1}, .history = {{2}}},
+      Detach{},
+      Acknowledge{{1}},
+      Durable{{1}},
+      ListingAnswer{{1}, {EntryFate::Kept, EntryFate::Fresh, EntryFate::Compare}},
+      ZonesWanted{{1}, {0, 5}},
+      ResyncEndAnswer{{1}, {{2}}},
+      Failed{"disk full"},
+  };
+}
+
+BytesView data_of(const Message& message) {
+  const auto* operation = std::get_if<Operation>(&message);
+  return operation != nullptr && std::holds_alternative<Write>(*operation) ? as_bytes("abc") : BytesView{};
+}
+
+void feed(FrameReader& reader, BytesView bytes) {
+  const auto space = reader.space(bytes.size());
+  std::copy(bytes.begin(), bytes.end(), space.begin());
+  reader.commit(bytes.size());
+}
+
+TEST(Wire, RoundTripOfEveryMessageByteByByte) {
+  FrameReader reader;
+  for (const Message& message : one_of_each()) {
+    Bytes out;
+    append_message(out, message, data_of(message));
+    for (std::size_t i = 0; i + 1 < out.size(); ++i) {
+      feed(reader, BytesView{out}.subspan(i, 1));
+      const auto frame = reader.next();
+      ASSERT_TRUE(frame) << frame.error().what;
+      ASSERT_FALSE(frame->has_value());
+    }
+    feed(reader, BytesView{out}.last(1));
+    const auto frame = reader.next();
+    ASSERT_TRUE(frame);
+    ASSERT_TRUE(frame->has_value());
+    BytesView data;
+    const auto back = decode(**frame, data);
+    ASSERT_TRUE(back) << back.error().what;
+    EXPECT_EQ(*back, message);
+    EXPECT_EQ(as_text(data), as_text(data_of(message)));
+  }
+}
+
+TEST(Wire, ShortenedPayloadIsCorruptNotACrash) {
+  for (const Message& message : one_of_each()) {
+    Bytes out;
+    append_message(out, message, data_of(message));
+    const BytesView payload = BytesView{out}.subspan(kFrameHeadBytes, out.size() - kFrameHeadBytes - kFrameTailBytes);
+    for (std::size_t size = 0; size < payload.size(); ++size) {
+      BytesView data;
+      EXPECT_FALSE(decode(FrameView{type_of(message), payload.first(size)}, data));
+    }
+  }
+}
+
+TEST(Wire, MutatedPayloadNeverCrashes) {
+  std::mt19937 random{4711};
+  for (const Message& message : one_of_each()) {
+    Bytes out;
+    append_message(out, message, data_of(message));
+    for (int round = 0; round < 500; ++round) {
+      Bytes payload{out.begin() + kFrameHeadBytes, out.end() - kFrameTailBytes};
+      if (payload.empty()) break;
+      for (int change = 0; change < 3; ++change) payload[random() % payload.size()] = static_cast<std::uint8_t>(random());
+      BytesView data;
+      (void)decode(FrameView{type_of(message), payload}, data);  // any answer is fine, a crash is not
+    }
+  }
+}
+
+TEST(Wire, EveryFlippedBitOfAFrameIsSeen) {
+  Bytes out;
+  append_message(out, Operation{Write{.id = {1}, .offset = 2, .size = 3}}, as_bytes("abc"));
+  for (std::size_t bit = 0; bit < out.size() * 8; ++bit) {
+    Bytes broken = out;
+    broken[bit / 8] = static_cast<std::uint8_t>(broken[bit / 8] ^ (1U << (bit % 8)));
+    FrameReader reader;
+    feed(reader, broken);
+    const auto frame = reader.next();
+    EXPECT_TRUE(!frame || !frame->has_value()) << bit;
+  }
+}
+
+}  // namespace
+}  // namespace safekit::wire
