@@ -73,6 +73,7 @@ ReplicaOrder Machine::order_when_leaving() const {
   ReplicaOrder order{.role = ReplicaOrder::Role::Idle};
   const auto& peer = observed_.peer;
   const bool peer_takes_over = failover_on() && peer.heard && peer.role == Role::Second &&
+                               peer.readiness == Readiness::Ready &&
                                (section().role == Role::Prim || observed_.replication.peer_synchronised);
   order.mark_out_of_date = section().role == Role::Second ? !plan_.memory.held_by_failover_off : peer_takes_over;
   return order;

@@ -186,9 +186,10 @@ bool Machine::rest_serving() {
   return section().role == Role::Alone ? rest_alone() : rest_prim();
 }
 
-/// Both serve: whoever became primary by failover gives way; else the order that both sides compute alike.
+/// Both serve: whoever became primary by failover gives way; else the order that both sides compute alike. A peer in
+/// Transient may be about to stop: giving way to it could leave nobody with the newest data.
 bool Machine::split_brain() {
-  if (!serves(observed_.peer)) {
+  if (!serves(observed_.peer) || observed_.peer.readiness != Readiness::Ready) {
     memory().split_brain_noted = false;
     return false;
   }
@@ -221,7 +222,7 @@ bool Machine::peer_cannot_take_over() const {
   if (!peer.module_known) return true;
   // In STOP or WAIT with a copy that was parted from ours: it cannot start without having heard of us.
   if (is_gone(peer) && peer.paired) return true;
-  return !peer.up_to_date || peer.marked_out_of_date;
+  return peer.replicates && (!peer.up_to_date || peer.marked_out_of_date);
 }
 
 bool Machine::let_go_alone() {
@@ -320,7 +321,7 @@ bool Machine::second_synchronising() {
     // Until this side follows it, the new primary acknowledges nothing by itself unless this copy is marked. So an unmarked
     // copy is still the newest, and when the peer does not take the role, or dies with it, the role comes back.
     const bool newest = replica.settled && replica.up_to_date && replica.order == section().replica;
-    const bool not_taken = peer.heard && !serves(peer) && (is_gone(peer) || !peer.up_to_date);
+    const bool not_taken = peer.heard && !serves(peer) && (is_gone(peer) || (peer.replicates && !peer.up_to_date));
     if (newest && (not_taken || is_dead(peer, replica))) return fail_over("swap not taken");
     if (!is_dead(peer, replica)) return false;
   }
