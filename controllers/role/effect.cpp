@@ -87,6 +87,8 @@ Memory& RoleController::memory_of(const ModuleName& module) {
     }
   }
   if (store_.fact(boot_key(module)) != boot_) memory = after_boot(memory, store_.fact(paired_key(module)) == "1");
+  // The others act upon a section only when it has been spoken.
+  if (memory.section.since == WallTime{}) memory.section.since = clock_.wall_now();
   return memory;
 }
 
