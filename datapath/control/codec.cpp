@@ -1,0 +1,149 @@
+#include "datapath/control/codec.h"
+
+namespace safekit::control {
+
+namespace {
+
+enum class Type : std::uint8_t { Configure = 1, Want = 2, Report = 3 };
+
+void put_flags(ByteWriter& out, std::initializer_list<bool> flags) {
+  for (const bool flag : flags) out.u8(flag ? 1 : 0);
+}
+void take_flags(ByteReader& in, std::initializer_list<bool*> flags) {
+  for (bool* flag : flags) *flag = in.u8() != 0;
+}
+/// An enumerator not above `last`; a larger number is a broken message.
+template <class Enum>
+Enum take_enum(ByteReader& in, Enum last) {
+  const std::uint8_t value = in.u8();
+  if (value > static_cast<std::uint8_t>(last)) {
+    (void)in.raw(SIZE_MAX);  // marks the reader as failed
+    return Enum{};
+  }
+  return static_cast<Enum>(value);
+}
+
+void put(ByteWriter& out, const Configure& value) {
+  for (const std::string* text : {&value.module, &value.node, &value.peer, &value.cluster_id, &value.listen_address,
+                                  &value.peer_address, &value.certificate_file, &value.key_file, &value.authority_file}) {
+    out.text(*text);
+  }
+  out.u16(value.port);
+  out.u32(static_cast<std::uint32_t>(value.directories.size()));
+  for (const ReplicaDirectory& directory : value.directories) {
+    out.text(directory.path);
+    out.u32(static_cast<std::uint32_t>(directory.must_exist.size()));
+    for (const std::string& path : directory.must_exist) out.text(path);
+  }
+  out.u8(static_cast<std::uint8_t>(value.durability));
+  out.u8(static_cast<std::uint8_t>(value.secondary_ack));
+  for (const Duration time : {value.send_timeout, value.lock_timeout, value.resync_timeout}) out.i64(time.count());
+  out.u32(value.zone_bytes);
+  out.u32(value.resync_workers);
+}
+
+Configure take_configure(ByteReader& in) {
+  Configure value;
+  for (std::string* text : {&value.module, &value.node, &value.peer, &value.cluster_id, &value.listen_address,
+                            &value.peer_address, &value.certificate_file, &value.key_file, &value.authority_file}) {
+    *text = in.text();
+  }
+  value.port = in.u16();
+  const std::uint32_t directories = in.u32();
+  for (std::uint32_t i = 0; i < directories && in.ok(); ++i) {
+    ReplicaDirectory directory;
+    directory.path = in.text();
+    const std::uint32_t checks = in.u32();
+    for (std::uint32_t k = 0; k < checks && in.ok(); ++k) directory.must_exist.push_back(in.text());
+    value.directories.push_back(std::move(directory));
+  }
+  value.durability = take_enum(in, Durability::Write);
+  value.secondary_ack = take_enum(in, SecondaryAck::Durable);
+  for (Duration* time : {&value.send_timeout, &value.lock_timeout, &value.resync_timeout}) *time = Duration{in.i64()};
+  value.zone_bytes = in.u32();
+  value.resync_workers = in.u32();
+  return value;
+}
+
+void put(ByteWriter& out, const Want& value) {
+  out.u64(value.order);
+  out.u8(static_cast<std::uint8_t>(value.role));
+  put_flags(out, {value.may_be_alone, value.mark_out_of_date, value.force_up_to_date, value.full_resync});
+}
+
+Want take_want(ByteReader& in) {
+  Want value;
+  value.order = in.u64();
+  value.role = take_enum(in, ReplicaRole::Secondary);
+  take_flags(in, {&value.may_be_alone, &value.mark_out_of_date, &value.force_up_to_date, &value.full_resync});
+  return value;
+}
+
+void put(ByteWriter& out, const Report& value) {
+  out.u64(value.order);
+  out.u8(static_cast<std::uint8_t>(value.role));
+  put_flags(out, {value.settled, value.configured, value.up_to_date, value.inconsistent, value.ever_synchronised,
+                  value.has_data, value.last_primary, value.connected, value.peer_synchronised, value.waiting_for_alone,
+                  value.diverged, value.fatal});
+  out.u8(static_cast<std::uint8_t>(value.phase));
+  for (const std::uint64_t number : {value.files_total, value.files_done, value.bytes_copied, value.zones_dirty,
+                                     value.generation.value}) {
+    out.u64(number);
+  }
+  out.text(value.problem);
+}
+
+Report take_report(ByteReader& in) {
+  Report value;
+  value.order = in.u64();
+  value.role = take_enum(in, ReplicaRole::Secondary);
+  take_flags(in, {&value.settled, &value.configured, &value.up_to_date, &value.inconsistent, &value.ever_synchronised,
+                  &value.has_data, &value.last_primary, &value.connected, &value.peer_synchronised,
+                  &value.waiting_for_alone, &value.diverged, &value.fatal});
+  value.phase = take_enum(in, SyncPhase::Done);
+  for (std::uint64_t* number : {&value.files_total, &value.files_done, &value.bytes_copied, &value.zones_dirty,
+                                &value.generation.value}) {
+    *number = in.u64();
+  }
+  value.problem = in.text();
+  return value;
+}
+
+}  // namespace
+
+Bytes encode(const Message& message) {
+  ByteWriter body;
+  if (const auto* configure = std::get_if<Configure>(&message)) {
+    body.u8(static_cast<std::uint8_t>(Type::Configure));
+    put(body, *configure);
+  } else if (const auto* want = std::get_if<Want>(&message)) {
+    body.u8(static_cast<std::uint8_t>(Type::Want));
+    put(body, *want);
+  } else {
+    body.u8(static_cast<std::uint8_t>(Type::Report));
+    put(body, std::get<Report>(message));
+  }
+  ByteWriter out;
+  out.blob(body.bytes());
+  return out.take();
+}
+
+Result<std::optional<Message>> take_message(Bytes& buffer) {
+  if (buffer.size() < 4) return std::optional<Message>{};
+  ByteReader head{buffer};
+  const std::size_t size = head.u32();
+  if (size == 0 || size > kMessageBytesMax) return Error{Code::Corrupt, "control message of a wrong length"};
+  if (head.rest().size() < size) return std::optional<Message>{};
+  ByteReader in{head.raw(size)};
+  std::optional<Message> message;
+  switch (static_cast<Type>(in.u8())) {
+    case Type::Configure: message = take_configure(in); break;
+    case Type::Want: message = take_want(in); break;
+    case Type::Report: message = take_report(in); break;
+  }
+  if (!message || !in.ok() || !in.at_end()) return Error{Code::Corrupt, "control message that cannot be read"};
+  buffer.erase(buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(4 + size));
+  return message;
+}
+
+}  // namespace safekit::control

@@ -1,0 +1,183 @@
+#include "datapath/journal/journal.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "datapath/journal/record.h"
+
+namespace safekit::journal {
+
+namespace {
+
+constexpr std::uint32_t kMagic = 0x4a4b5253;  // "SRKJ"
+constexpr std::uint32_t kVersion = 1;
+
+Error io_error(const std::string& what, const std::string& path) {
+  return Error{errno == ENOENT ? Code::NotFound : Code::Io, fmt::format("{} '{}': {}", what, path, std::strerror(errno))};
+}
+
+Status write_synced(const std::string& path, BytesView bytes) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0) return io_error("cannot write", path);
+  while (!bytes.empty()) {
+    const ssize_t done = ::write(fd, bytes.data(), bytes.size());
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) break;
+    bytes = bytes.subspan(static_cast<std::size_t>(done));
+  }
+  if (!bytes.empty() || ::fsync(fd) != 0) {
+    Error error = io_error("cannot write", path);
+    ::close(fd);
+    return error;
+  }
+  ::close(fd);
+  return {};
+}
+
+Status sync_directory(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return io_error("cannot open", path);
+  const bool synced = ::fsync(fd) == 0;
+  ::close(fd);
+  if (!synced) return io_error("cannot sync", path);
+  return {};
+}
+
+Result<Bytes> read_whole(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return io_error("cannot read", path);
+  Bytes bytes;
+  std::array<std::uint8_t, 1 << 16> piece{};
+  for (;;) {
+    const ssize_t done = ::read(fd, piece.data(), piece.size());
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) {
+      Error error = io_error("cannot read", path);
+      ::close(fd);
+      return error;
+    }
+    if (done == 0) break;
+    bytes.insert(bytes.end(), piece.begin(), piece.begin() + done);
+  }
+  ::close(fd);
+  return bytes;
+}
+
+}  // namespace
+
+Bytes encode(const State& state) {
+  ByteWriter out;
+  out.u64(state.generations.current.value);
+  out.u64(state.generations.base.value);
+  out.u32(static_cast<std::uint32_t>(state.generations.history.size()));
+  for (const DataGeneration& generation : state.generations.history) out.u64(generation.value);
+  out.text(state.peer);
+  for (const bool flag : {state.up_to_date, state.inconsistent, state.ever_synchronised, state.last_primary, state.exact,
+                          state.full_wanted}) {
+    out.u8(flag ? 1 : 0);
+  }
+  out.text(state.exact_in_boot);
+  return seal_record(kMagic, kVersion, out.bytes());
+}
+
+Result<State> decode_state(BytesView bytes) {
+  SK_TRY(const BytesView body, open_record(kMagic, kVersion, bytes));
+  ByteReader in{body};
+  State state;
+  state.generations.current.value = in.u64();
+  state.generations.base.value = in.u64();
+  const std::uint32_t count = in.u32();
+  if (count > kHistoryMax) return Error{Code::Corrupt, "history of data generations is too long"};
+  for (std::uint32_t i = 0; i < count; ++i) state.generations.history.push_back({in.u64()});
+  state.peer = in.text();
+  for (bool* flag : {&state.up_to_date, &state.inconsistent, &state.ever_synchronised, &state.last_primary, &state.exact,
+                     &state.full_wanted}) {
+    *flag = in.u8() != 0;
+  }
+  state.exact_in_boot = in.text();
+  if (!in.ok() || !in.at_end()) return Error{Code::Corrupt, "file has a wrong length"};
+  return state;
+}
+
+Journal::~Journal() {
+  if (lock_ >= 0) ::close(lock_);
+}
+
+Status Journal::open() {
+  std::error_code failed;
+  std::filesystem::create_directories(directory_, failed);
+  if (failed) return Error{Code::Io, fmt::format("cannot make '{}': {}", directory_, failed.message())};
+  const std::string lock_path = directory_ + "/lock";
+  lock_ = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (lock_ < 0) return io_error("cannot open", lock_path);
+  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+    return Error{Code::Conflict, fmt::format("another safekit-replicad works on '{}'; stop it first", directory_)};
+  }
+  const std::string path = directory_ + "/journal";
+  auto bytes = read_whole(path);
+  if (!bytes) {
+    if (bytes.error().code == Code::NotFound) return {};
+    return bytes.error();
+  }
+  auto state = decode_state(*bytes);
+  if (!state) {
+    return Error{state.error().code, fmt::format("journal '{}': {}{}", path, state.error().what,
+                                                 state.error().code == Code::Unsupported
+                                                     ? "; install the newer safekit again"
+                                                     : "; the copy's state is unknown: remove the file to synchronise "
+                                                       "this copy anew from the other node")};
+  }
+  state_ = std::move(*state);
+  return {};
+}
+
+State Journal::state() const {
+  const std::lock_guard lock{mutex_};
+  return state_;
+}
+
+Status Journal::update(const std::function<void(State&)>& change) {
+  const std::lock_guard lock{mutex_};
+  State next = state_;
+  change(next);
+  if (next == state_) return {};
+  SK_TRY_VOID(replace("journal", encode(next)));
+  state_ = std::move(next);
+  return {};
+}
+
+Status Journal::save_zones(const ZoneMap& map) {
+  const std::lock_guard lock{mutex_};
+  return replace("zones", map.encode(state_.generations.current));
+}
+
+Result<std::optional<ZoneMap>> Journal::take_zones() {
+  const std::lock_guard lock{mutex_};
+  const std::string path = directory_ + "/zones";
+  auto bytes = read_whole(path);
+  if (!bytes) {
+    if (bytes.error().code == Code::NotFound) return std::optional<ZoneMap>{};
+    return bytes.error();
+  }
+  if (::unlink(path.c_str()) != 0) return io_error("cannot remove", path);
+  SK_TRY_VOID(sync_directory(directory_));
+  auto map = ZoneMap::decode(*bytes, state_.generations.current);
+  if (!map) return std::optional<ZoneMap>{};  // only a shortcut is lost: the copies are compared in full
+  return std::optional{std::move(*map)};
+}
+
+Status Journal::replace(const std::string& name, BytesView bytes) {
+  const std::string path = directory_ + "/" + name;
+  const std::string fresh = path + ".new";
+  SK_TRY_VOID(write_synced(fresh, bytes));
+  if (::rename(fresh.c_str(), path.c_str()) != 0) return io_error("cannot rename", fresh);
+  return sync_directory(directory_);
+}
+
+}  // namespace safekit::journal

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "datapath/journal/data_generations.h"
+#include "datapath/journal/zone_map.h"
+#include "schema/base/bytes.h"
+#include "schema/base/result.h"
+
+namespace safekit::journal {
+
+/// What one copy must remember across stop and crash (runtime.md 1.3). A value.
+struct State {
+  DataGenerations generations{};
+  std::string peer{};             ///< the node this copy was last synchronised with
+  bool up_to_date{false};         ///< may be promoted
+  bool inconsistent{false};       ///< a synchronisation of this copy was begun and has not ended
+  bool ever_synchronised{false};
+  bool last_primary{false};
+  /// This copy holds exactly what its generation (and zone map) says: it was left in order. False while primary, where
+  /// the local disk may be ahead of what anybody knows.
+  bool exact{false};
+  /// As a secondary it is exact as long as the page cache of this boot lives: applied is not yet on disk.
+  std::string exact_in_boot{};
+  bool full_wanted{false};        ///< the next synchronisation must compare everything
+  friend bool operator==(const State&, const State&) = default;
+};
+
+[[nodiscard]] Bytes encode(const State& state);
+Result<State> decode_state(BytesView bytes);
+
+/// The files of one replica in its state directory: `journal` (State) and `zones` (after an orderly stop only).
+/// Errors: Io; Corrupt or Unsupported for a file that this program must not touch. Thread: any. A service.
+class Journal {
+ public:
+  explicit Journal(std::string directory) : directory_(std::move(directory)) {}
+  /// Makes the directory when missing; locks it against a second replica (Conflict).
+  Status open();
+  ~Journal();
+  Journal(const Journal&) = delete;
+  Journal& operator=(const Journal&) = delete;
+
+  [[nodiscard]] State state() const;
+  /// Durable when it returns. No write when nothing changes.
+  Status update(const std::function<void(State&)>& change);
+
+  Status save_zones(const ZoneMap& map);
+  /// Nothing where there is none that fits the current generation. The file is gone afterwards, so that a map is never
+  /// used twice.
+  Result<std::optional<ZoneMap>> take_zones();
+
+ private:
+  Status replace(const std::string& name, BytesView bytes);
+
+  std::string directory_{};
+  int lock_{-1};
+  mutable std::mutex mutex_{};
+  State state_{};
+};
+
+}  // namespace safekit::journal

@@ -1,0 +1,93 @@
+#include "datapath/journal/journal.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+#include <random>
+
+namespace safekit::journal {
+namespace {
+
+class JournalTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = ::testing::TempDir() + "/journal-XXXXXX";
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
+    directory_ = name;
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+  std::string directory_{};
+};
+
+State full_state() {
+  return {.generations = {{3}, {2}, {{2}, {1}}}, .peer = "b", .up_to_date = true, .inconsistent = true,
+          .ever_synchronised = true, .last_primary = true, .exact = true, .exact_in_boot = "boot", .full_wanted = true};
+}
+
+TEST_F(JournalTest, RemembersAcrossOpen) {
+  {
+    Journal journal{directory_ + "/new/deep"};
+    ASSERT_TRUE(journal.open());
+    EXPECT_EQ(journal.state(), State{});
+    ASSERT_TRUE(journal.update([](State& state) { state = full_state(); }));
+  }
+  Journal journal{directory_ + "/new/deep"};
+  ASSERT_TRUE(journal.open());
+  EXPECT_EQ(journal.state(), full_state());
+}
+
+TEST_F(JournalTest, RefusesASecondReplicaAndANewerVersion) {
+  {
+    Journal journal{directory_};
+    ASSERT_TRUE(journal.open());
+    ASSERT_TRUE(journal.update([](State& state) { state.up_to_date = true; }));
+    Journal second{directory_};
+    const auto status = second.open();
+    ASSERT_FALSE(status);
+    EXPECT_EQ(status.error().code, Code::Conflict);
+  }
+  std::fstream file{directory_ + "/journal", std::ios::in | std::ios::out | std::ios::binary};
+  file.seekp(4);
+  file.put(99);
+  file.close();
+  Journal journal{directory_};
+  const auto status = journal.open();
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, Code::Unsupported);
+}
+
+TEST_F(JournalTest, ZonesAreUsedOnceAndOnlyForTheirGeneration) {
+  Journal journal{directory_};
+  ASSERT_TRUE(journal.open());
+  ASSERT_TRUE(journal.update([](State& state) { state.generations.current = {5}; }));
+  ZoneMap map;
+  map.mark("x", 1, 2);
+  ASSERT_TRUE(journal.save_zones(map));
+  auto taken = journal.take_zones();
+  ASSERT_TRUE(taken && taken->has_value());
+  EXPECT_EQ(**taken, map);
+  taken = journal.take_zones();
+  ASSERT_TRUE(taken);
+  EXPECT_FALSE(taken->has_value());
+  ASSERT_TRUE(journal.save_zones(map));
+  ASSERT_TRUE(journal.update([](State& state) { state.generations.current = {6}; }));
+  taken = journal.take_zones();
+  ASSERT_TRUE(taken);
+  EXPECT_FALSE(taken->has_value());
+}
+
+TEST(JournalState, TruncatedOrMutatedIsRefused) {
+  const Bytes bytes = encode(full_state());
+  ASSERT_TRUE(decode_state(bytes));
+  for (std::size_t size = 0; size < bytes.size(); ++size) EXPECT_FALSE(decode_state(BytesView{bytes}.first(size)));
+  for (std::size_t bit = 0; bit < bytes.size() * 8; ++bit) {
+    Bytes broken = bytes;
+    broken[bit / 8] = static_cast<std::uint8_t>(broken[bit / 8] ^ (1U << (bit % 8)));
+    EXPECT_FALSE(decode_state(broken));
+  }
+}
+
+}  // namespace
+}  // namespace safekit::journal

@@ -1,0 +1,60 @@
+#include "datapath/journal/zone_map.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace safekit::journal {
+namespace {
+
+TEST(ZoneMap, MarksEveryZoneTouched) {
+  for (std::uint64_t first = 0; first < 140; first += 7) {
+    for (std::uint64_t count = 1; count < 150; count += 13) {
+      ZoneMap map{4096};
+      map.mark("a", first * 4096 + 1, (count - 1) * 4096 + 1);
+      ASSERT_EQ(map.zone_count(), count) << first;
+      const auto& zones = map.inodes().at("a").zones;
+      for (std::uint64_t zone = first; zone < first + count; ++zone) {
+        ASSERT_NE(zones.at(zone / 64) & (1ULL << (zone % 64)), 0U);
+      }
+    }
+  }
+}
+
+TEST(ZoneMap, HugeRangesAndOverflowStayBounded) {
+  ZoneMap map{4096};
+  map.mark("a", 0, UINT64_MAX);
+  EXPECT_TRUE(map.inodes().at("a").whole);
+  map.mark("b", UINT64_MAX - 1, 100);
+  EXPECT_EQ(map.inodes().at("b").zones.size(), 1U);
+  for (std::size_t i = 0; i <= ZoneMap::kInodesMax; ++i) map.inode(std::to_string(i)).entries = true;
+  EXPECT_TRUE(map.overflown());
+  EXPECT_TRUE(map.inodes().empty());
+  EXPECT_FALSE(map.empty());
+  map.clear();
+  EXPECT_TRUE(map.empty());
+}
+
+TEST(ZoneMap, RoundTripTruncationAndMutation) {
+  ZoneMap map{65536};
+  map.mark("file", 70000, 200000);
+  map.inode("dir").entries = true;
+  map.inode("new").whole = true;
+  map.inode("attr").attributes = true;
+  const Bytes bytes = map.encode({42});
+  const auto back = ZoneMap::decode(bytes, {42});
+  ASSERT_TRUE(back) << back.error().what;
+  EXPECT_EQ(*back, map);
+  EXPECT_FALSE(ZoneMap::decode(bytes, {43}));
+  for (std::size_t size = 0; size < bytes.size(); ++size) EXPECT_FALSE(ZoneMap::decode(BytesView{bytes}.first(size), {42}));
+  std::mt19937 random{1};
+  for (int round = 0; round < 2000; ++round) {
+    Bytes broken = bytes;
+    const std::size_t at = random() % broken.size();
+    broken[at] = static_cast<std::uint8_t>(broken[at] ^ (1U << (random() % 8)));
+    EXPECT_FALSE(ZoneMap::decode(broken, {42}));
+  }
+}
+
+}  // namespace
+}  // namespace safekit::journal
