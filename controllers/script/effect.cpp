@@ -35,7 +35,7 @@ Result<engine::Outcome> ScriptController::reconcile(const engine::Request& reque
   const std::string& module = request.name;
   Live& live = modules_[module];
   load(module, live);
-  observe(module, live);
+  SK_TRY_VOID(observe(module, live));
 
   const auto spec = store_.module(ModuleName{module});
   Desired desired;
@@ -62,8 +62,8 @@ void ScriptController::load(const std::string& module, Live& live) {
 }
 
 /// Brings the record up to what the status file and the process table say.
-void ScriptController::observe(const std::string& module, Live& live) {
-  if (!live.record || live.record->run.phase != Execution::Phase::Running) return;
+Status ScriptController::observe(const std::string& module, Live& live) {
+  if (!live.record || live.record->run.phase != Execution::Phase::Running) return {};
   Record& record = *live.record;
   const std::string path = status_path(module, record.run.id);
   // Asked before the file is read: the runner writes the end first and exits then.
@@ -71,7 +71,10 @@ void ScriptController::observe(const std::string& module, Live& live) {
   const bool runner_lives = runner.pid != 0 && processes_.is_running(runner);
   const auto text = files_.read(path);
   const RunnerStatus status = text ? parse_runner_status(*text) : RunnerStatus{};
-  if (status.exit_code || status.signal) return finish(module, live, status);
+  if (status.exit_code || status.signal) {
+    finish(module, live, status);
+    return {};
+  }
   if (runner_lives) return watch(module, live, runner);
   if (runner.pid == 0) {  // safekitd was killed at the start; did the runner get to run?
     if (const auto found = find_runner(path)) {
@@ -80,23 +83,28 @@ void ScriptController::observe(const std::string& module, Live& live) {
       (void)save(module, record);  // found again the same way if this is lost
       return watch(module, live, *found);
     }
-    if (!text) {
-      live.record.reset();
-      return;
-    }
+  }
+  if (!text) {
+    // The runner writes it before the script's first instruction: the script has not run, so it may be started.
+    live.record.reset();
+    SK_TRY_VOID(store_.forget_fact(fact_key(module)));
+    if (runner.pid == 0) return {};
+    return Error{Code::Io, fmt::format("the runner of a script of module '{}' ended before it began; is '{}' writable?",
+                                       module, path)};
   }
   const ProcessIdentity script{.pid = status.pid, .start_ticks = status.start_ticks};
   if (script.pid != 0 && processes_.is_running(script)) return watch(module, live, script);
   finish(module, live, RunnerStatus{.signal = SIGKILL});  // the runner was killed: nobody saw how the script ended
+  return {};
 }
 
-void ScriptController::watch(const std::string& module, Live& live, ProcessIdentity process) {
-  if (live.watch != 0) return;
-  const auto id = processes_.watch_exit(process, [this, module] {
-    modules_[module].watch = 0;
-    wake_(engine::Request{module});
-  });
-  if (id) live.watch = *id;
+Status ScriptController::watch(const std::string& module, Live& live, ProcessIdentity process) {
+  if (live.watch != 0) return {};
+  SK_TRY(live.watch, processes_.watch_exit(process, [this, module] {
+           modules_[module].watch = 0;
+           wake_(engine::Request{module});
+         }));
+  return {};
 }
 
 void ScriptController::finish(const std::string& module, Live& live, const RunnerStatus& status) {

@@ -40,8 +40,8 @@ class ScriptController final : public engine::Controller {
   };
 
   void load(const std::string& module, Live& live);
-  void observe(const std::string& module, Live& live);
-  void watch(const std::string& module, Live& live, ProcessIdentity process);
+  Status observe(const std::string& module, Live& live);
+  Status watch(const std::string& module, Live& live, ProcessIdentity process);
   void finish(const std::string& module, Live& live, const RunnerStatus& status);
   Status apply(const std::string& module, Live& live, const Action& action);
   Status materialise(const std::string& module, Live& live);
