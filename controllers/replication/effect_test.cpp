@@ -1,0 +1,190 @@
+#include "controllers/replication/effect.h"
+
+#include <csignal>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "reconciler/store/memory_backend.h"
+#include "schema/fake/manual_clock.h"
+#include "schema/fake/memory_files.h"
+#include "schema/fake/scripted_process.h"
+
+namespace safekit::replication {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using OrderRole = status::ReplicaOrder::Role;
+
+const ModuleName kDb{"db"};
+
+/// A replica as safekitd sees it: what it was sent, and a way to speak.
+struct Replica {
+  bool listens{true};
+  std::vector<control::Configure> configured{};
+  std::vector<control::Want> wanted{};
+  LinkTasks tasks{};
+};
+class FakeLink final : public ReplicaLink {
+ public:
+  explicit FakeLink(Replica& replica) : replica_(replica) {}
+  Status send(const control::Configure& configure) override {
+    replica_.configured.push_back(configure);
+    return {};
+  }
+  Status send(const control::Want& want) override {
+    replica_.wanted.push_back(want);
+    return {};
+  }
+
+ private:
+  Replica& replica_;
+};
+
+class ReplicationTest : public ::testing::Test {
+ protected:
+  ReplicationTest() {
+    restart();
+    const auto cluster = store->apply(
+        {store::Kind::Cluster, "cluster"},
+        R"({"apiVersion":"safekit/v1","kind":"Cluster","metadata":{"name":"cluster"},"spec":{"lans":[{"name":"net",)"
+        R"("nodes":[{"name":"a","address":"10.0.0.1"},{"name":"b","address":"10.0.0.2"}]}]}})",
+        {});
+    EXPECT_TRUE(cluster.has_value()) << cluster.error().what;
+    const auto module = store->apply(
+        {store::Kind::Module, "db"},
+        R"({"apiVersion":"safekit/v1","kind":"Module","metadata":{"name":"db"},"spec":{"mode":"mirror",)"
+        R"("nodes":["a","b"],"heartbeats":{"lans":["net"]},"replication":{"directories":["/data"]}}})",
+        {});
+    EXPECT_TRUE(module.has_value()) << module.error().what;
+  }
+  void restart() {
+    processes.forget_callbacks();
+    controller.reset();
+    store = std::make_unique<store::Store>(backend, clock, NodeName{"a"});
+    const auto connect = [this](const std::string&, LinkTasks tasks) -> Result<std::unique_ptr<ReplicaLink>> {
+      if (!replica.listens) return Error{Code::Unavailable, "nobody listens"};
+      replica.tasks = std::move(tasks);
+      return std::unique_ptr<ReplicaLink>{std::make_unique<FakeLink>(replica)};
+    };
+    controller = std::make_unique<ReplicationController>(
+        ReplicationController::Ports{*store, clock, processes, files}, connect,
+        [] { return Result<ClusterIdentity>{ClusterIdentity{.cluster_id = "c"}}; },
+        [this](const engine::Request&) { ++wakes; }, Paths{.state_dir = "/state", .program_dir = "/usr/bin"});
+  }
+  void order(OrderRole role) {
+    store->update_status(kDb, [&](status::Module& m) {
+      m.role.since = WallTime{1};
+      m.role.replica = {.role = role};
+    });
+  }
+  /// Until nothing is left to do at once.
+  void settle() {
+    for (int i = 0; i < 5; ++i) {
+      const auto outcome = controller->reconcile({"db"});
+      ASSERT_TRUE(outcome.has_value()) << outcome.error().what;
+    }
+  }
+  void report(control::Report report) {
+    report.order = replica.wanted.back().order;
+    report.settled = true;
+    replica.tasks.on_report(report);
+    settle();
+  }
+  const status::ReplicationSection& section() { return store->status(kDb).replication; }
+
+  fake::ManualClock clock{};
+  fake::MemoryFiles files{};
+  fake::ScriptedProcesses processes{};
+  store::MemoryBackend backend{};
+  Replica replica{};
+  std::unique_ptr<store::Store> store{};
+  std::unique_ptr<ReplicationController> controller{};
+  int wakes{0};
+};
+
+TEST_F(ReplicationTest, StartsTellsAndStopsAReplica) {
+  order(OrderRole::Idle);
+  settle();
+  ASSERT_EQ(processes.started.size(), 1U);
+  EXPECT_EQ(processes.started[0].argv.front(), "/usr/bin/safekit-replicad");
+  ASSERT_EQ(replica.configured.size(), 1U);
+  EXPECT_EQ(replica.configured[0].peer, "b");
+  ASSERT_EQ(replica.wanted.size(), 1U);
+  report({.role = control::ReplicaRole::Idle, .up_to_date = true, .has_data = true});
+  EXPECT_TRUE(section().settled);
+  EXPECT_TRUE(section().alive);
+  EXPECT_EQ(store->status(kDb).resources.at("rfs.uptodate").value, "up");
+
+  order(OrderRole::Primary);
+  settle();
+  EXPECT_FALSE(section().settled);
+  EXPECT_EQ(replica.wanted.back().role, control::ReplicaRole::Primary);
+  report({.role = control::ReplicaRole::Primary, .up_to_date = true});
+  EXPECT_TRUE(section().settled);
+  EXPECT_EQ(store->events(kDb, 1, false).at(0).text, "Uptodate replicated file system");
+
+  order(OrderRole::None);
+  settle();
+  EXPECT_THAT(processes.signals, ElementsAre(std::pair{101, SIGTERM}));
+  EXPECT_TRUE(section().alive);
+  processes.end(101, {.code = 0});
+  settle();
+  EXPECT_FALSE(section().alive);
+  EXPECT_FALSE(section().died);
+  EXPECT_TRUE(section().up_to_date);
+}
+
+TEST_F(ReplicationTest, LeavesTheReplicaAloneUntilTheRoleHasSpoken) {
+  order(OrderRole::Primary);
+  settle();
+  report({.role = control::ReplicaRole::Primary, .up_to_date = true});
+  restart();
+  settle();
+  EXPECT_TRUE(processes.signals.empty());
+  EXPECT_FALSE(section().alive);
+  order(OrderRole::Primary);
+  settle();
+  EXPECT_FALSE(section().alive);  // not heard yet
+  EXPECT_EQ(replica.wanted.back().order, replica.wanted.front().order);
+  report({.role = control::ReplicaRole::Primary, .up_to_date = true});
+  EXPECT_TRUE(section().alive);
+  EXPECT_TRUE(section().settled);
+  EXPECT_EQ(processes.started.size(), 1U);
+}
+
+TEST_F(ReplicationTest, TellsThatAReplicaDiedUnderItsApplication) {
+  order(OrderRole::Primary);
+  settle();
+  report({.role = control::ReplicaRole::Primary, .up_to_date = true});
+  clock.advance(minutes{1});
+  const int before = wakes;
+  processes.end(101, {.signal = SIGKILL});
+  EXPECT_GT(wakes, before);
+  settle();
+  EXPECT_TRUE(section().died);
+  EXPECT_FALSE(section().alive);
+  EXPECT_EQ(processes.started.size(), 1U);
+  order(OrderRole::Idle);
+  settle();
+  EXPECT_FALSE(section().died);
+  EXPECT_EQ(processes.started.size(), 2U);
+}
+
+TEST_F(ReplicationTest, KeepsTryingToConnect) {
+  replica.listens = false;
+  order(OrderRole::Idle);
+  settle();
+  EXPECT_EQ(controller->reconcile({"db"})->requeue_after, kConnectPause);
+  replica.listens = true;
+  settle();
+  EXPECT_EQ(replica.wanted.size(), 1U);
+  replica.tasks.on_closed();
+  settle();
+  EXPECT_EQ(replica.wanted.size(), 2U);
+  EXPECT_EQ(replica.wanted[0], replica.wanted[1]);
+}
+
+}  // namespace
+}  // namespace safekit::replication
