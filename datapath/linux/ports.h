@@ -5,6 +5,7 @@
 #include "datapath/linux/files.h"
 #include "datapath/linux/log.h"
 #include "datapath/linux/loop.h"
+#include "datapath/linux/netlink_interfaces.h"
 #include "datapath/linux/process.h"
 #include "datapath/linux/random.h"
 
@@ -20,6 +21,7 @@ struct Ports {
   OpensslCrypto crypto{};
   AsioLoop loop{};
   SystemProcesses processes{loop};
+  NetlinkInterfaces interfaces{loop};
 };
 
 }  // namespace safekit::linux_os
