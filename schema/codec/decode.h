@@ -17,6 +17,7 @@ namespace safekit::codec {
 class Positions {
  public:
   void note(const std::string& path, doc::Position at) { at_.emplace(path, at); }
+  [[nodiscard]] bool has(const std::string& path) const { return at_.count(path) != 0; }
   /// Of the field; if it was left out, of what surrounds it.
   [[nodiscard]] doc::Position find(std::string path) const;
 
