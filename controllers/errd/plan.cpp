@@ -65,8 +65,11 @@ void sooner(std::optional<Duration>& recheck, Duration after) {
   if (!recheck || after < *recheck) recheck = after;
 }
 
-void request_action(const Target& target, std::uint64_t floor, Memory& memory) {
-  if (target.action == "noaction" || !memory.acted.insert(target.name).second || memory.request) return;
+bool may_request(const Memory& memory, MonoTime now) { return !memory.requested || now >= *memory.requested + kRepeat; }
+
+void request_action(const Target& target, MonoTime now, std::uint64_t floor, Memory& memory) {
+  if (!may_request(memory, now)) return;
+  memory.requested = now;
   memory.last_request = std::max(memory.last_request + 1, floor);
   // A handler of the author's own belongs to a class of his own; where it fails or cannot be, the module is restarted.
   const bool known = target.action == "restart" || target.action == "stop";
@@ -122,7 +125,10 @@ Preparation prepare(const Desired& desired, const Memory& before, bool something
   Memory& memory = result.memory;
   memory = before;
   std::erase_if(memory.enabled, [&](const auto& entry) { return !desired.watched.contains(entry.first); });
-  if (memory.enabled.size() < before.enabled.size()) memory.request.reset();  // it was for what is no longer watched
+  if (memory.enabled.size() < before.enabled.size()) {  // it was for what is no longer watched
+    memory.request.reset();
+    memory.requested.reset();
+  }
   for (const status::WatchClass watch_class : desired.watched) {
     if (memory.enabled.emplace(watch_class, now).second) result.scan = true;
   }
@@ -132,7 +138,6 @@ Preparation prepare(const Desired& desired, const Memory& before, bool something
     });
   };
   std::erase_if(memory.verdicts, [&](const auto& verdict) { return !is_enabled(verdict.first); });
-  std::erase_if(memory.acted, [&](const std::string& name) { return !is_enabled(name); });
   bool any = false;
   for (const Target& target : desired.targets) {
     if (!memory.enabled.contains(target.watch_class)) continue;
@@ -141,6 +146,8 @@ Preparation prepare(const Desired& desired, const Memory& before, bool something
     const auto known = memory.verdicts.find(target.name);
     const bool unknown = known == memory.verdicts.end() || known->second == Verdict::Unknown;
     result.scan = result.scan || (unknown && now >= first_look(target, desired, memory));
+    const bool bad = !unknown && known->second == Verdict::Bad && target.action != "noaction";
+    result.scan = result.scan || (bad && may_request(memory, now));
   }
   result.scan = result.scan || something_ended || !memory.scanned || now >= *memory.scanned + desired.poll;
   result.scan = result.scan && any;
@@ -178,10 +185,12 @@ Plan decide(const Desired& desired, const std::map<std::string, Found>& found, b
         plan.lines.push_back({'E', fmt::format("Resource proc.{} set to down by errd", target.name)});
       } else if (verdict == Verdict::Bad && !bad) {
         plan.lines.push_back({'I', fmt::format("Resource proc.{} set to up by errd", target.name)});
-        memory.acted.erase(target.name);
       }
       verdict = judged;
-      if (bad) request_action(target, request_floor, memory);
+      if (bad && target.action != "noaction") {
+        request_action(target, now, request_floor, memory);
+        sooner(plan.recheck_after, *memory.requested + kRepeat - now);
+      }
     }
     if (verdict != Verdict::Unknown) resource = verdict == Verdict::Good ? "up" : "down";
   }

@@ -54,7 +54,7 @@ enum class Verdict { Unknown, Good, Bad };
 struct Memory {
   std::map<status::WatchClass, MonoTime> enabled{};
   std::map<std::string, Verdict> verdicts{};  ///< by target name, of enabled classes
-  std::set<std::string> acted{};              ///< targets whose action was requested since their class was enabled
+  std::optional<MonoTime> requested{};        ///< when `request` was made
   std::optional<MonoTime> scanned{};
   std::uint64_t last_request{0};              ///< kept over a restart of safekitd
   std::optional<status::ActionRequest> request{};
@@ -94,5 +94,7 @@ struct Plan {
 /// A process that the start script has just sent to the background may not have its name yet.
 inline constexpr Duration kSettle = milliseconds{1000};
 inline constexpr Duration kSettleStep = milliseconds{50};
+/// A request that met a module in transition was let go: while the process is still missing there is another one.
+inline constexpr Duration kRepeat = seconds{1};
 
 }  // namespace safekit::errd

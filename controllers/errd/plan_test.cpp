@@ -40,9 +40,18 @@ TEST(ErrdPlan, RequestsTheActionWhenAProcessEnds) {
                                       Line{'E', "Resource proc.server set to down by errd"}));
   ASSERT_TRUE(plan.memory.request.has_value());
   EXPECT_EQ(*plan.memory.request, (status::ActionRequest{.id = 1000, .action = "restart", .by = "errd"}));
-  const Plan again = pass(watched(), plan.memory, 0, kNow + seconds{40});
-  EXPECT_THAT(again.lines, IsEmpty());
-  EXPECT_EQ(again.memory.request, plan.memory.request);
+}
+
+TEST(ErrdPlan, AsksAgainWhileNothingIsDoneAboutIt) {
+  Plan plan = pass(watched(), {}, 1, kNow);
+  plan = pass(watched(), plan.memory, 0, kNow, true);
+  EXPECT_EQ(plan.recheck_after, kRepeat);
+  EXPECT_FALSE(prepare(watched(), plan.memory, false, kNow + milliseconds{900}).scan);
+  plan = pass(watched(), plan.memory, 0, kNow + kRepeat);
+  EXPECT_THAT(plan.lines, IsEmpty());
+  EXPECT_EQ(plan.memory.request->id, 1001U);
+  plan = pass(watched(), plan.memory, 1, kNow + 2 * kRepeat);
+  EXPECT_EQ(plan.resources.at("proc.server"), "up");
 }
 
 TEST(ErrdPlan, ForgetsItsRequestWhenTheClassIsDisabled) {
