@@ -59,7 +59,7 @@ TEST(Decode, ReadsThePostgresqlExample) {
   EXPECT_EQ(where_of(module, module.vip->interfaces[0].addresses[0]), spec::Where::OneSideAlias);
   ASSERT_TRUE(module.replication);
   EXPECT_EQ(module.replication->secondary_ack, spec::SecondaryAck::Durable);
-  EXPECT_EQ(module.replication->directories.at(0).not_replicated.at(0).path, "postmaster.pid");
+  EXPECT_EQ(module.replication->directories.at(0).to_check, (std::vector<std::string>{"PG_VERSION"}));
   EXPECT_EQ(flow_lan(module).str(), "replication");
   ASSERT_TRUE(module.scripts);
   EXPECT_EQ(module.scripts->directory, "scripts");
@@ -159,6 +159,16 @@ TEST(Decode, FarmInterfacesAreDirectedUnlessSaid) {
   EXPECT_EQ(again(module), module);
   const spec::Module real = module_of(head + "  vip:\n    interfaces:\n    - {type: real, addresses: [10.0.0.9]}\n");
   EXPECT_EQ(again(real), real);
+}
+
+TEST(Decode, WhatIsNotReplicatedIsAPathOrARegex) {
+  const spec::Module module = module_of(
+      "apiVersion: safekit/v1\nkind: Module\nmetadata: {name: x}\nspec:\n  mode: mirror\n  replication:\n"
+      "    directories:\n    - /plain\n    - {path: /d, notReplicated: [tmp, {regex: '!x$'}]}\n");
+  EXPECT_EQ(module.replication->directories.at(0).path, "/plain");
+  EXPECT_EQ(module.replication->directories.at(1).not_replicated,
+            (std::vector<spec::NotReplicated>{{"tmp", ""}, {"", "!x$"}}));
+  EXPECT_EQ(again(module), module);
 }
 
 TEST(Decode, PrintedObjectsAreReadAgain) {
