@@ -26,10 +26,10 @@ std::string digest_of(const Object& object) {
 
 /// Newest first, each once, bounded.
 std::vector<std::string> joined(std::vector<std::string> first, const std::vector<std::string>& second) {
-  const std::unordered_set<std::string> known{first.begin(), first.end()};
+  std::unordered_set<std::string> known{first.begin(), first.end()};
   for (const std::string& digest : second) {
     if (first.size() >= Store::kHistoryMax) break;
-    if (!known.contains(digest)) first.push_back(digest);
+    if (known.insert(digest).second) first.push_back(digest);
   }
   return first;
 }
@@ -166,6 +166,8 @@ std::vector<Object> Store::all_with_tombstones() const {
   for (const auto& [key, stored] : impl_->objects) found.push_back(stored.object);
   return found;
 }
+
+const std::map<ObjectKey, StoredObject>& Store::stored() const { return impl_->objects; }
 
 std::vector<std::string> Store::history(const ObjectKey& key) const {
   const StoredObject* stored = impl_->find(key);

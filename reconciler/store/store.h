@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -54,6 +55,8 @@ class Store {
   /// Digests of this object's revisions, newest first, its own included, bounded (kHistoryMax).
   [[nodiscard]] std::vector<std::string> history(const ObjectKey& key) const;
   [[nodiscard]] std::vector<Object> all_with_tombstones() const;
+  /// All of them with their histories, to look at; valid until the next change.
+  [[nodiscard]] const std::map<ObjectKey, StoredObject>& stored() const;
   /// Stores a revision received from a peer as it is. The caller has decided that it may (peer/exchange).
   Status adopt(const Object& object, const std::vector<std::string>& history);
 
