@@ -53,6 +53,12 @@ std::string key_purpose(const SessionId& session, const NodeName& from, const No
                      from.str(), to.str().size(), to.str(), lan.str().size(), lan.str());
 }
 
+std::array<std::uint8_t, 12> nonce_of(std::uint64_t counter) {
+  std::array<std::uint8_t, 12> nonce{};
+  put_u64(nonce, 0, counter);
+  return nonce;
+}
+
 void encode_header(const Header& header, std::span<std::uint8_t, kHeaderBytes> out) {
   std::ranges::fill(out, std::uint8_t{0});
   std::ranges::copy(kMagic, out.begin());
@@ -121,7 +127,8 @@ bool ReplayWindow::accept(std::uint64_t counter) {
 Verdict PeerSession::judge(const Header& header, const LanName& lan, const Body& body,
                            const Challenge& next) {
   if (accepted_ == header.session) {
-    if (!windows_.try_emplace(lan, first_counter_).first->second.accept(header.counter)) return Verdict::Replayed;
+    if (!windows_.try_emplace(lan, first_counter_).first->second.accept(header.counter))
+      return Verdict::Replayed;
     theirs_ = body.challenge;
     return Verdict::Heard;
   }

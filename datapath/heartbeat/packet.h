@@ -45,6 +45,8 @@ struct Body {
 [[nodiscard]] std::string key_purpose(const SessionId& session, const NodeName& from, const NodeName& to,
                                       const LanName& lan);
 
+[[nodiscard]] std::array<std::uint8_t, 12> nonce_of(std::uint64_t counter);
+
 void encode_header(const Header& header, std::span<std::uint8_t, kHeaderBytes> out);
 /// Nothing for a datagram that is too short, too long, of another kind or of another version.
 [[nodiscard]] std::optional<Header> decode_header(BytesView datagram);
