@@ -1,0 +1,80 @@
+#include "controllers/checker/effect.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "reconciler/store/memory_backend.h"
+#include "schema/fake/fixed_interfaces.h"
+#include "schema/fake/manual_clock.h"
+
+namespace safekit::checker {
+namespace {
+
+const ModuleName kDb{"db"};
+
+class FakeTcp final : public TcpProbe {
+ public:
+  std::vector<std::function<void(Status)>> asked{};
+  void connect(const std::string&, std::uint16_t, Duration, std::function<void(Status)> task) override {
+    asked.push_back(std::move(task));
+  }
+};
+
+class CheckerTest : public ::testing::Test {
+ protected:
+  CheckerTest() : controller({store, clock, tcp, interfaces}, [this](const engine::Request&) { ++wakes; }) {
+    const auto module = store.apply(
+        {store::Kind::Module, "db"},
+        R"({"apiVersion":"safekit/v1","kind":"Module","metadata":{"name":"db"},"spec":{"mode":"mirror",)"
+        R"("nodes":["a","b"],"heartbeats":{"lans":["net"]},"virtualIPs":["2001:DB8::9"],)"
+        R"("checkers":{"tcp":[{"ident":"web","address":"127.0.0.1","port":80}]}}})",
+        {});
+    EXPECT_TRUE(module.has_value()) << module.error().what;
+    interfaces.interfaces = {{.index = 2, .name = "eth0", .up = true}};
+    interfaces.interfaces[0].addresses = {{.ip = parse_ip("2001:db8::9").value(), .prefix_length = 64}};
+  }
+  void pass() { ASSERT_TRUE(controller.reconcile({"db"}).has_value()); }
+  std::string value(const std::string& resource) { return store.status(kDb).resources.at(resource).value; }
+
+  fake::ManualClock clock{};
+  fake::FixedInterfaces interfaces{};
+  FakeTcp tcp{};
+  store::MemoryBackend backend{};
+  store::Store store{backend, clock, NodeName{"a"}};
+  int wakes{0};
+  CheckerController controller;
+};
+
+TEST_F(CheckerTest, ProbesAndAsksForTheActionOfTheRule) {
+  store.update_status(kDb, [](status::Module& m) { m.role.watched = {status::WatchClass::Prim}; });
+  pass();
+  EXPECT_EQ(value("ip.2001:DB8::9"), "up");
+  ASSERT_EQ(tcp.asked.size(), 1U);
+  tcp.asked[0](Status{});
+  EXPECT_EQ(wakes, 1);
+  pass();
+  EXPECT_EQ(value("tcp.web"), "up");
+  clock.advance(seconds{10});
+  pass();
+  ASSERT_EQ(tcp.asked.size(), 2U);
+  tcp.asked[1](Error{Code::Unavailable, "refused"});
+  pass();
+  EXPECT_EQ(value("tcp.web"), "down");
+  EXPECT_EQ(store.status(kDb).checker.request->by, "t_web");
+  store.update_status(kDb, [](status::Module& m) { m.settings.checker = false; });
+  pass();
+  EXPECT_EQ(value("tcp.web"), "init");
+  EXPECT_FALSE(store.status(kDb).checker.request.has_value());
+}
+
+TEST_F(CheckerTest, AsksForAStopstartWhenTheAddressIsGone) {
+  store.update_status(kDb, [](status::Module& m) { m.role.watched = {status::WatchClass::Prim}; });
+  pass();
+  interfaces.interfaces[0].addresses.clear();
+  pass();
+  EXPECT_EQ(store.status(kDb).checker.request->action, "stopstart");
+  EXPECT_EQ(store.events(kDb, 1, false).at(0).text, "Resource ip.2001:DB8::9 set to down by ipcheck");
+}
+
+}  // namespace
+}  // namespace safekit::checker

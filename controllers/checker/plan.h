@@ -1,0 +1,101 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "schema/base/time.h"
+#include "schema/spec/module.h"
+#include "schema/status/module.h"
+
+/// The tcp and ip checkers, and the rules made for them (spec/runtime.md 3.5 and 4). A checker whose class is not watched
+/// has the value `init`, so that a stale `down` fires no rule.
+namespace safekit::checker {
+
+enum class Kind { Tcp, Ip };
+
+/// One checker with the rule that belongs to it.
+struct Check {
+  Kind kind{Kind::Tcp};
+  std::string ident{};
+  std::string address{};
+  std::uint16_t port{0};
+  Duration interval{seconds{10}};
+  Duration timeout{seconds{5}};
+  status::WatchClass watch_class{status::WatchClass::Prim};
+  std::string label{};   ///< of its rule; empty: none
+  std::string action{};  ///< `wait restart stopstart stop`
+  friend bool operator==(const Check&, const Check&) = default;
+};
+/// In the order of the module.
+[[nodiscard]] std::vector<Check> checks_of(const spec::Module& module);
+/// `tcp.web`, `ip.10.0.0.9`
+[[nodiscard]] std::string resource_of(const Check& check);
+
+enum class Value { Init, Up, Down };
+
+struct State {
+  Value value{Value::Init};
+  MonoTime enabled{};
+  MonoTime due{};           ///< of the next look
+  std::uint64_t asked{0};   ///< number of the probe under way; 0: none
+  friend bool operator==(const State&, const State&) = default;
+};
+
+struct Memory {
+  std::map<std::string, State> states{};  ///< by resource; only what is watched
+  std::uint64_t probes{0};                ///< numbers of probes given out
+  std::uint64_t last_request{0};          ///< kept over a restart of safekitd
+  std::optional<status::ActionRequest> request{};
+  std::optional<MonoTime> requested{};
+  friend bool operator==(const Memory&, const Memory&) = default;
+};
+
+struct Desired {
+  std::set<status::WatchClass> watched{};  ///< empty while checkers are suspended
+  std::vector<Check> checks{};
+};
+
+/// Results since the last pass.
+struct Observed {
+  std::map<std::string, std::pair<std::uint64_t, bool>> answers{};  ///< by resource: number of the probe, and whether it is fine
+  std::set<std::string> local_addresses{};                          ///< set on an interface here, as text
+  bool addresses_known{false};
+};
+
+struct Ask {
+  std::uint64_t number{0};
+  Check check{};
+  friend bool operator==(const Ask&, const Ask&) = default;
+};
+struct Line {
+  char level{'E'};
+  std::string component{};
+  std::string text{};
+  friend bool operator==(const Line&, const Line&) = default;
+};
+struct Plan {
+  Memory memory{};
+  std::vector<Ask> asks{};
+  std::vector<Line> lines{};
+  std::map<std::string, std::string> resources{};
+  std::vector<std::string> wait_rules_true{};
+  bool wait_rule_init{false};
+  std::optional<Duration> recheck_after{};
+  friend bool operator==(const Plan&, const Plan&) = default;
+};
+
+/// An application may need a while after its start script until it answers: so often it is asked then, without a verdict,
+/// for one interval of the checker.
+inline constexpr Duration kStartingStep = milliseconds{500};
+/// A request that met a module in transition was let go: while the cause lasts there is another one.
+inline constexpr Duration kRepeat = seconds{1};
+
+[[nodiscard]] Plan decide(const Desired& desired, const Observed& observed, const Memory& memory, MonoTime now,
+                          std::uint64_t request_floor);
+
+}  // namespace safekit::checker
