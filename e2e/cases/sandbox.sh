@@ -96,6 +96,15 @@ wait_for 5 sandbox up
 ping_ok node1 node2
 ping_ok node3 node1-replication
 
+step "an up that is killed at any moment can be completed, and taken down"
+half=$SK_NAME-half
+for delay in 0.00 0.01 0.02 0.03 0.04 0.05 0.06 0.08; do
+  timeout -s KILL "$delay"1 "$SK_BIN/safekit-sandbox" up --bare --name "$half" >/dev/null 2>&1 || true
+  "$SK_BIN/safekit-sandbox" up --bare --name "$half" >/dev/null
+  timeout -s KILL "$delay"1 "$SK_BIN/safekit-sandbox" down --name "$half" >/dev/null 2>&1 || true
+  "$SK_BIN/safekit-sandbox" down --purge --name "$half" >/dev/null
+done
+
 step "nothing is left behind"
 sandbox down --purge
 left() { ps -eo stat=,args= | grep -F -- "$SK_NAME" | grep -v '^Z' | grep -Fv 'grep '; }

@@ -14,7 +14,8 @@ Result<spec::Cluster> read_cluster(std::string_view text) {
   std::optional<spec::Cluster> cluster{};
   for (const doc::Node& document : doc::parse_yaml(text, problems)) {
     const auto decoded = codec::decode(document, problems);
-    if (decoded && std::holds_alternative<spec::Cluster>(decoded->object)) cluster = std::get<spec::Cluster>(decoded->object);
+    if (decoded && std::holds_alternative<spec::Cluster>(decoded->object))
+      cluster = std::get<spec::Cluster>(decoded->object);
   }
   std::string wrong{};
   for (const doc::Problem& problem : problems.list())
@@ -45,12 +46,15 @@ Status add_lan(Topology& topology, const spec::Lan& lan, std::size_t network_cou
   for (const spec::NodeAddress& node : lan.nodes) {
     SK_TRY_VOID(check_name("node", node.name.str()));
     if (node.name.str() == kClientName)
-      return Error{Code::Invalid, "a node cannot be called 'client' in a sandbox: that is the name of its pseudo node"};
+      return Error{Code::Invalid,
+                   "a node cannot be called 'client' in a sandbox: that is the name of its pseudo node"};
     const std::string own = prefix_of(node.address);
     if (prefix.empty()) prefix = own;
     if (own.empty() || own != prefix)
-      return Error{Code::Invalid, fmt::format("address '{}' of node '{}' on lan '{}': a sandbox wants IPv4 addresses, all "
-                                              "of a lan in one /24", node.address, node.name.str(), lan.name.str())};
+      return Error{Code::Invalid,
+                   fmt::format("address '{}' of node '{}' on lan '{}': a sandbox wants IPv4 addresses, all "
+                               "of a lan in one /24",
+                               node.address, node.name.str(), lan.name.str())};
     member_named(topology, node.name.str(), network_count).addresses[index] = node.address;
   }
   return {};
@@ -61,11 +65,13 @@ Status add_lan(Topology& topology, const spec::Lan& lan, std::size_t network_cou
 Result<Topology> topology_of_cluster(std::string_view text) {
   SK_TRY(const spec::Cluster cluster, read_cluster(text));
   if (cluster.lans.empty() || cluster.lans.size() > kNetworksMax)
-    return Error{Code::Invalid, fmt::format("'{}' lans: a sandbox has 1 to {}", cluster.lans.size(), kNetworksMax)};
+    return Error{Code::Invalid,
+                 fmt::format("'{}' lans: a sandbox has 1 to {}", cluster.lans.size(), kNetworksMax)};
   Topology topology{};
   for (const spec::Lan& lan : cluster.lans) SK_TRY_VOID(add_lan(topology, lan, cluster.lans.size()));
   if (topology.members.empty() || topology.members.size() > kNodesMax)
-    return Error{Code::Invalid, fmt::format("'{}' nodes: a sandbox has 1 to {}", topology.members.size(), kNodesMax)};
+    return Error{Code::Invalid,
+                 fmt::format("'{}' nodes: a sandbox has 1 to {}", topology.members.size(), kNodesMax)};
   topology.members.push_back(client_of(topology));
   return topology;
 }

@@ -36,7 +36,8 @@ void log(const std::string& text) {
 /// The one daemon of a node. `log_file` stays open: the log directory may be hidden by a private path.
 class Daemon {
  public:
-  Daemon(std::vector<std::string> argv, Fd log_file) : argv_(std::move(argv)), log_file_(std::move(log_file)) {}
+  Daemon(std::vector<std::string> argv, Fd log_file)
+      : argv_(std::move(argv)), log_file_(std::move(log_file)) {}
 
   void start_when_due() {
     if (argv_.empty() || pid_ != 0 || now() < due_) return;
@@ -68,7 +69,8 @@ class Daemon {
 
   /// How long PID 1 may wait for a signal.
   [[nodiscard]] timespec wait() const {
-    const Duration left = argv_.empty() || pid_ != 0 ? Duration(hours(1)) : std::max(due_ - now(), Duration(0));
+    const Duration left =
+        argv_.empty() || pid_ != 0 ? Duration(hours(1)) : std::max(due_ - now(), Duration(0));
     return {.tv_sec = left.count() / 1'000'000'000, .tv_nsec = left.count() % 1'000'000'000};
   }
 
@@ -91,7 +93,8 @@ void set_environment(const std::string& node) {
 
 Result<Daemon> enter_node(const std::filesystem::path& directory, const std::string& node) {
   SK_TRY(const State state, load_state(directory));
-  const NodeFiles files{.directory = directory / node, .hosts = directory / "hosts", .private_paths = state.private_paths};
+  const NodeFiles files{
+      .directory = directory / node, .hosts = directory / "hosts", .private_paths = state.private_paths};
   const auto log_path = files.directory / "log" / "safekitd.log";
   Fd log_file(::open(log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
   if (!log_file) return system_error(log_path.string());

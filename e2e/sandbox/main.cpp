@@ -19,8 +19,10 @@ constexpr int kUsage = 2;
 
 constexpr const char* kAbout =
     "A cluster on one machine, to try a module before production.\n"
-    "Each node is a set of Linux namespaces (network, mounts, processes, host name, IPC) with its own files; a\n"
-    "bridge in a namespace of its own is each network. Nothing is reachable from outside: `client` is a node on the\n"
+    "Each node is a set of Linux namespaces (network, mounts, processes, host name, IPC) with its own files; "
+    "a\n"
+    "bridge in a namespace of its own is each network. Nothing is reachable from outside: `client` is a node "
+    "on the\n"
     "first network from which to use the virtual addresses. Needs root.\n";
 
 constexpr const char* kExamples =
@@ -34,13 +36,17 @@ constexpr const char* kExamples =
     "  safekit sandbox down --purge";
 
 constexpr const char* kKillHelp =
-    "Power off a node: its cables are pulled first, then all its processes are killed at once, so that no peer hears\n"
-    "a goodbye. One thing differs from a real power loss: all nodes share the kernel of this machine, so what the node\n"
+    "Power off a node: its cables are pulled first, then all its processes are killed at once, so that no "
+    "peer hears\n"
+    "a goodbye. One thing differs from a real power loss: all nodes share the kernel of this machine, so "
+    "what the node\n"
     "wrote but did not sync survives in the page cache. To test lost caches use virtual machines.";
 
 constexpr const char* kCutHelp =
-    "Cut a network for one node, or for all. The node's interface loses its carrier, as when the cable is pulled;\n"
-    "with --silent it keeps the carrier and its frames vanish, as when a switch further away fails. A cut outlives\n"
+    "Cut a network for one node, or for all. The node's interface loses its carrier, as when the cable is "
+    "pulled;\n"
+    "with --silent it keeps the carrier and its frames vanish, as when a switch further away fails. A cut "
+    "outlives\n"
     "kill and start of the node.";
 
 int say(const Status& done, const std::string& success) {
@@ -96,7 +102,8 @@ class CommandLine {
     try {
       const int own = split_exec(count, words);
       arguments_.command.assign(words + own, words + count);
-      if (!arguments_.command.empty() && arguments_.command.front() == "--") arguments_.command.erase(arguments_.command.begin());
+      if (!arguments_.command.empty() && arguments_.command.front() == "--")
+        arguments_.command.erase(arguments_.command.begin());
       app_.parse(own, words);
     } catch (const CLI::ParseError& error) {
       return app_.exit(error) == 0 ? 0 : kUsage;
@@ -107,7 +114,8 @@ class CommandLine {
  private:
   CLI::App* add(const std::string& name, const std::string& help, std::function<int()> action) {
     CLI::App* command = app_.add_subcommand(name, help);
-    command->add_option("--name", arguments_.up.name, "Name of the sandbox; several can run side by side")->capture_default_str();
+    command->add_option("--name", arguments_.up.name, "Name of the sandbox; several can run side by side")
+        ->capture_default_str();
     command->callback([this, action] { action_ = action; });
     return command;
   }
@@ -122,19 +130,31 @@ class CommandLine {
       return say(done, "sandbox '" + arguments_.up.name + "' is up");
     });
     command->add_option("--nodes", up.node_count, "How many nodes: node1, node2, ... (default 2)");
-    command->add_option("--networks", up.networks, "Networks, the first is the service network (default default,replication)")->delimiter(',');
-    command->add_option("-f,--file", up.cluster_file, "Cluster object (YAML): its nodes, lans and addresses are used")
-        ->check(CLI::ExistingFile)->excludes("--nodes")->excludes("--networks");
-    command->add_option("--dir", up.directory, "Where its files are kept (default /var/lib/safekit-sandbox/NAME)");
-    command->add_option("--private", up.private_paths, "Path of which each node has its own copy, empty at first; may be repeated (default /srv)");
+    command
+        ->add_option("--networks", up.networks,
+                     "Networks, the first is the service network (default default,replication)")
+        ->delimiter(',');
+    command
+        ->add_option("-f,--file", up.cluster_file,
+                     "Cluster object (YAML): its nodes, lans and addresses are used")
+        ->check(CLI::ExistingFile)
+        ->excludes("--nodes")
+        ->excludes("--networks");
+    command->add_option("--dir", up.directory,
+                        "Where its files are kept (default /var/lib/safekit-sandbox/NAME)");
+    command->add_option(
+        "--private", up.private_paths,
+        "Path of which each node has its own copy, empty at first; may be repeated (default /srv)");
     command->add_option("--daemon", up.daemon, "Program to run on each node instead of safekitd");
     command->add_flag("--bare", up.bare, "Nodes without any daemon");
   }
 
   void add_down_and_status() {
-    CLI::App* command = add("down", "End a sandbox and remove all it has made; the nodes' files stay", [this] {
-      return say(safekit::sandbox::down(arguments_.up.name, arguments_.purge), "sandbox '" + arguments_.up.name + "' is down");
-    });
+    CLI::App* command =
+        add("down", "End a sandbox and remove all it has made; the nodes' files stay", [this] {
+          return say(safekit::sandbox::down(arguments_.up.name, arguments_.purge),
+                     "sandbox '" + arguments_.up.name + "' is down");
+        });
     command->add_flag("--purge", arguments_.purge, "Remove the nodes' files too");
     command = add("status", "Show the nodes, their addresses and what is cut", [this] {
       const auto text = status_text(arguments_.up.name, arguments_.json);
@@ -156,16 +176,20 @@ class CommandLine {
   }
 
   void add_power() {
-    add("kill", kKillHelp, [this] {
-      return say(kill_node(arguments_.up.name, arguments_.node), arguments_.node + " is off");
-    })->add_option("node", arguments_.node, "Node")->required();
-    add("start", "Power on a node that was killed, with the files it had", [this] {
-      return say(start_node(arguments_.up.name, arguments_.node), arguments_.node + " is up");
-    })->add_option("node", arguments_.node, "Node")->required();
+    add("kill", kKillHelp,
+        [this] { return say(kill_node(arguments_.up.name, arguments_.node), arguments_.node + " is off"); })
+        ->add_option("node", arguments_.node, "Node")
+        ->required();
+    add("start", "Power on a node that was killed, with the files it had",
+        [this] { return say(start_node(arguments_.up.name, arguments_.node), arguments_.node + " is up"); })
+        ->add_option("node", arguments_.node, "Node")
+        ->required();
   }
 
   void add_cables() {
-    CLI::App* command = add("cut", kCutHelp, [this] { return say(safekit::sandbox::cut(arguments_.up.name, arguments_.cut), "cut"); });
+    CLI::App* command = add("cut", kCutHelp, [this] {
+      return say(safekit::sandbox::cut(arguments_.up.name, arguments_.cut), "cut");
+    });
     command->add_option("network", arguments_.cut.network, "Network")->required();
     command->add_option("node", arguments_.cut.node, "Node (default: all, and the client)");
     command->add_flag("--silent", arguments_.cut.silent, "The nodes keep their carrier");
@@ -192,4 +216,6 @@ class CommandLine {
 
 }  // namespace
 
-int main(int count, char** words) { return CommandLine().run(count, words); }
+int main(int count, char** words) {
+  return CommandLine().run(count, words);
+}

@@ -27,7 +27,8 @@ bool is_within(const fs::path& path, const fs::path& directory) {
   return end == directory.end();
 }
 
-Status mount_at(const char* type, const fs::path& target, unsigned long flags, const std::string& options = "") {
+Status mount_at(const char* type, const fs::path& target, unsigned long flags,
+                const std::string& options = "") {
   if (::mount(type, target.c_str(), type, flags, options.c_str()) == 0) return {};
   return system_error(fmt::format("mounting {} on '{}'", type, target.string()));
 }
@@ -55,7 +56,8 @@ Status make_like(const fs::path& path, const fs::path& model) {
   SK_TRY_VOID(make_directories(path));
   struct stat info {};
   if (::stat(model.c_str(), &info) != 0) return {};
-  if (::chown(path.c_str(), info.st_uid, info.st_gid) != 0 || ::chmod(path.c_str(), info.st_mode & 07777) != 0)
+  if (::chown(path.c_str(), info.st_uid, info.st_gid) != 0 ||
+      ::chmod(path.c_str(), info.st_mode & 07777) != 0)
     return system_error(fmt::format("'{}'", path.string()));
   return {};
 }
@@ -87,8 +89,8 @@ Status replace_root(const fs::path& place, const std::vector<fs::path>& missing)
     SK_TRY_VOID(attach(tree));
   }
   for (const fs::path& name : missing) SK_TRY_VOID(make_directories(place / name));
-  if (::chdir(place.c_str()) != 0 || ::syscall(SYS_pivot_root, ".", ".") != 0 || ::umount2(".", MNT_DETACH) != 0 ||
-      ::chdir("/") != 0)
+  if (::chdir(place.c_str()) != 0 || ::syscall(SYS_pivot_root, ".", ".") != 0 ||
+      ::umount2(".", MNT_DETACH) != 0 || ::chdir("/") != 0)
     return system_error("pivot_root");
   return {};
 }
@@ -99,12 +101,14 @@ fs::path existing_ancestor(fs::path path) {
 }
 
 bool is_within_any(const fs::path& path, const std::vector<fs::path>& directories) {
-  return std::any_of(directories.begin(), directories.end(), [&](const fs::path& own) { return is_within(path, own); });
+  return std::any_of(directories.begin(), directories.end(),
+                     [&](const fs::path& own) { return is_within(path, own); });
 }
 
-/// Turns directories of the machine in which mount points are missing into ones that the node may change. They all come
-/// before the first mount point is used, and outer ones first: an overlay hides what is mounted below it. The upper
-/// layers are in the node's /run, in memory: what a node adds there lasts until its power goes.
+/// Turns directories of the machine in which mount points are missing into ones that the node may change.
+/// They all come before the first mount point is used, and outer ones first: an overlay hides what is mounted
+/// below it. The upper layers are in the node's /run, in memory: what a node adds there lasts until its power
+/// goes.
 Status overlay_where_missing(const std::vector<Tree>& trees, std::vector<fs::path> own) {
   std::vector<fs::path> places{};
   for (const Tree& tree : trees) {
@@ -121,8 +125,9 @@ Status overlay_where_missing(const std::vector<Tree>& trees, std::vector<fs::pat
     const fs::path work = upper.parent_path() / "work";
     SK_TRY_VOID(make_like(upper, place));
     SK_TRY_VOID(make_directories(work));
-    SK_TRY_VOID(mount_at("overlay", place, 0,
-                         fmt::format("lowerdir={},upperdir={},workdir={}", place.string(), upper.string(), work.string())));
+    SK_TRY_VOID(mount_at(
+        "overlay", place, 0,
+        fmt::format("lowerdir={},upperdir={},workdir={}", place.string(), upper.string(), work.string())));
     own.push_back(place);
   }
   return {};
@@ -134,7 +139,8 @@ Status mount_run() {
   std::vector<std::pair<fs::path, struct stat>> directories{};
   for (const auto& entry : fs::directory_iterator(host)) {
     struct stat info {};
-    if (::lstat(entry.path().c_str(), &info) == 0 && S_ISDIR(info.st_mode)) directories.emplace_back(entry.path(), info);
+    if (::lstat(entry.path().c_str(), &info) == 0 && S_ISDIR(info.st_mode))
+      directories.emplace_back(entry.path(), info);
   }
   SK_TRY_VOID(mount_at("tmpfs", host, MS_NOSUID | MS_NODEV, "mode=755"));
   for (const auto& [path, info] : directories) {
@@ -151,8 +157,8 @@ Status mount_kernel_files() {
   SK_TRY(const Tree cgroup, clone_tree("/sys/fs/cgroup", "/sys/fs/cgroup"));
   SK_TRY_VOID(mount_at("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC));
   SK_TRY_VOID(attach(cgroup));
-  (void)mount_at("bpf", "/sys/fs/bpf", 0);                      // only farm modules need it; not every kernel has it
-  (void)mount_at("fusectl", "/sys/fs/fuse/connections", 0);     // a help when looking for a hung mount, no more
+  (void)mount_at("bpf", "/sys/fs/bpf", 0);  // only farm modules need it; not every kernel has it
+  (void)mount_at("fusectl", "/sys/fs/fuse/connections", 0);  // a help when looking for a hung mount, no more
   return mount_at("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV);
 }
 
@@ -178,7 +184,8 @@ Status make_node_files(const NodeFiles& files) {
 }
 
 Status enter_node_files(const NodeFiles& files) {
-  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return system_error("making mounts private");
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+    return system_error("making mounts private");
   std::vector<Tree> trees{};
   std::vector<fs::path> missing_in_root{};
   for (const auto& [source, target] : own_directories(files)) {

@@ -15,13 +15,14 @@ struct NodeFiles {
   std::vector<std::string> private_paths{};  ///< absolute and normal
 };
 
-/// Makes the directories that `enter_node_files` needs. A private directory that exists on the machine is made with
-/// the same owner and mode, and empty.
+/// Makes the directories that `enter_node_files` needs. A private directory that exists on the machine is
+/// made with the same owner and mode, and empty.
 [[nodiscard]] Status make_node_files(const NodeFiles& files);
 
 /// To be called in a new mount namespace. Everything of the machine is seen as it is, but: /var/lib/safekit,
-/// /run/safekit, /etc/safekit and the private paths are the node's own, /run and /dev/shm are empty, /proc and /sys
-/// are those of the node's namespaces. A directory that the machine lacks is made in memory, never on the machine.
+/// /run/safekit, /etc/safekit and the private paths are the node's own, /run and /dev/shm are empty, /proc
+/// and /sys are those of the node's namespaces. A directory that the machine lacks is made in memory, never
+/// on the machine.
 [[nodiscard]] Status enter_node_files(const NodeFiles& files);
 
 }  // namespace safekit::sandbox

@@ -51,10 +51,12 @@ std::string for_each_port(const State& state, std::size_t member, std::string_vi
 bool all_links_up(const State& state, const std::string& links) {
   for (std::size_t m = 0; m < state.holders.size(); ++m)
     for (std::size_t n = 0; n < state.topology.networks.size(); ++n) {
-      if (!is_alive(state.holders[m]) || state.topology.members[m].addresses[n].empty() || find_cut(state, m, n) != nullptr)
+      if (!is_alive(state.holders[m]) || state.topology.members[m].addresses[n].empty() ||
+          find_cut(state, m, n) != nullptr)
         continue;
       const auto line = links.find(port_name(m, n) + "@");
-      if (line == std::string::npos || links.substr(line, links.find('\n', line) - line).find(" UP ") == std::string::npos)
+      if (line == std::string::npos ||
+          links.substr(line, links.find('\n', line) - line).find(" UP ") == std::string::npos)
         return false;
     }
   return true;
@@ -82,9 +84,10 @@ Status connect_member(const State& state, std::size_t member) {
     if (addresses[i].empty()) continue;
     const std::string name = interface_name(i);
     if (!has_interface(state.switch_holder, port_name(member, i)))
-      cables += fmt::format("link add {} type veth peer name {} address {} netns {}\n", port_name(member, i), name,
-                            hardware_address(member, i), holder.pid);
-    interfaces += fmt::format("addr replace {}/24 broadcast + dev {}\nlink set {} up\n", addresses[i], name, name);
+      cables += fmt::format("link add {} type veth peer name {} address {} netns {}\n", port_name(member, i),
+                            name, hardware_address(member, i), holder.pid);
+    interfaces +=
+        fmt::format("addr replace {}/24 broadcast + dev {}\nlink set {} up\n", addresses[i], name, name);
   }
   SK_TRY_VOID(run_ip(state.switch_holder, cables));
   SK_TRY_VOID(run_ip(holder, interfaces));
@@ -100,7 +103,8 @@ Status remove_cables(const State& state, std::size_t member) {
     const std::string port = port_name(member, i);
     if (!has_interface(state.switch_holder, port)) continue;
     const Status done = run_ip(state.switch_holder, fmt::format("link del {}\n", port));
-    if (!done && has_interface(state.switch_holder, port)) return done;  // the kernel may have been faster than we
+    if (!done && has_interface(state.switch_holder, port))
+      return done;  // the kernel may have been faster than we
   }
   return {};
 }
@@ -115,7 +119,8 @@ Status wait_for_links(const State& state) {
     links = done.output;
     (void)::poll(nullptr, 0, static_cast<int>(kLinkPoll / milliseconds(1)));
   }
-  return Error{Code::Timeout, fmt::format("the cables carry nothing after {}:\n{}", to_string(kLinkWaitMax), links)};
+  return Error{Code::Timeout,
+               fmt::format("the cables carry nothing after {}:\n{}", to_string(kLinkWaitMax), links)};
 }
 
 Status apply_cuts(const State& state, std::size_t member) {

@@ -60,8 +60,9 @@ Result<Fd> open_process(const Holder& holder) {
   child_failed(argv.front().c_str(), errno == ENOENT ? kNotFound : kCannotExecute);
 }
 
-/// Forks a child inside the namespaces of `command`; 0 in the child. A PID namespace holds for children only, so the
-/// caller enters it for the fork and returns; the others are entered by the child, so that we keep none of them alive.
+/// Forks a child inside the namespaces of `command`; 0 in the child. A PID namespace holds for children only,
+/// so the caller enters it for the fork and returns; the others are entered by the child, so that we keep
+/// none of them alive.
 Result<pid_t> fork_inside(const Command& command) {
   Fd process{};
   if (command.inside.pid != 0) {
@@ -86,7 +87,9 @@ Result<pid_t> fork_inside(const Command& command) {
   return pid;
 }
 
-int exit_code(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
+int exit_code(int status) {
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
 
 std::string read_all(int fd) {
   std::string text{};
@@ -121,17 +124,23 @@ std::string read_all(int fd) {
 
 }  // namespace
 
-Error system_error(std::string_view what) { return {Code::Io, fmt::format("{}: {}", what, std::strerror(errno))}; }
+Error system_error(std::string_view what) {
+  return {Code::Io, fmt::format("{}: {}", what, std::strerror(errno))};
+}
 
-std::filesystem::path program_directory() { return std::filesystem::read_symlink("/proc/self/exe").parent_path(); }
+std::filesystem::path program_directory() {
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path();
+}
 
 std::string node_path() {
   return program_directory().string() + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 }
 
-Result<Spawned> spawn(int namespaces, const std::vector<std::string>& arguments, const std::filesystem::path& log) {
+Result<Spawned> spawn(int namespaces, const std::vector<std::string>& arguments,
+                      const std::filesystem::path& log) {
   std::array<int, 2> pair{};
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) return system_error("socketpair");
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0)
+    return system_error("socketpair");
   Fd ours(pair[0]);
   const Fd theirs(pair[1]);
   const long pid = ::syscall(SYS_clone, namespaces | SIGCHLD, nullptr, nullptr, nullptr, nullptr);
@@ -158,16 +167,21 @@ void report(std::string_view error) {
   ::close(kReportFd);
 }
 
-bool is_alive(const Holder& holder) { return holder.pid > 0 && start_ticks(holder.pid) == holder.start_ticks; }
+bool is_alive(const Holder& holder) {
+  return holder.pid > 0 && start_ticks(holder.pid) == holder.start_ticks;
+}
 
 Status kill_and_wait(const Holder& holder, Duration limit) {
   const auto process = open_process(holder);
   if (!process) return {};
-  (void)::syscall(SYS_pidfd_send_signal, process->get(), SIGKILL, nullptr, 0);  // fails only when it is gone already
+  (void)::syscall(SYS_pidfd_send_signal, process->get(), SIGKILL, nullptr,
+                  0);  // fails only when it is gone already
   pollfd ended{.fd = process->get(), .events = POLLIN, .revents = 0};
   const auto wait_ms = std::chrono::duration_cast<milliseconds>(limit).count();
   if (::poll(&ended, 1, static_cast<int>(wait_ms)) != 1)
-    return Error{Code::Timeout, fmt::format("process '{}' does not end: one of its children hangs in the kernel", holder.pid)};
+    return Error{
+        Code::Timeout,
+        fmt::format("process '{}' does not end: one of its children hangs in the kernel", holder.pid)};
   (void)::waitpid(holder.pid, nullptr, WNOHANG);  // it is our child only when we started it in this very run
   return {};
 }
@@ -179,7 +193,8 @@ Result<Completed> run(const Command& command) {
   Fd reader(pipe[0]);
   Fd writer(pipe[1]);
   const auto size = static_cast<ssize_t>(command.input.size());
-  if (::write(input.get(), command.input.data(), command.input.size()) != size || ::lseek(input.get(), 0, SEEK_SET) != 0)
+  if (::write(input.get(), command.input.data(), command.input.size()) != size ||
+      ::lseek(input.get(), 0, SEEK_SET) != 0)
     return system_error("memfd");
   SK_TRY(const pid_t pid, fork_inside(command));
   if (pid == 0) {
@@ -211,7 +226,8 @@ Result<int> run_attached(const Command& command) {
       if (!WIFSTOPPED(status)) return exit_code(status);
       (void)::raise(SIGSTOP);  // stopped from the terminal: so are we, until the shell continues both
       (void)::kill(pid, SIGCONT);
-    } else if (signal > 0 && info.si_code != SI_KERNEL) {  // the terminal's signals reach the child by themselves
+    } else if (signal > 0 &&
+               info.si_code != SI_KERNEL) {  // the terminal's signals reach the child by themselves
       (void)::kill(pid, signal);
     }
   }

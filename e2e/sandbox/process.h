@@ -20,15 +20,17 @@ namespace safekit::sandbox {
 /// The descriptor on which a spawned program says how its start went; see `Spawned`.
 inline constexpr int kReportFd = 3;
 
-/// A new process, first of its namespaces, that stands still until `release`. If it is never released (also because
-/// we died), it ends by itself: so its number can be recorded before anything depends on it.
+/// A new process, first of its namespaces, that stands still until `release`. If it is never released (also
+/// because we died), it ends by itself: so its number can be recorded before anything depends on it.
 struct Spawned {
   Holder holder{};
   Fd channel{};
 };
 
-/// `namespaces`: CLONE_NEW* flags. The program `arguments` is this binary in its own session, with output to `log`.
-[[nodiscard]] Result<Spawned> spawn(int namespaces, const std::vector<std::string>& arguments, const std::filesystem::path& log);
+/// `namespaces`: CLONE_NEW* flags. The program `arguments` is this binary in its own session, with output to
+/// `log`.
+[[nodiscard]] Result<Spawned> spawn(int namespaces, const std::vector<std::string>& arguments,
+                                    const std::filesystem::path& log);
 /// Lets it run and waits for its report. Errors: what it reported, or Io when it ended without a report.
 [[nodiscard]] Status release(Spawned& spawned);
 /// In the spawned program: an empty text says that it is ready.

@@ -43,7 +43,8 @@ Result<Opened> open_sandbox(const std::string& name) {
   SK_TRY_VOID(check_name("sandbox", name));
   std::error_code failure{};
   const fs::path directory = fs::canonical(kRoot / name, failure);
-  const Error none{Code::NotFound, fmt::format("no sandbox '{}'; make it with: safekit sandbox up --name {}", name, name)};
+  const Error none{Code::NotFound,
+                   fmt::format("no sandbox '{}'; make it with: safekit sandbox up --name {}", name, name)};
   if (failure) return none;
   SK_TRY(Fd held, lock(directory));
   auto state = load_state(directory);
@@ -60,13 +61,15 @@ NodeFiles files_of(const Opened& box, std::size_t member) {
 
 Status start_switch(Opened& box) {
   if (is_alive(box.state.switch_holder)) return {};
-  SK_TRY(Spawned holder, spawn(CLONE_NEWNET, {"switch", "--name", box.state.name}, box.directory / "switch.log"));
+  SK_TRY(Spawned holder,
+         spawn(CLONE_NEWNET, {"switch", "--name", box.state.name}, box.directory / "switch.log"));
   box.state.switch_holder = holder.holder;
   SK_TRY_VOID(save_state(box.directory, box.state));
   return release(holder);
 }
 
-/// The order is what makes a half-made node harmless: its number is on disk and its cables are in before it runs.
+/// The order is what makes a half-made node harmless: its number is on disk and its cables are in before it
+/// runs.
 Status boot(Opened& box, std::size_t member) {
   const NodeFiles files = files_of(box, member);
   const std::string& name = box.state.topology.members[member].name;
@@ -137,10 +140,13 @@ Result<std::vector<std::string>> normal_paths(const std::vector<std::string>& pa
 
 Result<std::vector<std::string>> daemon_of(const UpOptions& options) {
   if (options.bare) return std::vector<std::string>{};
-  const fs::path program = options.daemon.empty() ? program_directory() / "safekitd" : fs::absolute(options.daemon);
+  const fs::path program =
+      options.daemon.empty() ? program_directory() / "safekitd" : fs::absolute(options.daemon);
   if (::access(program.c_str(), X_OK) != 0)
-    return Error{Code::NotFound, fmt::format("no program '{}'; build it, name another with --daemon, or use --bare for "
-                                             "nodes without a daemon", program.string())};
+    return Error{Code::NotFound,
+                 fmt::format("no program '{}'; build it, name another with --daemon, or use --bare for "
+                             "nodes without a daemon",
+                             program.string())};
   return std::vector<std::string>{program.string()};
 }
 
@@ -185,8 +191,11 @@ Status check_same_shape(const State& state, const UpOptions& options) {
       same = options.networks[i] == state.topology.networks[i].name;
   }
   if (same) return {};
-  return Error{Code::Conflict, fmt::format("sandbox '{}' exists with {} nodes and other networks or counts than asked; take it "
-                                           "down first: safekit sandbox down --purge --name {}", state.name, nodes, state.name)};
+  return Error{
+      Code::Conflict,
+      fmt::format("sandbox '{}' exists with {} nodes and other networks or counts than asked; take it "
+                  "down first: safekit sandbox down --purge --name {}",
+                  state.name, nodes, state.name)};
 }
 
 /// Records a new sandbox under the root's lock, so that names and subnets stay unique.
@@ -202,7 +211,8 @@ Result<Opened> create(const UpOptions& options) {
   if (directory != home && !fs::exists(home)) fs::create_directory_symlink(directory, home, failure);
   if (failure) return Error{Code::Io, fmt::format("'{}': {}", directory.string(), failure.message())};
   if (fs::canonical(home) != fs::canonical(directory))
-    return Error{Code::Conflict, fmt::format("sandbox '{}' is in '{}' already", options.name, fs::canonical(home).string())};
+    return Error{Code::Conflict,
+                 fmt::format("sandbox '{}' is in '{}' already", options.name, fs::canonical(home).string())};
   SK_TRY(Fd held, lock(directory));
   std::string cluster = cluster_text(state.topology, state.name);
   if (!options.cluster_file.empty()) {
@@ -226,8 +236,10 @@ Result<std::vector<Cut>> select(const State& state, const CutOptions& options) {
   std::vector<Cut> list{};
   for (std::size_t m = 0; m < state.topology.members.size(); ++m)
     for (std::size_t n = 0; n < state.topology.networks.size(); ++n)
-      if (member.value_or(m) == m && network.value_or(n) == n && !state.topology.members[m].addresses[n].empty())
-        list.push_back({.member = m, .network = n, .kind = options.silent ? CutKind::Silent : CutKind::Unplugged});
+      if (member.value_or(m) == m && network.value_or(n) == n &&
+          !state.topology.members[m].addresses[n].empty())
+        list.push_back(
+            {.member = m, .network = n, .kind = options.silent ? CutKind::Silent : CutKind::Unplugged});
   return list;
 }
 
@@ -235,7 +247,8 @@ Status change_cuts(const std::string& name, const CutOptions& options, bool cut)
   SK_TRY(Opened box, open_sandbox(name));
   SK_TRY(const std::vector<Cut> chosen, select(box.state, options));
   for (const Cut& one : chosen) {
-    std::erase_if(box.state.cuts, [&](const Cut& old) { return old.member == one.member && old.network == one.network; });
+    std::erase_if(box.state.cuts,
+                  [&](const Cut& old) { return old.member == one.member && old.network == one.network; });
     if (cut) box.state.cuts.push_back(one);
   }
   SK_TRY_VOID(save_state(box.directory, box.state));
@@ -260,7 +273,8 @@ Status up(const UpOptions& options, const Progress& progress) {
   if (!box) return std::move(box).error();
   if (!is_new) SK_TRY_VOID(check_same_shape(box->state, options));
   Status started = start_all(*box, progress);
-  if (!started && is_new) (void)stop_all(*box);  // the first error is the one to tell; `down` can be asked again
+  if (!started && is_new)
+    (void)stop_all(*box);  // the first error is the one to tell; `down` can be asked again
   return started;
 }
 
@@ -282,13 +296,18 @@ Status start_node(const std::string& name, const std::string& node) {
   SK_TRY(Opened box, open_sandbox(name));
   SK_TRY(const std::size_t member, find_member(box.state, node));
   if (!is_alive(box.state.switch_holder))
-    return Error{Code::Conflict, fmt::format("sandbox '{}' is down; bring it up: safekit sandbox up --name {}", name, name)};
+    return Error{Code::Conflict,
+                 fmt::format("sandbox '{}' is down; bring it up: safekit sandbox up --name {}", name, name)};
   if (!is_alive(box.state.holders[member])) SK_TRY_VOID(boot(box, member));
   return wait_for_links(box.state);
 }
 
-Status cut(const std::string& name, const CutOptions& options) { return change_cuts(name, options, true); }
-Status heal(const std::string& name, const CutOptions& options) { return change_cuts(name, options, false); }
+Status cut(const std::string& name, const CutOptions& options) {
+  return change_cuts(name, options, true);
+}
+Status heal(const std::string& name, const CutOptions& options) {
+  return change_cuts(name, options, false);
+}
 
 Result<int> execute(const std::string& name, const std::string& node, const std::vector<std::string>& argv) {
   Holder holder{};
@@ -298,23 +317,29 @@ Result<int> execute(const std::string& name, const std::string& node, const std:
     holder = box.state.holders[member];
   }
   if (!is_alive(holder))
-    return Error{Code::Unavailable, fmt::format("node '{}' is not running; start it: safekit sandbox start {} --name {}", node, node, name)};
+    return Error{Code::Unavailable,
+                 fmt::format("node '{}' is not running; start it: safekit sandbox start {} --name {}", node,
+                             node, name)};
   return run_attached({.argv = argv, .inside = holder, .namespaces = kNodeNamespaces});
 }
 
 Result<std::string> status_text(const std::string& name, bool as_json) {
   SK_TRY(const Opened box, open_sandbox(name));
   if (as_json) return to_json(box.state);
-  std::string text = fmt::format("sandbox {} in {}\nvirtual addresses may be taken from {} on\n\n{:<12} {:<8} {:>8}",
-                                 name, box.directory.string(), virtual_address(box.state.topology), "NODE", "STATE", "PID 1");
+  std::string text =
+      fmt::format("sandbox {} in {}\nvirtual addresses may be taken from {} on\n\n{:<12} {:<8} {:>8}", name,
+                  box.directory.string(), virtual_address(box.state.topology), "NODE", "STATE", "PID 1");
   for (const Network& network : box.state.topology.networks) text += fmt::format("  {:<24}", network.name);
   for (std::size_t m = 0; m < box.state.topology.members.size(); ++m) {
     const Member& member = box.state.topology.members[m];
     const Holder& holder = box.state.holders[m];
     const bool runs = is_alive(holder);
-    text += fmt::format("\n{:<12} {:<8} {:>8}", member.name, runs ? "up" : "down", runs ? fmt::format("{}", holder.pid) : "-");
+    text += fmt::format("\n{:<12} {:<8} {:>8}", member.name, runs ? "up" : "down",
+                        runs ? fmt::format("{}", holder.pid) : "-");
     for (std::size_t n = 0; n < member.addresses.size(); ++n)
-      text += fmt::format("  {:<24}", member.addresses[n].empty() ? "-" : member.addresses[n] + describe_cut(box.state, m, n));
+      text += fmt::format("  {:<24}", member.addresses[n].empty()
+                                          ? "-"
+                                          : member.addresses[n] + describe_cut(box.state, m, n));
   }
   return text + "\n";
 }

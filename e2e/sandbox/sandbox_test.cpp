@@ -7,7 +7,8 @@ namespace safekit::sandbox {
 namespace {
 
 TEST(SandboxTopology, GivesEveryNodeAnAddressOnEveryNetwork) {
-  const auto topology = plan_topology({.node_count = 2, .networks = {"default", "replication"}, .first_subnet = 4});
+  const auto topology =
+      plan_topology({.node_count = 2, .networks = {"default", "replication"}, .first_subnet = 4});
   ASSERT_TRUE(topology);
   ASSERT_EQ(topology->members.size(), 3U);
   EXPECT_EQ(topology->members[1].addresses, (std::vector<std::string>{"10.99.4.2", "10.99.5.2"}));
@@ -48,7 +49,9 @@ TEST(SandboxTopology, OfItsOwnClusterTextIsTheSame) {
 }
 
 TEST(SandboxTopology, RefusesAClusterThatASandboxCannotBe) {
-  const std::string head = "apiVersion: safekit/v1\nkind: Cluster\nmetadata: {name: x}\nspec:\n  lans:\n    - name: a\n      nodes: ";
+  const std::string head =
+      "apiVersion: safekit/v1\nkind: Cluster\nmetadata: {name: x}\nspec:\n  lans:\n    - name: a\n      "
+      "nodes: ";
   EXPECT_TRUE(topology_of_cluster(head + "{n1: 10.0.0.1, n2: 10.0.0.2}\n"));
   EXPECT_FALSE(topology_of_cluster(head + "{n1: 10.0.0.1, n2: 10.0.1.2}\n"));
   EXPECT_FALSE(topology_of_cluster(head + "{n1: 10.0.0.1, client: 10.0.0.2}\n"));

@@ -15,9 +15,13 @@ namespace {
 
 constexpr int kFormat = 1;
 
-json to_tree(const Holder& holder) { return {{"pid", holder.pid}, {"startTicks", holder.start_ticks}}; }
+json to_tree(const Holder& holder) {
+  return {{"pid", holder.pid}, {"startTicks", holder.start_ticks}};
+}
 
-Holder holder_from(const json& tree) { return {.pid = tree.at("pid"), .start_ticks = tree.at("startTicks")}; }
+Holder holder_from(const json& tree) {
+  return {.pid = tree.at("pid"), .start_ticks = tree.at("startTicks")};
+}
 
 State state_from(const json& tree) {
   State state{.name = tree.at("name")};
@@ -48,7 +52,8 @@ template <class Items>
 Result<std::size_t> find_named(const Items& items, std::string_view what, std::string_view name) {
   for (std::size_t i = 0; i < items.size(); ++i)
     if (items[i].name == name) return i;
-  return Error{Code::NotFound, fmt::format("no {} '{}' in this sandbox; there are: {}", what, name, names_of(items))};
+  return Error{Code::NotFound,
+               fmt::format("no {} '{}' in this sandbox; there are: {}", what, name, names_of(items))};
 }
 
 }  // namespace
@@ -70,7 +75,8 @@ std::string to_json(const State& state) {
                                {"addresses", state.topology.members[i].addresses},
                                {"init", to_tree(state.holders[i])}});
   for (const Cut& cut : state.cuts)
-    tree["cuts"].push_back({{"member", cut.member}, {"network", cut.network}, {"silent", cut.kind == CutKind::Silent}});
+    tree["cuts"].push_back(
+        {{"member", cut.member}, {"network", cut.network}, {"silent", cut.kind == CutKind::Silent}});
   return tree.dump(2) + "\n";
 }
 
@@ -78,7 +84,8 @@ Result<State> state_from_json(std::string_view text) {
   try {
     const json tree = json::parse(text);
     if (tree.at("format") != kFormat)
-      return Error{Code::Corrupt, fmt::format("sandbox.json has format {}, this program knows {}", tree.at("format").dump(), kFormat)};
+      return Error{Code::Corrupt, fmt::format("sandbox.json has format {}, this program knows {}",
+                                              tree.at("format").dump(), kFormat)};
     return state_from(tree);
   } catch (const json::exception& error) {
     return Error{Code::Corrupt, fmt::format("sandbox.json: {}", error.what())};
@@ -87,7 +94,9 @@ Result<State> state_from_json(std::string_view text) {
 
 Result<std::string> read_text(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) return Error{errno == ENOENT ? Code::NotFound : Code::Io, fmt::format("'{}': {}", path.string(), std::strerror(errno))};
+  if (!file)
+    return Error{errno == ENOENT ? Code::NotFound : Code::Io,
+                 fmt::format("'{}': {}", path.string(), std::strerror(errno))};
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 

@@ -14,7 +14,8 @@ namespace safekit::sandbox {
 /// A process that keeps namespaces alive. `pid` 0: none. A value.
 struct Holder {
   std::int32_t pid{0};
-  std::uint64_t start_ticks{0};  ///< field 22 of /proc/PID/stat: tells it from a later process with the same number
+  std::uint64_t start_ticks{
+      0};  ///< field 22 of /proc/PID/stat: tells it from a later process with the same number
   friend bool operator==(const Holder&, const Holder&) = default;
 };
 

@@ -47,15 +47,16 @@ struct Request {
 /// Errors: Invalid for a count, a name or a subnet out of range.
 [[nodiscard]] Result<Topology> plan_topology(const Request& request);
 
-/// The nodes, lans and addresses of a Cluster object (YAML or JSON). The client gets the address .254 of the first lan.
-/// Errors: Invalid with every problem of the text, or with what a sandbox cannot do: another form than IPv4, a lan that
-/// is not one /24, a node called `client`.
+/// The nodes, lans and addresses of a Cluster object (YAML or JSON). The client gets the address .254 of the
+/// first lan. Errors: Invalid with every problem of the text, or with what a sandbox cannot do: another form
+/// than IPv4, a lan that is not one /24, a node called `client`.
 [[nodiscard]] Result<Topology> topology_of_cluster(std::string_view text);
 
 /// k of a network in 10.99.k.0/24; none when it is elsewhere.
 [[nodiscard]] std::optional<std::uint32_t> subnet_of(const Network& network);
 
-/// Letters, digits, `-`, `_` and `.`, 1 to 32 of them, the first a letter or a digit: safe in paths and in `ip` batches.
+/// Letters, digits, `-`, `_` and `.`, 1 to 32 of them, the first a letter or a digit: safe in paths and in
+/// `ip` batches.
 [[nodiscard]] Status check_name(std::string_view what, std::string_view name);
 
 /// The lowest k such that k .. k + count - 1 are all free. Errors: Exhausted.
@@ -72,7 +73,8 @@ struct Request {
 [[nodiscard]] std::string bridge_name(std::size_t network);
 [[nodiscard]] std::string interface_name(std::size_t network);
 
-/// The text of /etc/hosts for every member: each by its name on the first network, `<name>-<network>` on the others.
+/// The text of /etc/hosts for every member: each by its name on the first network, `<name>-<network>` on the
+/// others.
 [[nodiscard]] std::string hosts_text(const Topology& topology);
 /// The Cluster object (YAML) for `safekit cluster init -f`.
 [[nodiscard]] std::string cluster_text(const Topology& topology, std::string_view cluster_name);
