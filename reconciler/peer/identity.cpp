@@ -75,8 +75,9 @@ Status Pki::refuse_if_member() const {
     return known.error();
   }
   const auto lines = lines_of(*known);
-  return Error{Code::Conflict, fmt::format("this node belongs to cluster '{}' already; `safekit cluster leave` ends that",
-                                           lines.size() > 1 ? lines[1] : "unknown")};
+  return Error{Code::Conflict, fmt::format("this node belongs to cluster '{}' already; to leave it, stop safekitd and move "
+                                           "'{}' away",
+                                           lines.size() > 1 ? lines[1] : "unknown", directory_)};
 }
 
 Result<ClusterIdentity> Pki::load() const {
