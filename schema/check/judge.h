@@ -20,6 +20,8 @@ class Judge {
   void warning(const std::string& path, std::string_view rule, std::string message, std::string fix = {}) const {
     problems_.warning(positions_.find(path), rule, std::move(message), std::move(fix));
   }
+  /// The text gives the field.
+  [[nodiscard]] bool is_given(const std::string& path) const { return positions_.has(path); }
 
  private:
   const codec::Positions& positions_;

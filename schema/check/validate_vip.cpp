@@ -33,7 +33,7 @@ bool is_multicast(std::string_view mac) { return std::string_view{"13579bBdDfF"}
 void judge_where(const Judge& judge, const Module& module, const Surroundings& around, const VipInterface& interface,
                  const VirtualAddress& address, const std::string& path) {
   const bool in_xml = around.dialect == spec::Dialect::SafekitXml;
-  if (module.mode == Mode::Mirror && in_xml && !address.where) {
+  if (module.mode == Mode::Mirror && in_xml && !judge.is_given(path + ".where")) {
     judge.error(path, "no-value", "attribute where of <virtual_addr> has no value", "write where=\"one_side_alias\"");
   }
   const Where where = where_of(module, address);

@@ -191,7 +191,8 @@ class MapReader {
       context_.positions.note(at, node->at);
       read(context_, *node, at, member);
     }
-    if (use == Use::Optional || use == Use::Main || context_.dialect == Dialect::SafekitXml) return;
+    const bool required = use == Use::Required || use == Use::Always || use == Use::MainRequired;
+    if (!required || context_.dialect == Dialect::SafekitXml) return;  // xml_tree has reported it
     if (node == nullptr || (node->is_scalar() && node->text.empty())) {
       const doc::Position where = node != nullptr ? node->at : node_.at;
       context_.problems.error(where, "no-value", fmt::format("{} has no value", at),

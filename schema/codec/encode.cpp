@@ -92,7 +92,7 @@ class MapWriter {
  private:
   void put(std::string_view name, Node node, Use use) {
     if (use == Use::Main || use == Use::MainRequired) main = name;
-    if (use == Use::Always) always.push_back(name);
+    if (use == Use::Always || use == Use::Written) always.push_back(name);
     map.add(std::string{name}, std::move(node));
   }
   const Form& form_;

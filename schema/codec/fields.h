@@ -12,6 +12,7 @@ enum class Use {
   Optional,
   Required,  ///< must be given and not be empty
   Always,    ///< required, and written even when it equals the default
+  Written,   ///< optional, and written even when it equals the default
   Main,      ///< what a bare scalar or list in place of the map means; not required
   MainRequired,
 };
@@ -26,7 +27,7 @@ void fields(Form& form, spec::Metadata& v) {
 template <class Form>
 void fields(Form& form, spec::Macro& v) {
   form("name", v.name, Use::Required);
-  form("value", v.value);
+  form("value", v.value, Use::Written);
 }
 
 template <class Form>
@@ -108,7 +109,7 @@ void fields(Form& form, spec::Farm& v) {
 template <class Form>
 void fields(Form& form, spec::GroupHost& v) {
   form("name", v.name, Use::Required);
-  form("power", v.power);
+  form("power", v.power, Use::Written);
 }
 
 template <class Form>
@@ -203,7 +204,7 @@ void fields(Form& form, spec::Replication& v) {
 template <class Form>
 void fields(Form& form, spec::Variable& v) {
   form("name", v.name, Use::Required);
-  form("value", v.value);
+  form("value", v.value, Use::Written);
 }
 
 template <class Form>

@@ -113,21 +113,7 @@ T meaning(const Node& document, const Environment& environment, Positions& posit
   return object;
 }
 
-template <class T>
-Decoded decode_as(const Node& document, const Environment& environment, Problems& problems) {
-  Decoded decoded;
-  T object = meaning<T>(document, environment, decoded.positions, problems);
-  Node written = document;
-  written.erase("?safekit");
-  for (Node& child : written.children) child.erase("macro");
-  T plain = object;
-  plain.xml = {};
-  object.xml.text = wording(written, plain_document(plain));
-  decoded.object = std::move(object);
-  return decoded;
-}
-
-/// XML has no "by mode" for these: what is meant is written out.
+/// XML has no "by mode" for these: what is meant is written out in it, and taken back when it is read.
 void spell_out(spec::Cluster&) {}
 void spell_out(spec::Module& module) {
   if (module.vip) {
@@ -140,6 +126,47 @@ void spell_out(spec::Module& module) {
   }
   for (spec::TcpChecker& tcp : module.checkers.tcp) tcp.when = when_of(module, tcp);
   for (spec::CustomChecker& custom : module.checkers.custom) custom.when = when_of(module, custom);
+  for (spec::IpChecker& ip : module.checkers.ip) ip.when = when_of(module, ip);
+}
+
+void take_back(spec::Cluster&) {}
+void take_back(spec::Module& module) {
+  if (module.vip) {
+    for (spec::VipInterface& interface : module.vip->interfaces) {
+      for (spec::VirtualAddress& address : interface.addresses) {
+        if (address.where == where_of(module, {})) address.where.reset();
+      }
+    }
+  }
+  if (module.errd) {
+    for (spec::Process& process : module.errd->processes) {
+      if (process.watch_class == class_of(module, {})) process.watch_class.clear();
+    }
+  }
+  const auto drop = [&](auto& checkers) {
+    for (auto& checker : checkers) {
+      if (checker.when == default_when(module)) checker.when.reset();
+    }
+  };
+  drop(module.checkers.tcp);
+  drop(module.checkers.custom);
+  drop(module.checkers.ip);
+}
+
+template <class T>
+Decoded decode_as(const Node& document, const Environment& environment, Problems& problems) {
+  Decoded decoded;
+  T object = meaning<T>(document, environment, decoded.positions, problems);
+  Node written = document;
+  written.erase("?safekit");
+  for (Node& child : written.children) child.erase("macro");
+  take_back(object);
+  T plain = object;
+  plain.xml = {};
+  spell_out(plain);
+  object.xml.text = wording(written, plain_document(plain));
+  decoded.object = std::move(object);
+  return decoded;
 }
 
 template <class T>

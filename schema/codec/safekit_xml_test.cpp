@@ -158,7 +158,7 @@ TEST(SafekitXml, CarriesWhatXmlCannotSay) {
   module.replication->durability = spec::Durability::Write;
   module.scripts.emplace().files["start_prim"] = "#!/bin/sh\necho '<&>' %PATH%\n";
   module.checkers.tcp.push_back(
-      {.ident = "t", .when = spec::When::Prim, .address = "a", .port = 1, .interval = milliseconds{500}});
+      {.ident = "t", .when = spec::When::Second, .address = "a", .port = 1, .interval = milliseconds{500}});
   const std::string text = print_safekit_xml(module);
   Problems problems{"u.xml"};
   auto back = read_xml<spec::Module>(text, problems);

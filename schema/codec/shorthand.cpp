@@ -119,10 +119,16 @@ Node plain_addresses(const Node& interfaces) {
   return addresses;
 }
 
-/// Puts `node` in the place of the child `old_name`.
-void rename_child(Node& map, std::string_view old_name, std::string new_name, Node node) {
-  node.key = std::move(new_name);
-  *map.find(old_name) = std::move(node);
+/// Takes `field` out of the section `name` and puts it as `short_name` where the section was; what is left of the
+/// section follows.
+void fold(Node& spec, std::string_view name, std::string_view field, std::string short_name, Node value) {
+  Node* section = spec.find(name);
+  Node rest = *section;
+  rest.erase(field);
+  value.key = std::move(short_name);
+  *section = std::move(value);
+  const auto place = section - spec.children.data();
+  if (!rest.children.empty()) spec.children.insert(spec.children.begin() + place + 1, std::move(rest));
 }
 
 }  // namespace
@@ -150,19 +156,11 @@ Node fold_shorthand(const Node& spec) {
   if (is_farm(spec)) retype_interfaces(out, "real", "vmac_directed");
   if (const Node* vip = out.find("vip"); vip != nullptr && vip->find("interfaces") != nullptr) {
     Node addresses = plain_addresses(*vip->find("interfaces"));
-    if (!addresses.children.empty()) {
-      Node rest = *vip;
-      rest.erase("interfaces");
-      rename_child(out, "vip", "virtualIPs", std::move(addresses));
-      if (!rest.children.empty()) out.add("vip", std::move(rest));
-    }
+    if (!addresses.children.empty()) fold(out, "vip", "interfaces", "virtualIPs", std::move(addresses));
   }
   if (const Node* errd = out.find("errd"); errd != nullptr && errd->find("processes") != nullptr) {
     Node processes = *errd->find("processes");
-    Node rest = *errd;
-    rest.erase("processes");
-    rename_child(out, "errd", "processes", std::move(processes));
-    if (!rest.children.empty()) out.add("errd", std::move(rest));
+    fold(out, "errd", "processes", "processes", std::move(processes));
   }
   return out;
 }
