@@ -21,7 +21,7 @@ std::optional<engine::Request> MembershipController::wants(const store::Change& 
 Result<engine::Outcome> MembershipController::reconcile(const engine::Request& request) {
   const auto modules = mirrors();
   SK_TRY_VOID(refresh_links(modules));
-  refresh_payload(modules);
+  SK_TRY_VOID(refresh_payload(modules));
   if (request.name == "cluster") {
     // Withheld: look again when that must end.
     const bool waits = published_.empty() && clock_.mono_now() < started_ + kWithholdMax;
@@ -49,15 +49,19 @@ std::vector<std::shared_ptr<const spec::Module>> MembershipController::mirrors()
 
 Status MembershipController::refresh_links(const std::vector<std::shared_ptr<const spec::Module>>& modules) {
   const auto cluster = store_.cluster();
-  LinkPlan links = cluster == nullptr ? LinkPlan{} : links_of(*cluster, modules, store_.node());
-  if (links == links_) return {};
-  SK_TRY_VOID(heartbeats_.configure(links));
-  links_ = std::move(links);
+  Links links = cluster == nullptr ? Links{} : links_of(*cluster, modules, store_.node());
+  if (links.problems != problems_) {
+    problems_ = links.problems;
+    for (const std::string& problem : problems_) store_.record(ModuleName{}, "heart", 'E', problem);
+  }
+  if (links.plan == links_) return {};
+  SK_TRY_VOID(heartbeats_.configure(links.plan));
+  links_ = std::move(links.plan);
   for (const auto& module : modules) wake_(engine::Request{module->metadata.name});
   return {};
 }
 
-void MembershipController::refresh_payload(const std::vector<std::shared_ptr<const spec::Module>>& modules) {
+Status MembershipController::refresh_payload(const std::vector<std::shared_ptr<const spec::Module>>& modules) {
   Payload payload{.node = store_.node().str(), .modules = {}};
   std::map<std::string, ModuleEntry> entries;
   bool complete = true;
@@ -76,11 +80,12 @@ void MembershipController::refresh_payload(const std::vector<std::shared_ptr<con
   }
   entries_ = std::move(entries);
   const bool first = published_.empty();
-  if (first && !complete && clock_.mono_now() < started_ + kWithholdMax) return;
+  if (first && !complete && clock_.mono_now() < started_ + kWithholdMax) return {};
   Bytes bytes = encode(payload);
-  if (bytes == published_) return;
-  heartbeats_.publish(bytes);
+  if (bytes == published_) return {};
+  SK_TRY_VOID(heartbeats_.publish(bytes));
   published_ = std::move(bytes);
+  return {};
 }
 
 Plan MembershipController::plan_of(const ModuleName& name, const spec::Module& module) const {
@@ -88,7 +93,9 @@ Plan MembershipController::plan_of(const ModuleName& name, const spec::Module& m
   Observed observed;
   observed.before = store_.status(name).peer;
   for (const HeartbeatWish& wish : desired.heartbeats) {
-    observed.links[wish.lan] = heartbeats_.state(wish.lan, desired.peer);
+    const bool exists = std::ranges::any_of(
+        links_.links, [&](const Link& link) { return link.lan == wish.lan && link.peer == desired.peer; });
+    if (exists) observed.links[wish.lan] = heartbeats_.state(wish.lan, desired.peer);
   }
   if (const auto bytes = heartbeats_.payload(desired.peer)) {
     if (const auto payload = decode(*bytes); payload && payload->node == desired.peer.str()) {

@@ -30,7 +30,7 @@ class MembershipController final : public engine::Controller {
  private:
   [[nodiscard]] std::vector<std::shared_ptr<const spec::Module>> mirrors() const;
   Status refresh_links(const std::vector<std::shared_ptr<const spec::Module>>& modules);
-  void refresh_payload(const std::vector<std::shared_ptr<const spec::Module>>& modules);
+  Status refresh_payload(const std::vector<std::shared_ptr<const spec::Module>>& modules);
   [[nodiscard]] Plan plan_of(const ModuleName& name, const spec::Module& module) const;
   void publish(const ModuleName& name, const Plan& plan);
   void peer_changed(const NodeName& peer);
@@ -41,6 +41,7 @@ class MembershipController final : public engine::Controller {
   Wake wake_;
   MonoTime started_;
   LinkPlan links_{};
+  std::vector<std::string> problems_{};
   std::map<std::string, ModuleEntry> entries_{};  ///< the last one of each module
   Bytes published_{};
 };

@@ -25,7 +25,10 @@ class FakeHeartbeats final : public Heartbeats {
     plan = wanted;
     return {};
   }
-  void publish(Bytes payload) override { published.push_back(std::move(payload)); }
+  Status publish(Bytes payload) override {
+    published.push_back(std::move(payload));
+    return {};
+  }
   [[nodiscard]] LinkState state(const LanName& lan, const NodeName&) const override {
     const auto found = states.find(lan);
     return found == states.end() ? LinkState{} : found->second;

@@ -30,9 +30,10 @@ struct LinkPlan {
 
 /// When a link was heard. `listening_since`: silence before it counts for nothing; it moves forward when this node itself
 /// did not run for a while (a suspended machine, a starved thread), so that its own absence is no loss of the peer.
+/// Nothing: nobody listens yet.
 struct LinkState {
   std::optional<MonoTime> heard{};
-  MonoTime listening_since{};
+  std::optional<MonoTime> listening_since{};
   friend bool operator==(const LinkState&, const LinkState&) = default;
 };
 
@@ -43,7 +44,7 @@ class Heartbeats {
   /// Replaces all links; those that stay go on undisturbed.
   virtual Status configure(const LinkPlan& plan) = 0;
   /// What every heartbeat carries from now on; sent at once on every link as well. Nothing is sent before the first call.
-  virtual void publish(Bytes payload) = 0;
+  virtual Status publish(Bytes payload) = 0;
   [[nodiscard]] virtual LinkState state(const LanName& lan, const NodeName& peer) const = 0;
   /// The last payload of a peer, whichever link brought it. Nothing: none since the start.
   [[nodiscard]] virtual std::optional<Bytes> payload(const NodeName& peer) const = 0;

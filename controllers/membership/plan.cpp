@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "schema/port/interfaces.h"
 #include "schema/spec/defaults.h"
 
 namespace safekit::membership {
@@ -21,7 +22,8 @@ struct Judgement {
 /// while this node listened.
 Judgement judge(const LinkState& link, Duration timeout, MonoTime now) {
   if (link.heard && now < *link.heard + timeout) return {Sound::Up, *link.heard + timeout - now};
-  const MonoTime since = link.heard ? std::max(*link.heard, link.listening_since) : link.listening_since;
+  if (!link.listening_since) return {Sound::Undetermined, kListenSoon};
+  const MonoTime since = link.heard ? std::max(*link.heard, *link.listening_since) : *link.listening_since;
   if (now < since + timeout) return {Sound::Undetermined, since + timeout - now};
   return {Sound::Down, std::nullopt};
 }
@@ -54,9 +56,12 @@ std::string remote_state(const status::PeerSection& peer) {
 
 }  // namespace
 
-LinkPlan links_of(const spec::Cluster& cluster, const std::vector<std::shared_ptr<const spec::Module>>& modules,
-                  const NodeName& node) {
-  LinkPlan plan{.port = cluster.port, .period = cluster.pulse, .links = {}};
+Links links_of(const spec::Cluster& cluster, const std::vector<std::shared_ptr<const spec::Module>>& modules,
+               const NodeName& node) {
+  Links result;
+  LinkPlan& plan = result.plan;
+  plan.port = cluster.port;
+  plan.period = cluster.pulse;
   for (const auto& module : modules) {
     if (!module->heart) continue;
     for (const spec::Heartbeat& heartbeat : module->heart->lans) {
@@ -68,14 +73,22 @@ LinkPlan links_of(const spec::Cluster& cluster, const std::vector<std::shared_pt
     if (here == nullptr) continue;
     for (const spec::NodeAddress& there : lan.nodes) {
       if (there.name == node) continue;
-      plan.links.push_back({.lan = lan.name,
-                            .peer = there.name,
-                            .local_address = here->local_address.empty() ? here->address : here->local_address,
-                            .peer_address = there.address});
+      const std::string& local = here->local_address.empty() ? here->address : here->local_address;
+      bool usable = true;
+      for (const std::string& address : {local, there.address}) {
+        if (parse_ip(address)) continue;
+        usable = false;
+        result.problems.push_back(fmt::format("no heartbeat to node '{}' on network '{}': '{}' is no IP address; write "
+                                              "the address in place of the name",
+                                              there.name.str(), lan.name.str(), address));
+      }
+      if (!usable) continue;
+      plan.links.push_back(
+          {.lan = lan.name, .peer = there.name, .local_address = local, .peer_address = there.address});
     }
   }
   std::ranges::sort(plan.links);
-  return plan;
+  return result;
 }
 
 Desired desired_of(const spec::Module& module, const NodeName& node) {
@@ -99,10 +112,14 @@ Plan decide(const Desired& desired, const Observed& observed, MonoTime now) {
   peer.name = desired.peer;
   peer.heartbeats.clear();
   peer.heard = false;
-  bool all_down = !desired.heartbeats.empty();
+  bool all_down = !observed.links.empty();  // who listens nowhere knows nothing
   for (const HeartbeatWish& wish : desired.heartbeats) {
     const auto link = observed.links.find(wish.lan);
-    const Judgement judgement = judge(link == observed.links.end() ? LinkState{} : link->second, wish.timeout, now);
+    if (link == observed.links.end()) {
+      plan.resources["heartbeat." + wish.ident] = "down";
+      continue;
+    }
+    const Judgement judgement = judge(link->second, wish.timeout, now);
     const auto known = observed.before.heartbeats.find(wish.ident);
     if (judgement.sound == Sound::Undetermined) {
       // This node has just begun to listen (again): what was known stands.

@@ -17,8 +17,13 @@
 /// of the cluster; each module judges them by its own time-outs.
 namespace safekit::membership {
 
-/// Every network of the cluster to every other node on it, at the shortest period that any module asks for.
-[[nodiscard]] LinkPlan links_of(const spec::Cluster& cluster,
+/// Every network of the cluster to every other node on it, at the shortest period that any module asks for. A link whose
+/// address is a name is left out, with a line in `problems`: a heartbeat must not depend on a name server.
+struct Links {
+  LinkPlan plan{};
+  std::vector<std::string> problems{};
+};
+[[nodiscard]] Links links_of(const spec::Cluster& cluster,
                                 const std::vector<std::shared_ptr<const spec::Module>>& modules, const NodeName& node);
 
 struct HeartbeatWish {
@@ -35,7 +40,7 @@ struct Desired {
 [[nodiscard]] Desired desired_of(const spec::Module& module, const NodeName& node);
 
 struct Observed {
-  std::map<LanName, LinkState> links{};  ///< of the peer
+  std::map<LanName, LinkState> links{};  ///< of the peer; a network that the cluster does not have is not in it
   std::optional<ModuleEntry> entry{};    ///< what the peer says of the module; nothing: it says nothing of it
   bool payload_seen{false};              ///< the peer has said something at all
   status::PeerSection before{};
@@ -54,6 +59,8 @@ struct Plan {
   std::optional<Duration> recheck_after{};  ///< when the next link would be too long silent
   friend bool operator==(const Plan&, const Plan&) = default;
 };
+inline constexpr Duration kListenSoon = milliseconds{100};  ///< until the service has taken a new link up
+
 [[nodiscard]] Plan decide(const Desired& desired, const Observed& observed, MonoTime now);
 
 }  // namespace safekit::membership

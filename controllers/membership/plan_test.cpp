@@ -92,6 +92,17 @@ TEST(MembershipPlan, NeverCallsAPeerSilentWithoutAnyHeartbeat) {
   EXPECT_FALSE(plan.peer.heard);
 }
 
+TEST(MembershipPlan, KnowsNothingWhereItDoesNotListen) {
+  Observed observed;
+  EXPECT_FALSE(decide(two_networks(), observed, kNow).peer.silence_known);  // the cluster has neither network
+  observed.links[kNet] = {};
+  Plan plan = decide(two_networks(), observed, kNow);
+  EXPECT_FALSE(plan.peer.silence_known);
+  EXPECT_EQ(plan.recheck_after, kListenSoon);
+  observed.links[kNet] = heard(minutes{1});
+  EXPECT_TRUE(decide(two_networks(), observed, kNow).peer.silence_known);
+}
+
 TEST(MembershipPlan, SaysThatThePeerDoesNotKnowTheModule) {
   Observed observed = hears(milliseconds{100}, milliseconds{100});
   observed.before = decide(two_networks(), observed, kNow).peer;
@@ -115,11 +126,14 @@ TEST(MembershipLinks, CoverEveryNetworkOfTheCluster) {
   module->heart = spec::Heart{};
   module->heart->pulse = milliseconds{50};
   module->heart->lans = {{.lan = kNet}};
-  const LinkPlan plan = links_of(cluster, {module}, NodeName{"a"});
+  const LinkPlan plan = links_of(cluster, {module}, NodeName{"a"}).plan;
   EXPECT_EQ(plan.port, 4900);
   EXPECT_EQ(plan.period, milliseconds{50});
   EXPECT_THAT(plan.links, ElementsAre(Link{kNet, NodeName{"b"}, "192.168.0.1", "10.0.0.2"}));
-  EXPECT_THAT(links_of(cluster, {}, NodeName{"c"}).links, IsEmpty());
+  EXPECT_THAT(links_of(cluster, {}, NodeName{"c"}).plan.links, IsEmpty());
+  cluster.lans[0].nodes[1].address = "b.example";
+  EXPECT_THAT(links_of(cluster, {}, NodeName{"a"}).plan.links, IsEmpty());
+  EXPECT_THAT(links_of(cluster, {}, NodeName{"a"}).problems, ElementsAre(::testing::HasSubstr("'b.example'")));
 }
 
 Payload full_payload() {
