@@ -40,7 +40,8 @@ TEST(Diff, NamesEachFieldThatChanged) {
   after.scripts->files["start_prim"] = "#!/bin/sh\nexit 0\n";
   EXPECT_EQ(lines(diff(before, after)),
             "+ metadata.labels.tier: gold\n"
-            "- spec.checkers.tcp[t]: {\"ident\":\"t\",\"address\":\"x\",\"port\":1,\"interval\":\"10s\",\"timeout\":\"5s\"}\n"
+            "- spec.checkers.tcp[t]: "
+            "{\"ident\":\"t\",\"address\":\"x\",\"port\":1,\"interval\":\"10s\",\"timeout\":\"5s\"}\n"
             "~ spec.checkers.tcp[u].port: 2 -> 3\n"
             "~ spec.maxLoop: 3 -> 5\n"
             "~ spec.nodes: [\"a\",\"b\"] -> [\"a\",\"c\"]\n"

@@ -23,10 +23,15 @@ std::string print_as(const T& object, Format format) {
 
 }  // namespace
 
-std::string print(const spec::Cluster& cluster, Format format) { return print_as(cluster, format); }
-std::string print(const spec::Module& module, Format format) { return print_as(module, format); }
+std::string print(const spec::Cluster& cluster, Format format) {
+  return print_as(cluster, format);
+}
+std::string print(const spec::Module& module, Format format) {
+  return print_as(module, format);
+}
 
-Converted convert(std::string_view text, const std::string& file_name, Format to, const LoadOptions& options) {
+Converted convert(std::string_view text, const std::string& file_name, Format to,
+                  const LoadOptions& options) {
   LoadResult loaded = load(text, file_name, options);
   Converted converted;
   const bool wrong = loaded.has_errors();

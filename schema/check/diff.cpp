@@ -51,8 +51,8 @@ std::string shown(const Node& node) {
 }
 
 bool is_plain_list(const Node& node) {
-  return node.kind == Kind::List &&
-         std::all_of(node.children.begin(), node.children.end(), [](const Node& item) { return item.is_scalar(); });
+  return node.kind == Kind::List && std::all_of(node.children.begin(), node.children.end(),
+                                                [](const Node& item) { return item.is_scalar(); });
 }
 
 /// Maps and named lists alike as name to part.
@@ -66,10 +66,12 @@ std::map<std::string, const Node*> parts_of(const Node& node) {
   return parts;
 }
 
-void compare(const Node& before, const Node& after, const std::string& path, std::vector<FieldChange>& changes) {
+void compare(const Node& before, const Node& after, const std::string& path,
+             std::vector<FieldChange>& changes) {
   const bool scalars = before.is_scalar() || after.is_scalar() || before.kind != after.kind;
   if (scalars || (is_plain_list(before) && is_plain_list(after))) {
-    if (shown(before) != shown(after) || !same(before, after)) changes.push_back({path, shown(before), shown(after)});
+    if (shown(before) != shown(after) || !same(before, after))
+      changes.push_back({path, shown(before), shown(after)});
     return;
   }
   const auto old_parts = parts_of(before);
@@ -119,7 +121,9 @@ std::vector<FieldChange> diff_as(const T& before, const T& after) {
 std::vector<FieldChange> diff(const spec::Cluster& before, const spec::Cluster& after) {
   return diff_as(before, after);
 }
-std::vector<FieldChange> diff(const spec::Module& before, const spec::Module& after) { return diff_as(before, after); }
+std::vector<FieldChange> diff(const spec::Module& before, const spec::Module& after) {
+  return diff_as(before, after);
+}
 
 std::string to_string(const FieldChange& change) {
   if (change.before.empty()) return fmt::format("+ {}: {}", change.path, change.after);
@@ -135,18 +139,25 @@ bool spec_differs(const spec::Module& before, const spec::Module& after) {
 }
 
 std::vector<FieldChange> not_dynamic(const std::vector<FieldChange>& changes) {
-  static constexpr std::array<std::string_view, 13> kDynamic{
-      "metadata.labels",          "metadata.annotations",          "spec.boot",
-      "spec.maxLoop",             "spec.loopInterval",             "spec.automaticReboot",
-      "spec.heartbeats",          "spec.replication.lan",          "spec.replication.secondaryAck",
-      "spec.replication.resyncThreads", "spec.replication.resyncTimeout", "spec.replication.resyncDetail",
-      "spec.scripts"};
+  static constexpr std::array<std::string_view, 13> kDynamic{"metadata.labels",
+                                                             "metadata.annotations",
+                                                             "spec.boot",
+                                                             "spec.maxLoop",
+                                                             "spec.loopInterval",
+                                                             "spec.automaticReboot",
+                                                             "spec.heartbeats",
+                                                             "spec.replication.lan",
+                                                             "spec.replication.secondaryAck",
+                                                             "spec.replication.resyncThreads",
+                                                             "spec.replication.resyncTimeout",
+                                                             "spec.replication.resyncDetail",
+                                                             "spec.scripts"};
   std::vector<FieldChange> fixed;
   for (const FieldChange& change : changes) {
-    const bool dynamic =
-        change.path.starts_with("spec.errd") || change.path.starts_with("spec.checkers") ||
-        std::any_of(kDynamic.begin(), kDynamic.end(),
-                    [&](std::string_view prefix) { return change.path.starts_with(prefix); });
+    const bool dynamic = change.path.starts_with("spec.errd") || change.path.starts_with("spec.checkers") ||
+                         std::any_of(kDynamic.begin(), kDynamic.end(), [&](std::string_view prefix) {
+                           return change.path.starts_with(prefix);
+                         });
     if (!dynamic) fixed.push_back(change);
   }
   return fixed;

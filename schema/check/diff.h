@@ -8,16 +8,17 @@
 
 namespace safekit::check {
 
-/// One field that differs. `before` or `after` is empty when the field, or the part it belongs to, is not there.
+/// One field that differs. `before` or `after` is empty when the field, or the part it belongs to, is not
+/// there.
 struct FieldChange {
-  std::string path{};    ///< `spec.checkers.tcp[listener].port`: parts of lists are named, not counted
+  std::string path{};  ///< `spec.checkers.tcp[listener].port`: parts of lists are named, not counted
   std::string before{};
   std::string after{};
   friend bool operator==(const FieldChange&, const FieldChange&) = default;
 };
 
-/// What `safekit diff` shows: every field with its default filled in, so that a default written out is no change.
-/// Order and wording of the files, generation and resourceVersion do not count.
+/// What `safekit diff` shows: every field with its default filled in, so that a default written out is no
+/// change. Order and wording of the files, generation and resourceVersion do not count.
 [[nodiscard]] std::vector<FieldChange> diff(const spec::Cluster& before, const spec::Cluster& after);
 [[nodiscard]] std::vector<FieldChange> diff(const spec::Module& before, const spec::Module& after);
 

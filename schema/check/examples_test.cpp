@@ -18,7 +18,8 @@ std::string rendered(const std::vector<doc::Problem>& problems) {
 }
 
 /// A cluster of those nodes on a network `default`, and the first two on the others.
-spec::Cluster cluster_of(const std::vector<std::string>& nodes, const std::vector<std::string>& other_lans = {}) {
+spec::Cluster cluster_of(const std::vector<std::string>& nodes,
+                         const std::vector<std::string>& other_lans = {}) {
   spec::Cluster cluster;
   cluster.lans.push_back({.name = LanName{"default"}});
   for (std::size_t i = 0; i < nodes.size(); ++i) {
@@ -35,7 +36,8 @@ struct Loaded {
   std::string problems{};  ///< rendered
 };
 
-/// Loads a userconfig.xml; checks on the way that YAML and JSON say the same and that XML comes back the same.
+/// Loads a userconfig.xml; checks on the way that YAML and JSON say the same and that XML comes back the
+/// same.
 Loaded load_module(const std::string& xml, const spec::Cluster& cluster, LoadOptions options = {}) {
   options.cluster = &cluster;
   if (options.module_name.empty()) options.module_name = "AM";
@@ -80,9 +82,9 @@ TEST(Examples, E1BasicMirror) {
   EXPECT_EQ(module.heart->pulse, milliseconds{700});
   EXPECT_EQ(module.heart->timeout, milliseconds{30000});
   EXPECT_TRUE(module.vip->interfaces.at(0).check) << "an intf checker is made";
-  EXPECT_EQ(generated_ip_checkers(module), (std::vector<spec::IpChecker>{{.ident = "192.0.2.50",
-                                                                         .when = When::Prim,
-                                                                         .address = "192.0.2.50"}}));
+  EXPECT_EQ(
+      generated_ip_checkers(module),
+      (std::vector<spec::IpChecker>{{.ident = "192.0.2.50", .when = When::Prim, .address = "192.0.2.50"}}));
   EXPECT_EQ(flow_lan(module).str(), "default");
   EXPECT_EQ(module.replication->directories.at(0).to_check.at(0), "VERSION");
   EXPECT_EQ(module.replication->mount_over_suffix, "_For_SafeKit_Replication");
@@ -228,12 +230,15 @@ TEST(Examples, E7MutualTakeover) {
   const auto xml = [](int n) {
     return "<safe><service mode=\"mirror\" boot=\"on\" defaultprim=\"node" + std::to_string(n) +
            "\"><heart><heartbeat name=\"default\"/></heart><vip><interface_list><interface><real_interface>"
-           "<virtual_addr addr=\"192.0.2.6" + std::to_string(n) + "\" where=\"one_side_alias\"/></real_interface>"
-           "</interface></interface_list></vip><rfs><replicated dir=\"/srv/app" + std::to_string(n) +
-           "\"/></rfs><user/></service></safe>";
+           "<virtual_addr addr=\"192.0.2.6" +
+           std::to_string(n) +
+           "\" where=\"one_side_alias\"/></real_interface>"
+           "</interface></interface_list></vip><rfs><replicated dir=\"/srv/app" +
+           std::to_string(n) + "\"/></rfs><user/></service></safe>";
   };
   const spec::Module app1 = load_module(xml(1), cluster, {.module_name = "app1", .module_id = 1}).module;
-  const auto [app2, problems] = load_module(xml(2), cluster, {.others = {&app1}, .module_name = "app2", .module_id = 2});
+  const auto [app2, problems] =
+      load_module(xml(2), cluster, {.others = {&app1}, .module_name = "app2", .module_id = 2});
   EXPECT_EQ(problems, "");
   EXPECT_EQ(app2.default_primary, "node2");
   const auto same = load_module(xml(1), cluster, {.others = {&app1}, .module_name = "app2", .module_id = 2});
@@ -250,11 +255,13 @@ TEST(Examples, E8OneBackupForTwoPrimaries) {
   EXPECT_EQ(rendered(cluster.problems), "");
   const std::string a = R"(<safe><service mode="mirror" defaultprim="n1"><heart><heartbeat name="default"/>
     <heartbeat name="repl1" ident="flow"/></heart><rfs><replicated dir="/a"/></rfs><user/></service></safe>)";
-  EXPECT_EQ(load_module(a, *cluster.cluster(), {.module_nodes = {NodeName{"n1"}, NodeName{"bk"}}}).problems, "");
+  EXPECT_EQ(load_module(a, *cluster.cluster(), {.module_nodes = {NodeName{"n1"}, NodeName{"bk"}}}).problems,
+            "");
   const std::string b = R"(<safe><service mode="mirror" defaultprim="n2"><heart><heartbeat name="default"/>
     <heartbeat name="repl1"/></heart></service></safe>)";
   EXPECT_EQ(load_module(b, *cluster.cluster(), {.module_nodes = {NodeName{"n2"}, NodeName{"bk"}}}).problems,
-            "userconfig.xml:2:5: error: node n2 has no address on network repl1 (add it in the cluster configuration, "
+            "userconfig.xml:2:5: error: node n2 has no address on network repl1 (add it in the cluster "
+            "configuration, "
             "or take another network) [node-not-on-network]\n");
 }
 
@@ -302,7 +309,8 @@ TEST(Examples, E10LegacyTopology) {
                                               cluster_of({"node1", "node2"}));
   EXPECT_EQ(problems,
             "userconfig.xml:6:8: warning: attribute mountover of <rfs> is obsolete and ignored [obsolete]\n"
-            "userconfig.xml:6:24: warning: attribute smartreintegration of <rfs> is obsolete and ignored [obsolete]\n");
+            "userconfig.xml:6:24: warning: attribute smartreintegration of <rfs> is obsolete and ignored "
+            "[obsolete]\n");
   const spec::Heart& heart = *module.heart;
   EXPECT_EQ(ident_of(heart, heart.lans[0]), "0");
   EXPECT_EQ(ident_of(heart, heart.lans[1]), "flow");
@@ -310,20 +318,24 @@ TEST(Examples, E10LegacyTopology) {
   EXPECT_EQ(module.loop_interval, hours{24});
   EXPECT_EQ(module.replication->lock_timeout, seconds{200});
   EXPECT_EQ(module.replication->namespace_policy, 4u);
-  EXPECT_EQ(generated_rules(module), (std::vector<GeneratedRule>{{"t_t1", "tcp.t1", CheckerAction::Restart}}));
+  EXPECT_EQ(generated_rules(module),
+            (std::vector<GeneratedRule>{{"t_t1", "tcp.t1", CheckerAction::Restart}}));
   EXPECT_NE(module.failover_rules->rules.at(0).find("c_queue:"), std::string::npos);
 }
 
 TEST(Examples, E11AvailabilityFirst) {
   const auto xml = [](const std::string& rfs) {
     return "<safe><service mode=\"mirror\"><heart><heartbeat name=\"default\"/></heart>" + rfs +
-           "<user/><check><splitbrain ident=\"witness\" exec=\"ping\" arg=\"203.0.113.1\"/></check></service></safe>";
+           "<user/><check><splitbrain ident=\"witness\" exec=\"ping\" "
+           "arg=\"203.0.113.1\"/></check></service></safe>";
   };
   const spec::Cluster cluster = cluster_of({"node1", "node2"});
-  const auto delta = load_module(xml("<rfs syncdelta=\"10m\"><replicated dir=\"/srv/shop\"/></rfs>"), cluster);
+  const auto delta =
+      load_module(xml("<rfs syncdelta=\"10m\"><replicated dir=\"/srv/shop\"/></rfs>"), cluster);
   EXPECT_EQ(delta.problems, "");
   EXPECT_EQ(delta.module.replication->sync_delta, minutes{10});
-  const auto at = load_module(xml("<rfs syncat=\"30 1 * * *\"><replicated dir=\"/srv/shop\"/></rfs>"), cluster);
+  const auto at =
+      load_module(xml("<rfs syncat=\"30 1 * * *\"><replicated dir=\"/srv/shop\"/></rfs>"), cluster);
   EXPECT_EQ(at.problems, "");
   EXPECT_EQ(at.module.replication->sync_at, "30 1 * * *");
 }

@@ -12,8 +12,12 @@ namespace {
 
 constexpr std::size_t kNameBytesMax = 63;
 
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 }  // namespace
 
@@ -33,8 +37,9 @@ bool is_plain_name(std::string_view name) {
 }
 
 bool is_variable_name(std::string_view name) {
-  return !name.empty() && !is_digit(name.front()) &&
-         std::all_of(name.begin(), name.end(), [](char c) { return is_letter(c) || is_digit(c) || c == '_'; });
+  return !name.empty() && !is_digit(name.front()) && std::all_of(name.begin(), name.end(), [](char c) {
+    return is_letter(c) || is_digit(c) || c == '_';
+  });
 }
 
 std::vector<std::string_view> names_of(const std::vector<NodeName>& nodes) {
@@ -43,7 +48,8 @@ std::vector<std::string_view> names_of(const std::vector<NodeName>& nodes) {
   return names;
 }
 
-void judge_regex(const Judge& judge, const std::string& path, std::string_view tag, const std::string& regex) {
+void judge_regex(const Judge& judge, const std::string& path, std::string_view tag,
+                 const std::string& regex) {
   if (regex.empty()) return;
   const std::string bare = regex.front() == '!' ? regex.substr(1) : regex;
   regex_t compiled{};

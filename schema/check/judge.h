@@ -13,11 +13,14 @@ namespace safekit::check {
 /// Reports against fields of a spec by their path, `spec.replication.directories[0].path`.
 class Judge {
  public:
-  Judge(const codec::Positions& positions, doc::Problems& problems) : positions_(positions), problems_(problems) {}
-  void error(const std::string& path, std::string_view rule, std::string message, std::string fix = {}) const {
+  Judge(const codec::Positions& positions, doc::Problems& problems)
+      : positions_(positions), problems_(problems) {}
+  void error(const std::string& path, std::string_view rule, std::string message,
+             std::string fix = {}) const {
     problems_.error(positions_.find(path), rule, std::move(message), std::move(fix));
   }
-  void warning(const std::string& path, std::string_view rule, std::string message, std::string fix = {}) const {
+  void warning(const std::string& path, std::string_view rule, std::string message,
+               std::string fix = {}) const {
     problems_.warning(positions_.find(path), rule, std::move(message), std::move(fix));
   }
   /// The text gives the field.

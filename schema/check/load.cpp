@@ -67,6 +67,32 @@ void judge_all(LoadResult& result, const LoadOptions& options, Problems& problem
   }
 }
 
+LoadResult load_text(std::string_view text, const std::string& file_name, const LoadOptions& options,
+                     const codec::SafeArchive& archive) {
+  LoadResult result;
+  result.format = options.format == Format::Auto ? format_of(text, file_name) : options.format;
+  Problems problems{file_name};
+  const auto documents = parse(text, result.format, problems);
+  if (documents.empty() && !problems.has_errors()) {
+    problems.error({1, 1}, "empty", "the file is empty",
+                   fmt::format("start it with 'apiVersion: {}' and 'kind: Module'", spec::kApiVersion));
+  }
+  for (const doc::Node& document : documents) {
+    auto decoded = result.format == Format::Xml ? codec::decode_xml(document, options.environment, problems)
+                                                : codec::decode(document, problems);
+    if (!decoded) continue;
+    if (auto* module = std::get_if<spec::Module>(&decoded->object)) {
+      complete(*module, options);
+      add_scripts(archive, *module, problems);
+    }
+    result.objects.push_back(std::move(*decoded));
+  }
+  judge_all(result, options, problems);
+  problems.sort();
+  result.problems = problems.list();
+  return result;
+}
+
 }  // namespace
 
 bool LoadResult::has_errors() const {
@@ -99,27 +125,33 @@ Format format_of(std::string_view text, std::string_view file_name) {
 }
 
 LoadResult load(std::string_view text, const std::string& file_name, const LoadOptions& options) {
-  LoadResult result;
-  result.format = options.format == Format::Auto ? format_of(text, file_name) : options.format;
+  return load_text(text, file_name, options, {});
+}
+
+LoadResult load_archive(BytesView bytes, const std::string& file_name, const LoadOptions& options,
+                        codec::SafeArchive* files) {
+  LoadResult result{.format = Format::Xml};
   Problems problems{file_name};
-  const auto documents = parse(text, result.format, problems);
-  if (documents.empty() && !problems.has_errors()) {
-    problems.error({1, 1}, "empty", "the file is empty",
-                   fmt::format("start it with 'apiVersion: {}' and 'kind: Module'", spec::kApiVersion));
+  const auto archive = codec::read_safe_archive(bytes);
+  const std::string config = archive ? config_path(*archive) : std::string{};
+  if (!archive) {
+    problems.error({}, "archive", archive.error().what);
+  } else if (config.empty()) {
+    problems.error({}, "archive", "the archive has no conf/userconfig.xml",
+                   "pack the module's folders conf and bin");
+  } else {
+    LoadOptions as_xml = options;
+    as_xml.format = Format::Xml;
+    result = load_text(archive->files.at(config), fmt::format("{}/{}", file_name, config), as_xml, *archive);
+    if (files != nullptr) *files = *archive;
+    return result;
   }
-  for (const doc::Node& document : documents) {
-    auto decoded = result.format == Format::Xml ? codec::decode_xml(document, options.environment, problems)
-                                                : codec::decode(document, problems);
-    if (!decoded) continue;
-    if (auto* module = std::get_if<spec::Module>(&decoded->object)) complete(*module, options);
-    result.objects.push_back(std::move(*decoded));
-  }
-  judge_all(result, options, problems);
-  problems.sort();
   result.problems = problems.list();
   return result;
 }
 
-std::string render(const doc::Problem& problem) { return to_string(problem); }
+std::string render(const doc::Problem& problem) {
+  return to_string(problem);
+}
 
 }  // namespace safekit::check

@@ -30,31 +30,40 @@ void look_at_replication(const Module& module, Found& found) {
   note(!given.sync_at.empty(), "syncAt", "the secondary is synchronised all the time, not on a schedule");
   note(given.sync_delta > minutes{1}, "syncDelta", "only an up-to-date node starts as primary by itself");
   note(given.callbacks, "callbacks", "_rfs_ callbacks are not called");
-  note(given.resync_threads != usual.resync_threads, "resyncThreads", "resynchronisation chooses its own parallelism");
+  note(given.resync_threads != usual.resync_threads, "resyncThreads",
+       "resynchronisation chooses its own parallelism");
   note(given.namespace_policy == 0, "namespacePolicy", "resynchronisation copies zones, not whole files");
   note(given.resync_commit != 0, "resyncCommit", "there are no intermediate commits during a file copy");
   note(given.resync_detail, "resyncDetail", "the resynchronisation log has one level of detail");
-  note(given.resync_timeout != usual.resync_timeout, "resyncTimeout", "resynchronisation requests have no own limit");
-  note(given.packet_size.has_value(), "packetSize", "the size of packets is chosen by the replication engine");
+  note(given.resync_timeout != usual.resync_timeout, "resyncTimeout",
+       "resynchronisation requests have no own limit");
+  note(given.packet_size.has_value(), "packetSize",
+       "the size of packets is chosen by the replication engine");
   note(given.resync_packet_size.has_value(), "resyncPacketSize", "it only sets the size of a zone");
-  note(given.check_timeout != usual.check_timeout, "checkTimeout", "the replicated file system is not probed");
-  note(given.check_interval != usual.check_interval, "checkInterval", "the replicated file system is not probed");
+  note(given.check_timeout != usual.check_timeout, "checkTimeout",
+       "the replicated file system is not probed");
+  note(given.check_interval != usual.check_interval, "checkInterval",
+       "the replicated file system is not probed");
   note(given.mount_over_suffix != usual.mount_over_suffix, "mountOverSuffix",
        "the directory is mounted over in place and never renamed");
   note(!given.legacy_flow_servers.empty(), "legacyFlowServers", "name a network of the cluster with 'lan'");
   bool excludes = false;
-  for (const spec::ReplicatedDirectory& directory : given.directories) excludes |= !directory.not_replicated.empty();
+  for (const spec::ReplicatedDirectory& directory : given.directories)
+    excludes |= !directory.not_replicated.empty();
   note(excludes, "directories.notReplicated", "everything in the directory is replicated");
 }
 
 void look_at_addresses(const Module& module, Found& found) {
   if (!module.vip) return;
-  found.note(!module.vip->groups.empty(), "spec.vip.loadBalancing", "traffic is not shared between the nodes");
-  found.note(module.vip->script_control, "spec.vip.scriptControl", "addresses are set and unset with the role");
+  found.note(!module.vip->groups.empty(), "spec.vip.loadBalancing",
+             "traffic is not shared between the nodes");
+  found.note(module.vip->script_control, "spec.vip.scriptControl",
+             "addresses are set and unset with the role");
   for (std::size_t i = 0; i < module.vip->interfaces.size(); ++i) {
     const spec::VipInterface& interface = module.vip->interfaces[i];
     const std::string at = fmt::format("spec.vip.interfaces[{}]", i);
-    found.note(interface.type != spec::InterfaceType::Real, at + ".type", "the address is not set with a virtual MAC");
+    found.note(interface.type != spec::InterfaceType::Real, at + ".type",
+               "the address is not set with a virtual MAC");
     found.note(interface.arp_reroute, at + ".arpReroute",
                "the address is announced when it is set, and not again at intervals");
     bool counted = false;
@@ -74,8 +83,8 @@ void look_at_errd(const Module& module, Found& found) {
     const std::string at = fmt::format("spec.errd.processes[{}]", process.name);
     found.note(process.service, at + ".service", "systemd units are not watched");
     const std::string_view action = process.action;
-    found.note(action != "stopstart" && action != "restart" && action != "stop" && action != "noaction", at + ".action",
-               "special handlers are not run");
+    found.note(action != "stopstart" && action != "restart" && action != "stop" && action != "noaction",
+               at + ".action", "special handlers are not run");
     const std::string watch_class = class_of(module, process);
     const bool standard = watch_class == "pre" || watch_class == "prim" || watch_class == "both" ||
                           watch_class == "second" || watch_class == "sec";
@@ -92,7 +101,8 @@ void look_at_checkers(const Module& module, Found& found) {
   found.note(!checkers.modules.empty(), "spec.checkers.modules", "module checkers do not run");
   found.note(checkers.split_brain.has_value(), "spec.checkers.splitBrain",
              "the witness is not asked: cut all networks and both nodes may become primary");
-  found.note(module.failover_rules.has_value(), "spec.failoverRules", "only the built-in rules are evaluated");
+  found.note(module.failover_rules.has_value(), "spec.failoverRules",
+             "only the built-in rules are evaluated");
 }
 
 }  // namespace
@@ -100,17 +110,21 @@ void look_at_checkers(const Module& module, Found& found) {
 std::vector<Unhonoured> unhonoured(const Module& module) {
   Found found;
   found.note(module.mode == spec::Mode::Farm, "spec.mode", "farm modules do not run");
-  found.note(module.automatic_reboot, "spec.automaticReboot", "the node is not rebooted, the module is restarted");
+  found.note(module.automatic_reboot, "spec.automaticReboot",
+             "the node is not rebooted, the module is restarted");
   look_at_addresses(module, found);
   look_at_replication(module, found);
-  found.note(!module.virtual_hostnames.empty(), "spec.virtualHostnames", "applications see the real host name");
+  found.note(!module.virtual_hostnames.empty(), "spec.virtualHostnames",
+             "applications see the real host name");
   look_at_errd(module, found);
   look_at_checkers(module, found);
   if (module.heart) {
     bool legacy = false;
     for (const spec::Heartbeat& heartbeat : module.heart->lans) legacy |= !heartbeat.legacy_servers.empty();
-    found.note(legacy, "spec.heartbeats.lans.legacyServers", "name networks of the cluster in place of addresses");
-    found.note(module.heart->port.has_value(), "spec.heartbeats.port", "one heartbeat serves all modules on its own port");
+    found.note(legacy, "spec.heartbeats.lans.legacyServers",
+               "name networks of the cluster in place of addresses");
+    found.note(module.heart->port.has_value(), "spec.heartbeats.port",
+               "one heartbeat serves all modules on its own port");
   }
   return found.list;
 }

@@ -14,8 +14,8 @@ struct Unhonoured {
   friend bool operator==(const Unhonoured&, const Unhonoured&) = default;
 };
 
-/// For the warning at apply and the condition `NotHonoured`. A controller that begins to honour a setting removes its
-/// line here in the same change.
+/// For the warning at apply and the condition `NotHonoured`. A controller that begins to honour a setting
+/// removes its line here in the same change.
 [[nodiscard]] std::vector<Unhonoured> unhonoured(const spec::Module& module);
 
 }  // namespace safekit::check

@@ -34,12 +34,14 @@ void judge_identity(const Judge& judge, const Module& module, const Surroundings
   if (module.id == 0 && ours) {
     judge.error("spec", "no-value", "spec.id has no value", "add 'id: 1', a number that no other module has");
   } else if (module.id > kModuleIdMax) {
-    judge.error("spec.id", "invalid-value",
-                fmt::format("invalid value '{}' for the attribute id (expected: 1 to {})", module.id, kModuleIdMax));
+    judge.error(
+        "spec.id", "invalid-value",
+        fmt::format("invalid value '{}' for the attribute id (expected: 1 to {})", module.id, kModuleIdMax));
   }
   for (const Module* other : around.others) {
     if (other->metadata.name == module.metadata.name || module.id == 0 || other->id != module.id) continue;
-    judge.error("spec.id", "id-in-use", fmt::format("id {} is that of module {}", module.id, other->metadata.name),
+    judge.error("spec.id", "id-in-use",
+                fmt::format("id {} is that of module {}", module.id, other->metadata.name),
                 "ports derive from it: each module needs its own");
   }
 }
@@ -60,11 +62,13 @@ void judge_module_nodes(const Judge& judge, const Module& module, const Surround
   for (std::size_t i = 0; i < module.nodes.size(); ++i) {
     const NodeName& node = module.nodes[i];
     const std::string at = fmt::format("spec.nodes[{}]", i);
-    if (!seen.insert(node).second) judge.error(at, "node-twice", fmt::format("node {} is given twice", node.str()));
+    if (!seen.insert(node).second)
+      judge.error(at, "node-twice", fmt::format("node {} is given twice", node.str()));
     if (around.cluster == nullptr) continue;
     const auto known = nodes_of(*around.cluster);
     if (std::find(known.begin(), known.end(), node) == known.end()) {
-      judge.error(at, "node-unknown", fmt::format("node {} is not defined in the cluster configuration", node.str()),
+      judge.error(at, "node-unknown",
+                  fmt::format("node {} is not defined in the cluster configuration", node.str()),
                   codec::suggestion(node.str(), names_of(known)));
     }
   }
@@ -96,8 +100,8 @@ void judge_sections(const Judge& judge, const Module& module) {
   refuse(module.replication.has_value(), mirror, "rfs", "replication");
   refuse(module.vip.has_value(), mirror || farm, "vip", "vip");
   if (mirror && (!module.heart || module.heart->lans.empty())) {
-    judge.error(module.heart ? "spec.heartbeats" : "spec", "no-heartbeat", "at least one <heartbeat> required",
-                "add 'heartbeats: [...]' with names of networks");
+    judge.error(module.heart ? "spec.heartbeats" : "spec", "no-heartbeat",
+                "at least one <heartbeat> required", "add 'heartbeats: [...]' with names of networks");
   }
   if (farm && (!module.farm || module.farm->lans.empty())) {
     judge.error(module.farm ? "spec.farm" : "spec", "no-lan", "at least one <lan> required in <farm>",
@@ -142,16 +146,20 @@ void judge_heart(const Judge& judge, const Module& module, const Surroundings& a
     const std::string at = fmt::format("spec.heartbeats.lans[{}]", i);
     const std::string ident = ident_of(heart, heartbeat);
     if (heartbeat.lan.empty() && heartbeat.legacy_servers.empty()) {
-      judge.error(at, "no-value", "attribute name of <heartbeat> has no value", "name a network of the cluster");
+      judge.error(at, "no-value", "attribute name of <heartbeat> has no value",
+                  "name a network of the cluster");
     }
     judge_network(judge, module, around, heartbeat.lan, at, true);
     if (!idents.insert(ident).second) {
-      judge.error(at, "ident-twice", fmt::format("ident {} used twice for <heartbeat>", ident), "give each its own");
+      judge.error(at, "ident-twice", fmt::format("ident {} used twice for <heartbeat>", ident),
+                  "give each its own");
     }
-    if (timeout_of(heart, heartbeat) <= pulse_of(heart, heartbeat) || pulse_of(heart, heartbeat) <= Duration{}) {
-      judge.error(at, "timeout-pulse",
-                  fmt::format("timeout {} of heartbeat {} must exceed its pulse {}",
-                              to_string(timeout_of(heart, heartbeat)), ident, to_string(pulse_of(heart, heartbeat))));
+    if (timeout_of(heart, heartbeat) <= pulse_of(heart, heartbeat) ||
+        pulse_of(heart, heartbeat) <= Duration{}) {
+      judge.error(
+          at, "timeout-pulse",
+          fmt::format("timeout {} of heartbeat {} must exceed its pulse {}",
+                      to_string(timeout_of(heart, heartbeat)), ident, to_string(pulse_of(heart, heartbeat))));
     }
     if (!heartbeat.legacy_servers.empty() && heartbeat.legacy_servers.size() != kMirrorNodes) {
       judge.error(at, "legacy-servers", "<heartbeat> needs two <server>, one for each node");
@@ -161,7 +169,8 @@ void judge_heart(const Judge& judge, const Module& module, const Surroundings& a
       if (const auto family = family_of(server)) families.insert(*family);
     }
     if (families.size() > 1) {
-      judge.error(at, "address-family", fmt::format("addresses of heartbeat {} must be all IPv4 or all IPv6", ident));
+      judge.error(at, "address-family",
+                  fmt::format("addresses of heartbeat {} must be all IPv4 or all IPv6", ident));
     }
     if (heartbeat.ident == "flow" && !module.replication) {
       judge.warning(at, "flow-without-rfs", "heartbeat flow without <rfs>: the module will stay in WAIT",
@@ -200,7 +209,8 @@ void judge_networks(const Judge& judge, const Module& module, const Surroundings
       }
       if (lan.legacy_nodes.empty()) judge_network(judge, module, around, lan.name, at, false);
     }
-    if (module.farm->pulse <= Duration{}) judge.error("spec.farm.pulse", "invalid-value", "pulse must not be zero");
+    if (module.farm->pulse <= Duration{})
+      judge.error("spec.farm.pulse", "invalid-value", "pulse must not be zero");
   }
   if (legacy && current) {
     judge.error(module.farm ? "spec.farm" : "spec.heartbeats", "mixed-syntax",

@@ -32,7 +32,8 @@ void judge_nodes(const Judge& judge, const Lan& lan, const std::string& path) {
     }
     if (!node.address.empty() && !family_of(node.address)) {
       judge.warning(at + ".address", "address-name",
-                    fmt::format("address {} is a name: it is looked up when the configuration is applied", node.address),
+                    fmt::format("address {} is a name: it is looked up when the configuration is applied",
+                                node.address),
                     "an IP address depends on no name service");
     }
     if (!node.local_address.empty() && !family_of(node.local_address)) {
@@ -54,7 +55,8 @@ void judge_command_lan(const Judge& judge, const Cluster& cluster, std::size_t n
     }
     command = &lan;
     if (lan.nodes.size() < node_count) {
-      judge.error(at, "command-lan", fmt::format("the command network {} does not list every node", lan.name.str()),
+      judge.error(at, "command-lan",
+                  fmt::format("the command network {} does not list every node", lan.name.str()),
                   "add the missing nodes or take a network that has all");
     }
   }

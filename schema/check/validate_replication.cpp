@@ -6,8 +6,8 @@ namespace safekit::check {
 namespace {
 
 using spec::Module;
-using spec::Replication;
 using spec::ReplicatedDirectory;
+using spec::Replication;
 
 constexpr std::uint64_t kZoneBytesMin = 4096;
 
@@ -37,12 +37,15 @@ bool overlap(std::string_view a, std::string_view b) {
 
 bool leaves_its_directory(std::string_view path) {
   const std::string parts = "/" + normal(path) + "/";
-  return path.starts_with('/') || (path.size() > 1 && path[1] == ':') || parts.find("/../") != std::string::npos;
+  return path.starts_with('/') || (path.size() > 1 && path[1] == ':') ||
+         parts.find("/../") != std::string::npos;
 }
 
-void judge_inner_path(const Judge& judge, const std::string& at, std::string_view tag, const std::string& path) {
+void judge_inner_path(const Judge& judge, const std::string& at, std::string_view tag,
+                      const std::string& path) {
   if (!leaves_its_directory(path)) return;
-  judge.error(at, "relative-path", fmt::format("path '{}' of <{}> must stay inside the replicated directory", path, tag),
+  judge.error(at, "relative-path",
+              fmt::format("path '{}' of <{}> must stay inside the replicated directory", path, tag),
               "write it relative to the directory, without '..'");
 }
 
@@ -54,11 +57,12 @@ void judge_directory(const Judge& judge, const ReplicatedDirectory& directory, c
                 fmt::format("replicated dir must be an absolute path, '{}' is not", directory.path));
   }
   if (platform == Platform::Linux && normal(directory.path) == "/") {
-    judge.error(at + ".path", "root-directory", "/ is the root of a file system", "name a directory below it");
+    judge.error(at + ".path", "root-directory", "/ is the root of a file system",
+                "name a directory below it");
   }
   if (platform == Platform::Linux && directory.path.find_first_of(" \t\n") != std::string::npos) {
-    judge.error(at + ".path", "space-in-path", fmt::format("replicated dir '{}' contains a space", directory.path),
-                "rename the directory");
+    judge.error(at + ".path", "space-in-path",
+                fmt::format("replicated dir '{}' contains a space", directory.path), "rename the directory");
   }
   for (std::size_t i = 0; i < directory.not_replicated.size(); ++i) {
     const spec::NotReplicated& entry = directory.not_replicated[i];
@@ -77,16 +81,19 @@ void judge_directory(const Judge& judge, const ReplicatedDirectory& directory, c
 void judge_sizes(const Judge& judge, const Replication& replication) {
   if (replication.packet_size && replication.resync_packet_size &&
       *replication.resync_packet_size > *replication.packet_size) {
-    judge.error("spec.replication.resyncPacketSize", "packet-size", "reipacketsize must not exceed packetsize");
+    judge.error("spec.replication.resyncPacketSize", "packet-size",
+                "reipacketsize must not exceed packetsize");
   }
   const std::uint64_t packet = replication.resync_packet_size.value_or(0);
   if (replication.zone_size && packet != 0 && *replication.zone_size % packet != 0) {
-    judge.error("spec.replication.zoneSize", "zone-size", "ruzone_blocksize must be a multiple of reipacketsize");
+    judge.error("spec.replication.zoneSize", "zone-size",
+                "ruzone_blocksize must be a multiple of reipacketsize");
   }
   const std::uint64_t zone = zone_size_of(replication);
   if (zone < kZoneBytesMin || (zone & (zone - 1)) != 0) {
     judge.warning("spec.replication.zoneSize", "zone-size",
-                  fmt::format("a zone of {} bytes is rounded up to a power of two of at least {}", zone, kZoneBytesMin));
+                  fmt::format("a zone of {} bytes is rounded up to a power of two of at least {}", zone,
+                              kZoneBytesMin));
   }
   if (replication.connections == 0) {
     judge.error("spec.replication.connections", "invalid-value", "nbremconn must be 1 or more");
@@ -115,8 +122,9 @@ void judge_platform(const Judge& judge, const Replication& replication, Platform
     warn(replication.reparse_points != usual.reparse_points, "reparsePoints", "nfsbox_options");
     const bool windows_policy = replication.namespace_policy == 1 || replication.namespace_policy == 3;
     if (windows_policy) {
-      judge.warning("spec.replication.namespacePolicy", "no-effect",
-                    fmt::format("namespacepolicy {} is for Windows: 4 is taken", replication.namespace_policy));
+      judge.warning(
+          "spec.replication.namespacePolicy", "no-effect",
+          fmt::format("namespacepolicy {} is for Windows: 4 is taken", replication.namespace_policy));
     }
     return;
   }
@@ -147,7 +155,8 @@ void judge_schedule(const Judge& judge, const std::string& sync_at, Platform pla
 void judge_others(const Judge& judge, const Module& module, const Surroundings& around,
                   const ReplicatedDirectory& directory, const std::string& at) {
   for (const Module* other : around.others) {
-    if (!other->replication || other->metadata.name == module.metadata.name || !share_a_node(module, *other)) continue;
+    if (!other->replication || other->metadata.name == module.metadata.name || !share_a_node(module, *other))
+      continue;
     for (const ReplicatedDirectory& used : other->replication->directories) {
       if (!overlap(directory.path, used.path)) continue;
       judge.error(at + ".path", "directory-in-use",
@@ -171,7 +180,8 @@ void judge_replication(const Judge& judge, const Module& module, const Surroundi
     for (std::size_t k = 0; k < i; ++k) {
       const std::string& before = replication.directories[k].path;
       if (directory.path.empty() || !overlap(directory.path, before)) continue;
-      judge.error(at + ".path", "directories-overlap", fmt::format("{} and {} overlap", before, directory.path));
+      judge.error(at + ".path", "directories-overlap",
+                  fmt::format("{} and {} overlap", before, directory.path));
     }
     if (!directory.path.empty()) judge_others(judge, module, around, directory, at);
   }

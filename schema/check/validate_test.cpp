@@ -30,13 +30,16 @@ const spec::Cluster& cluster() {
 }
 
 LoadOptions around(Platform platform = Platform::Linux) {
-  return {.cluster = &cluster(), .module_name = "AM", .module_nodes = {NodeName{"n1"}, NodeName{"n2"}}, .module_id = 1,
+  return {.cluster = &cluster(),
+          .module_name = "AM",
+          .module_nodes = {NodeName{"n1"}, NodeName{"n2"}},
+          .module_id = 1,
           .platform = platform};
 }
 
 std::string mirror(const std::string& sections, const std::string& attributes = "") {
-  return "<safe><service mode=\"mirror\" " + attributes + "><heart><heartbeat name=\"default\"/></heart>" + sections +
-         "</service></safe>";
+  return "<safe><service mode=\"mirror\" " + attributes + "><heart><heartbeat name=\"default\"/></heart>" +
+         sections + "</service></safe>";
 }
 std::string farm(const std::string& sections) {
   return "<safe><service mode=\"farm\"><farm><lan name=\"default\"/></farm>" + sections + "</service></safe>";
@@ -44,7 +47,8 @@ std::string farm(const std::string& sections) {
 std::string farm_vip(const std::string& groups, const std::string& type = "vmac_directed") {
   return farm("<vip><interface_list><interface><virtual_interface type=\"" + type +
               "\"><virtual_addr addr=\"192.0.2.9\"/></virtual_interface></interface></interface_list>"
-              "<loadbalancing_list>" + groups + "</loadbalancing_list></vip>");
+              "<loadbalancing_list>" +
+              groups + "</loadbalancing_list></vip>");
 }
 std::string mirror_vip(const std::string& interface) {
   return mirror("<vip><interface_list>" + interface + "</interface_list></vip>");
@@ -74,34 +78,50 @@ TEST(Validate, GrammarOfUserconfig) {
       {3, mirror("<user looging='x'/>"), {"E unknown attribute looging in tag <user>"}},
       {4, rfs("verify='on'"), {"W attribute verify of <rfs> is obsolete and ignored"}},
       {5, rfs("nbthread='3'"), {"E nbthread is no longer supported in <rfs>"}},
-      {5, farm_vip("<group name='g'><rule proto='forward' filter='on_addr'/></group>"),
+      {5,
+       farm_vip("<group name='g'><rule proto='forward' filter='on_addr'/></group>"),
        {"E proto=\"forward\" is no longer supported in <rule>"}},
-      {5, farm_vip("<group name='g'><rule proto='tcp' filter='on_route'/></group>"),
+      {5,
+       farm_vip("<group name='g'><rule proto='tcp' filter='on_route'/></group>"),
        {"E filter=\"on_route\" is no longer supported in <rule>"}},
       {5, mirror("<application_module/>"), {"E <application_module> is no longer supported"}},
       {6, rfs("", "<replicated dir=''/>"), {"E attribute dir of <replicated> has no value"}},
-      {6, mirror("<check><custom when='prim' exec=''/></check>"),
+      {6,
+       mirror("<check><custom when='prim' exec=''/></check>"),
        {"E attribute ident of <custom> has no value", "E attribute exec of <custom> has no value"}},
-      {7, mirror("", "boot='yes'"), {"E invalid value 'yes' for the attribute boot (expected: on|off|auto|ignore)"}},
-      {7, mirror("", "maxloop='three'"),
+      {7,
+       mirror("", "boot='yes'"),
+       {"E invalid value 'yes' for the attribute boot (expected: on|off|auto|ignore)"}},
+      {7,
+       mirror("", "maxloop='three'"),
        {"E invalid value 'three' for the attribute maxloop (expected: a whole number of 0 or more)"}},
-      {7, rfs("namespacepolicy='2'"),
+      {7,
+       rfs("namespacepolicy='2'"),
        {"E invalid value '2' for the attribute namespacepolicy (expected: 0|1|3|4)"}},
-      {7, mirror("<user logging='On'/>"), {"E invalid value 'On' for the attribute logging (expected: userlog|none)"}},
-      {7, mirror("<check><tcp ident='t' when='prim'><to addr='h' port='65536'/></tcp></check>"),
+      {7,
+       mirror("<user logging='On'/>"),
+       {"E invalid value 'On' for the attribute logging (expected: userlog|none)"}},
+      {7,
+       mirror("<check><tcp ident='t' when='prim'><to addr='h' port='65536'/></tcp></check>"),
        {"E invalid value '65536' for the attribute port (expected: a port from 1 to 65535)"}},
-      {8, mirror("", "boot_delay='500ms'"),
+      {8,
+       mirror("", "boot_delay='500ms'"),
        {"E invalid value '500ms' for the attribute boot_delay (expected time unit: 's')"}},
-      {8, mirror("", "loop_interval='1h30m'"),
+      {8,
+       mirror("", "loop_interval='1h30m'"),
        {"E invalid value '1h30m' for the attribute loop_interval (expected time unit: 'h')"}},
-      {8, mirror("", "loop_interval='90m'"), {"W the value '90m' for the attribute loop_interval is cut off to 1h"}},
+      {8,
+       mirror("", "loop_interval='90m'"),
+       {"W the value '90m' for the attribute loop_interval is cut off to 1h"}},
       {9, mirror("<user/><user/>"), {"E only one <user> allowed"}},
-      {9, mirror("<check><splitbrain ident='a' arg='x'/><splitbrain ident='b' arg='y'/></check>"),
+      {9,
+       mirror("<check><splitbrain ident='a' arg='x'/><splitbrain ident='b' arg='y'/></check>"),
        {"E only one <splitbrain> allowed"}},
       {9, mirror("<check/><check/>"), {"W more than one <check>: all are taken as one"}},
       {9, mirror("<check><check/></check>"), {"W <check> inside <check>: both are taken as one"}},
       {9, "<safe><service mode='light'/><service mode='light'/></safe>", {"E only one <service> allowed"}},
-      {10, "<safe><macro name='A' value='1'/><macro name='A' value='2'/><service mode='light'/></safe>",
+      {10,
+       "<safe><macro name='A' value='1'/><macro name='A' value='2'/><service mode='light'/></safe>",
        {"E macro A defined twice"}},
       {10, mirror("<user><var name='a' value='%NOT_THERE%'/></user>"), {"W %NOT_THERE% not defined"}},
   });
@@ -112,40 +132,59 @@ TEST(Validate, SectionsAndNetworks) {
       {11, farm("<heart><heartbeat name='default'/></heart>"), {"E <heart> not allowed in mode farm"}},
       {11, farm("<rfs><replicated dir='/d'/></rfs>"), {"E <rfs> not allowed in mode farm"}},
       {11, mirror("<farm><lan name='default'/></farm>"), {"E <farm> not allowed in mode mirror"}},
-      {11, farm("<check><splitbrain ident='w' arg='x'/></check>"), {"E <splitbrain> not allowed in mode farm"}},
+      {11,
+       farm("<check><splitbrain ident='w' arg='x'/></check>"),
+       {"E <splitbrain> not allowed in mode farm"}},
       {12, "<safe><service mode='mirror'/></safe>", {"E at least one <heartbeat> required"}},
       {12, "<safe><service mode='mirror'><heart/></service></safe>", {"E at least one <heartbeat> required"}},
       {12, "<safe><service mode='farm'/></safe>", {"E at least one <lan> required in <farm>"}},
-      {13, "<safe><service mode='mirror'><heart><heartbeat name='nope'/></heart></service></safe>",
+      {13,
+       "<safe><service mode='mirror'><heart><heartbeat name='nope'/></heart></service></safe>",
        {"E network nope is not defined in the cluster configuration"}},
-      {13, "<safe><service mode='farm'><farm><lan name='nope'/></farm></service></safe>",
+      {13,
+       "<safe><service mode='farm'><farm><lan name='nope'/></farm></service></safe>",
        {"E network nope is not defined in the cluster configuration"}},
-      {13, rfs("", "<flow name='nope'/><replicated dir='/d'/>"),
+      {13,
+       rfs("", "<flow name='nope'/><replicated dir='/d'/>"),
        {"E network nope is not defined in the cluster configuration"}},
-      {15, "<safe><service mode='mirror'><heart><heartbeat name='default'/><heartbeat ident='o'><server addr='1.1.1.1'/>"
-           "<server addr='1.1.1.2'/></heartbeat></heart></service></safe>",
+      {15,
+       "<safe><service mode='mirror'><heart><heartbeat name='default'/><heartbeat ident='o'><server "
+       "addr='1.1.1.1'/>"
+       "<server addr='1.1.1.2'/></heartbeat></heart></service></safe>",
        {"E legacy <server>/<node> and name= cannot be used together"}},
-      {16, "<safe><service mode='mirror'><heart><heartbeat name='mixed'/></heart></service></safe>",
+      {16,
+       "<safe><service mode='mirror'><heart><heartbeat name='mixed'/></heart></service></safe>",
        {"E addresses of heartbeat mixed must be all IPv4 or all IPv6"}},
-      {16, "<safe><service mode='mirror'><heart><heartbeat><server addr='1.1.1.1'/><server addr='[::1]'/></heartbeat>"
-           "</heart></service></safe>",
+      {16,
+       "<safe><service mode='mirror'><heart><heartbeat><server addr='1.1.1.1'/><server "
+       "addr='[::1]'/></heartbeat>"
+       "</heart></service></safe>",
        {"E addresses of heartbeat 0 must be all IPv4 or all IPv6"}},
-      {17, "<safe><service mode='mirror'><heart><heartbeat name='default'/><heartbeat name='repl' ident='default'/>"
-           "</heart></service></safe>",
+      {17,
+       "<safe><service mode='mirror'><heart><heartbeat name='default'/><heartbeat name='repl' "
+       "ident='default'/>"
+       "</heart></service></safe>",
        {"E ident default used twice for <heartbeat>"}},
-      {18, "<safe><service mode='mirror'><heart><heartbeat name='default' ident='flow'/></heart></service></safe>",
+      {18,
+       "<safe><service mode='mirror'><heart><heartbeat name='default' "
+       "ident='flow'/></heart></service></safe>",
        {"W heartbeat flow without <rfs>: the module will stay in WAIT"}},
-      {19, "<safe><service mode='mirror'><heart><heartbeat name='default' ident='flow'/></heart>"
-           "<rfs><flow name='repl'/><replicated dir='/d'/></rfs></service></safe>",
+      {19,
+       "<safe><service mode='mirror'><heart><heartbeat name='default' ident='flow'/></heart>"
+       "<rfs><flow name='repl'/><replicated dir='/d'/></rfs></service></safe>",
        {"E <flow> and heartbeat flow designate different networks"}},
-      {42, mirror("", "defaultprim='n9'"),
+      {42,
+       mirror("", "defaultprim='n9'"),
        {"E defaultprim 'n9' is neither alone, lastprim nor a node of the module"}},
-      {0, "<safe><service mode='mirror'><heart timeout='1' pulse='2'><heartbeat name='default'/></heart></service></safe>",
+      {0,
+       "<safe><service mode='mirror'><heart timeout='1' pulse='2'><heartbeat "
+       "name='default'/></heart></service></safe>",
        {"E timeout 1ms of heartbeat default must exceed its pulse 2ms"}},
   });
   LoadOptions third = around();
   third.module_nodes[1] = NodeName{"n3"};
-  EXPECT_EQ(said("<safe><service mode='mirror'><heart><heartbeat name='repl'/></heart></service></safe>", "u.xml", third),
+  EXPECT_EQ(said("<safe><service mode='mirror'><heart><heartbeat name='repl'/></heart></service></safe>",
+                 "u.xml", third),
             (std::vector<std::string>{"E node n3 has no address on network repl"}))
       << "row 14";
 }
@@ -153,25 +192,34 @@ TEST(Validate, SectionsAndNetworks) {
 TEST(Validate, Replication) {
   const auto dirs = [](const std::string& inside) { return rfs("", inside); };
   expect_all({
-      {24, dirs("<replicated dir='/d'><notreplicated regexpath='!(a'/></replicated>"),
+      {24,
+       dirs("<replicated dir='/d'><notreplicated regexpath='!(a'/></replicated>"),
        {"E bad regular expression '!(a' in <notreplicated>: Unmatched ( or \\("}},
-      {24, dirs("<replicated dir='/d'><notreplicated regexpath='{.*SID.*}'/></replicated>"),
+      {24,
+       dirs("<replicated dir='/d'><notreplicated regexpath='{.*SID.*}'/></replicated>"),
        {"E bad regular expression '{.*SID.*}' in <notreplicated>: Invalid preceding regular expression"}},
-      {27, rfs("reipacketsize='3000' ruzone_blocksize='8192'"),
+      {27,
+       rfs("reipacketsize='3000' ruzone_blocksize='8192'"),
        {"E ruzone_blocksize must be a multiple of reipacketsize"}},
       {27, rfs("packetsize='4096' reipacketsize='8192'"), {"E reipacketsize must not exceed packetsize"}},
       {28, dirs("<replicated dir='data'/>"), {"E replicated dir must be an absolute path, 'data' is not"}},
-      {28, dirs("<replicated dir='/d'><notreplicated path='/x'/><tocheck path='a/../../b'/></replicated>"),
+      {28,
+       dirs("<replicated dir='/d'><notreplicated path='/x'/><tocheck path='a/../../b'/></replicated>"),
        {"E path '/x' of <notreplicated> must stay inside the replicated directory",
         "E path 'a/../../b' of <tocheck> must stay inside the replicated directory"}},
-      {28, dirs("<replicated dir='/d'><notreplicated/></replicated>"),
+      {28,
+       dirs("<replicated dir='/d'><notreplicated/></replicated>"),
        {"E <notreplicated> needs either path or regexpath"}},
       {29, dirs("<replicated dir='/my data'/>"), {"E replicated dir '/my data' contains a space"}},
-      {30, dirs("<replicated dir='/a'/><replicated dir='/a/b/'/><replicated dir='/ab'/>"), {"E /a and /a/b/ overlap"}},
+      {30,
+       dirs("<replicated dir='/a'/><replicated dir='/a/b/'/><replicated dir='/ab'/>"),
+       {"E /a and /a/b/ overlap"}},
       {30, dirs("<replicated dir='/a/'/><replicated dir='//a'/>"), {"E /a/ and //a overlap"}},
       {32, dirs("<replicated dir='/'/>"), {"E / is the root of a file system"}},
-      {54, rfs("iotimeout='10' roflags='0x10000' allocthreshold='5' nfsbox_options='nocross'"),
-       {"W attribute iotimeout has no effect on this system", "W attribute roflags has no effect on this system",
+      {54,
+       rfs("iotimeout='10' roflags='0x10000' allocthreshold='5' nfsbox_options='nocross'"),
+       {"W attribute iotimeout has no effect on this system",
+        "W attribute roflags has no effect on this system",
         "W attribute allocthreshold has no effect on this system",
         "W attribute nfsbox_options has no effect on this system"}},
       {55, rfs("syncat='01 0 * *'"), {"W syncat has not the five fields of crontab"}},
@@ -179,9 +227,10 @@ TEST(Validate, Replication) {
       {0, mirror("<rfs/>"), {"E at least one <replicated> required in <rfs>"}},
   });
   const LoadOptions windows = around(Platform::Windows);
-  EXPECT_EQ(said(rfs("packetsize='65536' checktime='1s'", "<replicated dir='D:\\data base\\'/>"), "u.xml", windows),
-            (std::vector<std::string>{"W attribute packetsize has no effect on this system",
-                                      "W attribute checktime has no effect on this system"}))
+  EXPECT_EQ(
+      said(rfs("packetsize='65536' checktime='1s'", "<replicated dir='D:\\data base\\'/>"), "u.xml", windows),
+      (std::vector<std::string>{"W attribute packetsize has no effect on this system",
+                                "W attribute checktime has no effect on this system"}))
       << "rows 29, 54";
 }
 
@@ -195,7 +244,8 @@ TEST(Validate, OtherModules) {
   LoadOptions options = around();
   options.others = {&other};
   const std::string text = mirror(
-      "<vip><interface_list><interface><real_interface><virtual_addr addr='192.0.2.50' where='one_side_alias'/>"
+      "<vip><interface_list><interface><real_interface><virtual_addr addr='192.0.2.50' "
+      "where='one_side_alias'/>"
       "</real_interface></interface></interface_list></vip><rfs><replicated dir='/srv'/></rfs>");
   const std::vector<std::string> expected = {"E id 1 is that of module other",
                                              "E virtual address 192.0.2.50 already used by module other",
@@ -208,34 +258,47 @@ TEST(Validate, OtherModules) {
 TEST(Validate, Addresses) {
   const std::string one = "<virtual_addr addr='192.0.2.1' where='one_side_alias'/>";
   expect_all({
-      {36, mirror_vip("<interface><real_interface>" + one + one + "</real_interface></interface>"),
+      {36,
+       mirror_vip("<interface><real_interface>" + one + one + "</real_interface></interface>"),
        {"E virtual address 192.0.2.1 is given twice"}},
-      {6, mirror_vip("<interface><real_interface><virtual_addr addr='192.0.2.1'/></real_interface></interface>"),
+      {6,
+       mirror_vip("<interface><real_interface><virtual_addr addr='192.0.2.1'/></real_interface></interface>"),
        {"E attribute where of <virtual_addr> has no value"}},
-      {38, mirror_vip("<interface><real_interface><virtual_addr addr='192.0.2.1' where='alias'/></real_interface>"
-                      "</interface>"),
+      {38,
+       mirror_vip("<interface><real_interface><virtual_addr addr='192.0.2.1' where='alias'/></real_interface>"
+                  "</interface>"),
        {"E where=\"alias\" is for farms: an address of a mirror is on one node only"}},
-      {38, mirror_vip("<interface><real_interface><virtual_addr addr='192.0.2.1' where='one_side'/></real_interface>"
-                      "</interface>"),
+      {38,
+       mirror_vip(
+           "<interface><real_interface><virtual_addr addr='192.0.2.1' where='one_side'/></real_interface>"
+           "</interface>"),
        {"W where=\"one_side\" is old: the address becomes the preferred source address of the primary"}},
-      {38, farm("<vip><interface_list><interface><real_interface><virtual_addr addr='192.0.2.1'/></real_interface>"
-                "</interface></interface_list></vip>"),
+      {38,
+       farm(
+           "<vip><interface_list><interface><real_interface><virtual_addr addr='192.0.2.1'/></real_interface>"
+           "</interface></interface_list></vip>"),
        {"E <real_interface> is not for farms"}},
-      {38, farm("<vip><interface_list><interface><virtual_interface type='vmac_directed'>" + one +
-                "</virtual_interface></interface></interface_list></vip>"),
+      {38,
+       farm("<vip><interface_list><interface><virtual_interface type='vmac_directed'>" + one +
+            "</virtual_interface></interface></interface_list></vip>"),
        {"E an address of a farm is on every node"}},
-      {38, mirror("<vip><interface_list><interface><real_interface>" + one +
-                  "</real_interface></interface></interface_list><loadbalancing_list>"
-                  "<group name='g'/></loadbalancing_list></vip>"),
+      {38,
+       mirror("<vip><interface_list><interface><real_interface>" + one +
+              "</real_interface></interface></interface_list><loadbalancing_list>"
+              "<group name='g'/></loadbalancing_list></vip>"),
        {"E <loadbalancing_list> not allowed in mode mirror"}},
-      {41, mirror_vip("<interface><virtual_interface type='vmac_invisible' addr='5A-FE'>" + one +
-                      "</virtual_interface></interface>"),
+      {41,
+       mirror_vip("<interface><virtual_interface type='vmac_invisible' addr='5A-FE'>" + one +
+                  "</virtual_interface></interface>"),
        {"E '5A-FE' is no MAC address"}},
-      {41, mirror_vip("<interface><virtual_interface type='vmac_invisible' addr='01:00:5E:00:00:01'>" + one +
-                      "</virtual_interface></interface>"),
+      {41,
+       mirror_vip("<interface><virtual_interface type='vmac_invisible' addr='01:00:5E:00:00:01'>" + one +
+                  "</virtual_interface></interface>"),
        {"E '01:00:5E:00:00:01' is a multicast MAC address"}},
-      {0, farm("<vip><interface_list><interface><virtual_interface><virtual_addr addr='192.0.2.1'/></virtual_interface>"
-               "</interface></interface_list></vip>"),
+      {0,
+       farm("<vip><interface_list><interface><virtual_interface><virtual_addr "
+            "addr='192.0.2.1'/></virtual_interface>"
+            "</interface></interface_list></vip>"),
        {"W <virtual_interface> has no type: vmac_directed is taken"}},
   });
 }
@@ -245,21 +308,30 @@ TEST(Validate, LoadBalancing) {
     return farm_vip("<group name='g'>" + inside + "</group>", type);
   };
   expect_all({
-      {39, group("<rule virtual_addr='192.0.2.8' proto='tcp' filter='on_addr'/>"),
+      {39,
+       group("<rule virtual_addr='192.0.2.8' proto='tcp' filter='on_addr'/>"),
        {"E virtual address 192.0.2.8 of the rule is not declared"}},
-      {39, group("<rule port='80' proto='tcp' filter='on_addr'/><rule port='80' proto='tcp' filter='on_port'/>"),
+      {39,
+       group("<rule port='80' proto='tcp' filter='on_addr'/><rule port='80' proto='tcp' filter='on_port'/>"),
        {"E two rules have the same virtual_addr, proto and port"}},
-      {39, group("<rule proto='arp' filter='on_port'/>"),
+      {39,
+       group("<rule proto='arp' filter='on_port'/>"),
        {"E a rule with proto=\"arp\" needs filter=\"on_addr\", vmac_directed and no port"}},
-      {39, group("<rule proto='arp' filter='on_addr'/>", "vmac_invisible"),
+      {39,
+       group("<rule proto='arp' filter='on_addr'/>", "vmac_invisible"),
        {"E a rule with proto=\"arp\" needs filter=\"on_addr\", vmac_directed and no port"}},
       {39, group("<rule proto='tcp' filter='on_ipid'/>"), {"W filter=\"on_ipid\" makes no sense for tcp"}},
-      {40, group("<cluster><host name='n9'/></cluster>"),
+      {40,
+       group("<cluster><host name='n9'/></cluster>"),
        {"E node n9 of group g is not defined in the cluster configuration"}},
-      {40, group("<cluster><host name='n1' power='-1'/></cluster>"),
+      {40,
+       group("<cluster><host name='n1' power='-1'/></cluster>"),
        {"E invalid value '-1' for the attribute power (expected: a whole number of 0 or more)"}},
-      {40, group("<cluster><host name='n1'/><host name='n1'/></cluster>"), {"E node n1 is given twice in group g"}},
-      {40, group("<cluster><host name='n1' power='0'/></cluster>"),
+      {40,
+       group("<cluster><host name='n1'/><host name='n1'/></cluster>"),
+       {"E node n1 is given twice in group g"}},
+      {40,
+       group("<cluster><host name='n1' power='0'/></cluster>"),
        {"E every node of group g has power 0: no one would answer"}},
       {0, farm_vip("<group name='g'/><group name='g'/>"), {"E group g is defined twice"}},
   });
@@ -270,37 +342,56 @@ TEST(Validate, CheckersAndProcesses) {
   const std::string to = "<to addr='h' port='1'/>";
   const auto errd = [](const std::string& proc) { return mirror("<user/><errd>" + proc + "</errd>"); };
   expect_all({
-      {17, check("<tcp ident='a' when='prim'>" + to + "</tcp><tcp ident='a' when='prim'>" + to + "</tcp>"),
+      {17,
+       check("<tcp ident='a' when='prim'>" + to + "</tcp><tcp ident='a' when='prim'>" + to + "</tcp>"),
        {"E ident a used twice for <tcp>"}},
       {17, check("<tcp ident='a' when='prim'>" + to + "</tcp><ping ident='a'><to addr='h'/></ping>"), {}},
-      {17, errd("<proc name='p' class='prim' argregex='a'/><proc name='p' class='prim' argregex='b'/>"),
+      {17,
+       errd("<proc name='p' class='prim' argregex='a'/><proc name='p' class='prim' argregex='b'/>"),
        {"W <proc> p is given twice: both share the resource proc.p, down when one is down"}},
       {20, mirror("<errd/>"), {"E <errd> requires <user/>"}},
-      {21, check("<tcp ident='a' when='prim' action='wait'>" + to + "</tcp>"),
+      {21,
+       check("<tcp ident='a' when='prim' action='wait'>" + to + "</tcp>"),
        {"E action wait not allowed with when=prim in <tcp>"}},
-      {21, check("<tcp ident='a' when='pre' action='restart'>" + to + "</tcp>"),
+      {21,
+       check("<tcp ident='a' when='pre' action='restart'>" + to + "</tcp>"),
        {"E action restart not allowed with when=pre in <tcp>"}},
-      {21, check("<tcp ident='a' when='pre'>" + to + "</tcp>"), {"W <tcp> with when=pre has no action: wait is taken"}},
-      {21, check("<ping ident='a' when='prim'><to addr='h'/></ping>"), {"E <ping> with when=prim needs an action"}},
+      {21,
+       check("<tcp ident='a' when='pre'>" + to + "</tcp>"),
+       {"W <tcp> with when=pre has no action: wait is taken"}},
+      {21,
+       check("<ping ident='a' when='prim'><to addr='h'/></ping>"),
+       {"E <ping> with when=prim needs an action"}},
       {21, check("<ping ident='a' when='prim' action='noaction'><to addr='h'/></ping>"), {}},
-      {21, check("<custom ident='a' when='second' exec='x' action='wait'/>"),
+      {21,
+       check("<custom ident='a' when='second' exec='x' action='wait'/>"),
        {"E action wait not allowed with when=second in <custom>"}},
-      {22, errd("<proc name='p' class='prim' action='handler'/>"),
+      {22,
+       errd("<proc name='p' class='prim' action='handler'/>"),
        {"W the handler handler of <proc> p should have a class of its own, not prim"}},
-      {22, errd("<proc name='p' class='prim' restart_services='a,b'/>"),
+      {22,
+       errd("<proc name='p' class='prim' restart_services='a,b'/>"),
        {"W restart_services of <proc> p is ignored without service=yes and action=restart"}},
-      {23, errd("<proc name='abcdefghijklmnop' class='prim'/>"),
+      {23,
+       errd("<proc name='abcdefghijklmnop' class='prim'/>"),
        {"W process name abcdefghijklmnop is longer than 15 characters: only these are compared"}},
       {23, errd("<proc name='abcdefghijklmnop' nameregex='x' class='prim'/>"), {}},
-      {23, errd("<proc service='yes' class='prim' name='" + std::string(64, 's') + "'/>"),
+      {23,
+       errd("<proc service='yes' class='prim' name='" + std::string(64, 's') + "'/>"),
        {"E service name " + std::string(64, 's') + " is longer than 63 characters"}},
-      {24, errd("<proc name='p' class='prim' argregex='[a'/>"),
+      {24,
+       errd("<proc name='p' class='prim' argregex='[a'/>"),
        {"E bad regular expression '[a' in <proc>: Unmatched [, [^, [:, [., or [="}},
-      {25, mirror("<failover period='2s' handle_time='5s'/>"), {"E handle_time must be a multiple of period"}},
+      {25,
+       mirror("<failover period='2s' handle_time='5s'/>"),
+       {"E handle_time must be a multiple of period"}},
       {25, mirror("<failover period='0' handle_time='5s'/>"), {"E period must not be zero"}},
-      {51, check("<splitbrain ident='w' exec='arping' arg='x'/>"), {"E exec 'arping' of <splitbrain> must be ping"}},
+      {51,
+       check("<splitbrain ident='w' exec='arping' arg='x'/>"),
+       {"E exec 'arping' of <splitbrain> must be ping"}},
       {51, check("<splitbrain ident='w' exec='ping' arg=' '/>"), {"E <splitbrain> names no witness"}},
-      {51, check("<splitbrain ident='w' exec='ping' arg='x' when='prim'/>"),
+      {51,
+       check("<splitbrain ident='w' exec='ping' arg='x' when='prim'/>"),
        {"E invalid value 'prim' for the attribute when (expected: pre)"}},
       {52, check("<module name='AM'/>"), {"E <module> AM checks itself"}},
   });
@@ -308,7 +399,8 @@ TEST(Validate, CheckersAndProcesses) {
 
 TEST(Validate, ScriptsWithoutUser) {
   const std::string yaml =
-      "apiVersion: safekit/v1\nkind: Module\nmetadata: {name: l}\nspec:\n  mode: light\n  id: 1\n  nodes: [n1]\n"
+      "apiVersion: safekit/v1\nkind: Module\nmetadata: {name: l}\nspec:\n  mode: light\n  id: 1\n  nodes: "
+      "[n1]\n"
       "  scripts:\n    enabled: false\n    environment: {1x: a}\n    files: {start_both: 'x', a/b: 'y'}\n";
   EXPECT_EQ(said(yaml, "m.yaml"), (std::vector<std::string>{"W <user> absent, scripts will not be executed",
                                                             "E '1x' is no name of an environment variable",
@@ -318,13 +410,15 @@ TEST(Validate, ScriptsWithoutUser) {
 
 TEST(Validate, OurFormNamesIdAndNodes) {
   const auto yaml = [](const std::string& rest) {
-    return "apiVersion: safekit/v1\nkind: Module\nmetadata: {name: m}\nspec:\n  mode: mirror\n  heartbeats: [default]\n" +
+    return "apiVersion: safekit/v1\nkind: Module\nmetadata: {name: m}\nspec:\n  mode: mirror\n  heartbeats: "
+           "[default]\n" +
            rest;
   };
   EXPECT_EQ(said(yaml(""), "m.yaml"),
             (std::vector<std::string>{"E spec.id has no value", "E spec.nodes has no value"}));
   EXPECT_EQ(said(yaml("  id: 1\n  nodes: [a, a, b]\n"), "m.yaml"),
-            (std::vector<std::string>{"E a mirror runs on exactly two nodes, 3 are given", "E node a is given twice"}));
+            (std::vector<std::string>{"E a mirror runs on exactly two nodes, 3 are given",
+                                      "E node a is given twice"}));
   EXPECT_EQ(said(yaml("  id: 10000\n  nodes: [a, b]\n"), "m.yaml"),
             (std::vector<std::string>{"E invalid value '10000' for the attribute id (expected: 1 to 9999)"}));
 }
@@ -332,32 +426,43 @@ TEST(Validate, OurFormNamesIdAndNodes) {
 TEST(Validate, Clusters) {
   const std::string node1 = "<node name='a' addr='10.0.0.1'/>";
   const std::string node2 = "<node name='b' addr='10.0.0.2'/>";
-  const auto lans = [](const std::string& inside) { return "<cluster><lans>" + inside + "</lans></cluster>"; };
+  const auto lans = [](const std::string& inside) {
+    return "<cluster><lans>" + inside + "</lans></cluster>";
+  };
   const auto lan = [](const std::string& name, const std::string& nodes, const std::string& more = "") {
     return "<lan name='" + name + "' " + more + ">" + nodes + "</lan>";
   };
   const std::vector<Case> cases = {
       {48, lans(""), {"E at least one <lan> required"}},
       {48, lans(lan("l", node1)), {"E a cluster needs at least two nodes"}},
-      {48, lans(lan("l", node1) + lan("m", node2)),
+      {48,
+       lans(lan("l", node1) + lan("m", node2)),
        {"E no network lists every node",
         "E the first network l carries the commands, but does not list every node"}},
-      {48, lans(lan("l", node1 + node2, "command='on'") + lan("m", node1 + node2, "command='on'")),
+      {48,
+       lans(lan("l", node1 + node2, "command='on'") + lan("m", node1 + node2, "command='on'")),
        {"E more than one network has command=\"on\""}},
-      {48, lans(lan("l", node1 + node2) + lan("m", node1, "command='on'")),
+      {48,
+       lans(lan("l", node1 + node2) + lan("m", node1, "command='on'")),
        {"E the command network m does not list every node"}},
       {48, lans(lan("l", node1 + node2) + lan("l", node1 + node2)), {"E network l is defined twice"}},
-      {48, lans(lan("l", node1 + node2 + "<node name='a' addr='10.0.0.3'/>")),
+      {48,
+       lans(lan("l", node1 + node2 + "<node name='a' addr='10.0.0.3'/>")),
        {"E node a is given twice on network l"}},
-      {48, lans(lan("l", node1 + "<node name='b' addr='10.0.0.1'/>")),
+      {48,
+       lans(lan("l", node1 + "<node name='b' addr='10.0.0.1'/>")),
        {"E address 10.0.0.1 is given twice on network l"}},
-      {48, lans(lan("l", node1 + "<node name='b' addr='b.example' laddr='c.example'/>")),
+      {48,
+       lans(lan("l", node1 + "<node name='b' addr='b.example' laddr='c.example'/>")),
        {"W address b.example is a name: it is looked up when the configuration is applied",
         "E laddr 'c.example' is no IP address"}},
-      {4, lans(lan("l", node1 + node2, "admin='on' connect='off'")),
-       {"W attribute admin of <lan> is obsolete and ignored", "W attribute connect of <lan> is obsolete and ignored"}},
+      {4,
+       lans(lan("l", node1 + node2, "admin='on' connect='off'")),
+       {"W attribute admin of <lan> is obsolete and ignored",
+        "W attribute connect of <lan> is obsolete and ignored"}},
       {2, "<cluster/>", {"E <lans> required in <cluster>", "E at least one <lan> required"}},
-      {3, "<cluster version='1'><lans/></cluster>",
+      {3,
+       "<cluster version='1'><lans/></cluster>",
        {"E at least one <lan> required", "E unknown attribute version in tag <cluster>"}},
       {0, lans(lan("a b", node1 + node2)), {"E 'a b' is no network name"}},
   };

@@ -28,28 +28,34 @@ bool is_mac(std::string_view text) {
 }
 
 /// The lowest bit of the first byte says: to many.
-bool is_multicast(std::string_view mac) { return std::string_view{"13579bBdDfF"}.find(mac[1]) != std::string_view::npos; }
+bool is_multicast(std::string_view mac) {
+  return std::string_view{"13579bBdDfF"}.find(mac[1]) != std::string_view::npos;
+}
 
-void judge_where(const Judge& judge, const Module& module, const Surroundings& around, const VipInterface& interface,
-                 const VirtualAddress& address, const std::string& path) {
+void judge_where(const Judge& judge, const Module& module, const Surroundings& around,
+                 const VipInterface& interface, const VirtualAddress& address, const std::string& path) {
   const bool in_xml = around.dialect == spec::Dialect::SafekitXml;
   if (module.mode == Mode::Mirror && in_xml && !judge.is_given(path + ".where")) {
-    judge.error(path, "no-value", "attribute where of <virtual_addr> has no value", "write where=\"one_side_alias\"");
+    judge.error(path, "no-value", "attribute where of <virtual_addr> has no value",
+                "write where=\"one_side_alias\"");
   }
   const Where where = where_of(module, address);
   if (module.mode == Mode::Mirror && where == Where::Alias) {
-    judge.error(path + ".where", "where", "where=\"alias\" is for farms: an address of a mirror is on one node only",
+    judge.error(path + ".where", "where",
+                "where=\"alias\" is for farms: an address of a mirror is on one node only",
                 "write one_side_alias");
   }
   if (module.mode == Mode::Farm && where != Where::Alias) {
-    judge.error(path + ".where", "where", "an address of a farm is on every node", "write alias, or leave it out");
+    judge.error(path + ".where", "where", "an address of a farm is on every node",
+                "write alias, or leave it out");
   }
   if (module.mode == Mode::Mirror && where == Where::OneSide) {
-    judge.warning(path + ".where", "where",
-                  interface.type == InterfaceType::Real
-                      ? "where=\"one_side\" is old: the address becomes the preferred source address of the primary"
-                      : "where=\"one_side\" is old, and means one_side_alias on a virtual interface",
-                  "write one_side_alias if that is not needed");
+    judge.warning(
+        path + ".where", "where",
+        interface.type == InterfaceType::Real
+            ? "where=\"one_side\" is old: the address becomes the preferred source address of the primary"
+            : "where=\"one_side\" is old, and means one_side_alias on a virtual interface",
+        "write one_side_alias if that is not needed");
   }
 }
 
@@ -81,12 +87,14 @@ void judge_interface(const Judge& judge, const Module& module, const VipInterfac
 void judge_other_modules(const Judge& judge, const Module& module, const Surroundings& around,
                          const VirtualAddress& address, const std::string& path) {
   for (const Module* other : around.others) {
-    if (!other->vip || other->metadata.name == module.metadata.name || !share_a_node(module, *other)) continue;
+    if (!other->vip || other->metadata.name == module.metadata.name || !share_a_node(module, *other))
+      continue;
     for (const VipInterface& interface : other->vip->interfaces) {
       for (const VirtualAddress& used : interface.addresses) {
         if (used.address != address.address) continue;
         judge.error(path, "address-in-use",
-                    fmt::format("virtual address {} already used by module {}", address.address, other->metadata.name),
+                    fmt::format("virtual address {} already used by module {}", address.address,
+                                other->metadata.name),
                     "each module needs its own");
       }
     }
@@ -105,20 +113,23 @@ void judge_hosts(const Judge& judge, const Module& module, const Surroundings& a
     some_power |= host.power > 0;
     if (!known.empty() && std::find(known.begin(), known.end(), host.name) == known.end()) {
       judge.error(at, "node-unknown",
-                  fmt::format("node {} of group {} is not defined in the cluster configuration", host.name.str(),
-                              group.name),
+                  fmt::format("node {} of group {} is not defined in the cluster configuration",
+                              host.name.str(), group.name),
                   codec::suggestion(host.name.str(), names_of(known)));
     }
     if (!seen.insert(host.name).second) {
-      judge.error(at, "node-twice", fmt::format("node {} is given twice in group {}", host.name.str(), group.name));
+      judge.error(at, "node-twice",
+                  fmt::format("node {} is given twice in group {}", host.name.str(), group.name));
     }
   }
   if (!some_power) {
-    judge.error(path, "no-power", fmt::format("every node of group {} has power 0: no one would answer", group.name));
+    judge.error(path, "no-power",
+                fmt::format("every node of group {} has power 0: no one would answer", group.name));
   }
 }
 
-void judge_rule(const Judge& judge, const Module& module, const spec::BalancingRule& rule, const std::string& path) {
+void judge_rule(const Judge& judge, const Module& module, const spec::BalancingRule& rule,
+                const std::string& path) {
   bool declared = rule.virtual_address == "*";
   bool all_directed = true;
   bool v6 = false;
@@ -137,7 +148,8 @@ void judge_rule(const Judge& judge, const Module& module, const spec::BalancingR
   }
   const bool arp = rule.protocol == spec::Protocol::Arp;
   if (arp && (rule.filter != spec::ClientKey::OnAddr || !all_directed || rule.port)) {
-    judge.error(path, "arp-rule", "a rule with proto=\"arp\" needs filter=\"on_addr\", vmac_directed and no port");
+    judge.error(path, "arp-rule",
+                "a rule with proto=\"arp\" needs filter=\"on_addr\", vmac_directed and no port");
   }
   const bool tcp = rule.protocol == spec::Protocol::Tcp;
   if (rule.filter == spec::ClientKey::OnIpid && (tcp || v6)) {
@@ -165,7 +177,8 @@ void judge_groups(const Judge& judge, const Module& module, const Surroundings& 
       const spec::BalancingRule& rule = group.rules[k];
       const std::string path = fmt::format("{}.rules[{}]", at, k);
       judge_rule(judge, module, rule, path);
-      if (!keys.insert({rule.virtual_address, rule.port.value_or(0), static_cast<int>(rule.protocol)}).second) {
+      if (!keys.insert({rule.virtual_address, rule.port.value_or(0), static_cast<int>(rule.protocol)})
+               .second) {
         judge.error(path, "rule-twice", "two rules have the same virtual_addr, proto and port", "remove one");
       }
     }

@@ -27,7 +27,8 @@ void judge_ident(const Judge& judge, const std::string& path, std::string_view t
                  std::set<std::string>& seen) {
   if (ident.empty()) return;  // reported as missing
   if (ident.find_first_of(" \t\r\n\"'") != std::string::npos) {
-    judge.error(path + ".ident", "bad-name", fmt::format("ident '{}' of <{}> has a space or a quote", ident, tag));
+    judge.error(path + ".ident", "bad-name",
+                fmt::format("ident '{}' of <{}> has a space or a quote", ident, tag));
   }
   if (!seen.insert(ident).second) {
     judge.error(path + ".ident", "ident-twice", fmt::format("ident {} used twice for <{}>", ident, tag),
@@ -36,11 +37,13 @@ void judge_ident(const Judge& judge, const std::string& path, std::string_view t
 }
 
 /// wait needs a checker that goes on in WAIT (pre); the others need a running application (all but pre).
-void judge_action(const Judge& judge, const std::string& path, std::string_view tag, When when, CheckerAction action) {
+void judge_action(const Judge& judge, const std::string& path, std::string_view tag, When when,
+                  CheckerAction action) {
   if (action == CheckerAction::NoAction || (when == When::Pre) == (action == CheckerAction::Wait)) return;
-  judge.error(path + ".action", "action-when",
-              fmt::format("action {} not allowed with when={} in <{}>", codec::word(action), codec::word(when), tag),
-              when == When::Pre ? "use wait or noaction" : "use stop, stopstart, restart or noaction");
+  judge.error(
+      path + ".action", "action-when",
+      fmt::format("action {} not allowed with when={} in <{}>", codec::word(action), codec::word(when), tag),
+      when == When::Pre ? "use wait or noaction" : "use stop, stopstart, restart or noaction");
 }
 
 void judge_interval(const Judge& judge, const std::string& path, Duration interval) {
@@ -56,7 +59,8 @@ void judge_tcp_and_ping(const Judge& judge, const Module& module) {
     judge_interval(judge, at, tcp.interval);
     if (tcp.action) judge_action(judge, at, "tcp", when_of(module, tcp), *tcp.action);
     if (!tcp.action && when_of(module, tcp) == When::Pre) {
-      judge.warning(at, "action-when", "<tcp> with when=pre has no action: wait is taken", "write action=\"wait\"");
+      judge.warning(at, "action-when", "<tcp> with when=pre has no action: wait is taken",
+                    "write action=\"wait\"");
     }
   }
   idents.clear();
@@ -67,7 +71,8 @@ void judge_tcp_and_ping(const Judge& judge, const Module& module) {
     judge_interval(judge, at, ping.interval);
     if (ping.action) judge_action(judge, at, "ping", ping.when, *ping.action);
     if (!ping.action && ping.when != When::Pre) {
-      judge.error(at, "action-when", fmt::format("<ping> with when={} needs an action", codec::word(ping.when)),
+      judge.error(at, "action-when",
+                  fmt::format("<ping> with when={} needs an action", codec::word(ping.when)),
                   "add stop, stopstart, restart or noaction");
     }
   }
@@ -76,8 +81,8 @@ void judge_tcp_and_ping(const Judge& judge, const Module& module) {
 void judge_local_checkers(const Judge& judge, const Module& module) {
   std::set<std::string> idents;
   for (std::size_t i = 0; i < module.checkers.interfaces.size(); ++i) {
-    judge_ident(judge, fmt::format("spec.checkers.interfaces[{}]", i), "intf", module.checkers.interfaces[i].ident,
-                idents);
+    judge_ident(judge, fmt::format("spec.checkers.interfaces[{}]", i), "intf",
+                module.checkers.interfaces[i].ident, idents);
   }
   idents.clear();
   std::set<std::string> generated;
@@ -121,40 +126,45 @@ void judge_other_checkers(const Judge& judge, const Module& module) {
   if (const auto& witness = module.checkers.split_brain) {
     const std::string at = "spec.checkers.splitBrain";
     if (module.mode != spec::Mode::Mirror) {
-      judge.error(at, "section-mode", fmt::format("<splitbrain> not allowed in mode {}", codec::word(module.mode)));
+      judge.error(at, "section-mode",
+                  fmt::format("<splitbrain> not allowed in mode {}", codec::word(module.mode)));
     }
     if (witness->exec != "ping") {
-      judge.error(at + ".exec", "split-brain", fmt::format("exec '{}' of <splitbrain> must be ping", witness->exec));
+      judge.error(at + ".exec", "split-brain",
+                  fmt::format("exec '{}' of <splitbrain> must be ping", witness->exec));
     }
     if (witness->witnesses.empty()) {
-      judge.error(at + ".witnesses", "split-brain", "<splitbrain> names no witness", "put addresses into arg");
+      judge.error(at + ".witnesses", "split-brain", "<splitbrain> names no witness",
+                  "put addresses into arg");
     }
   }
 }
 
-void judge_process(const Judge& judge, const Module& module, const Surroundings& around, const spec::Process& process,
-                   const std::string& at) {
+void judge_process(const Judge& judge, const Module& module, const Surroundings& around,
+                   const spec::Process& process, const std::string& at) {
   const std::string watch_class = class_of(module, process);
   const bool handler = !is_one_of(kStandardActions, process.action);
   if (handler && is_one_of(kStandardClasses, watch_class)) {
     judge.warning(at + ".action", "handler-class",
-                  fmt::format("the handler {} of <proc> {} should have a class of its own, not {}", process.action,
-                              process.name, watch_class));
+                  fmt::format("the handler {} of <proc> {} should have a class of its own, not {}",
+                              process.action, process.name, watch_class));
   }
   if (!process.restart_services.empty() && (!process.service || process.action != "restart")) {
-    judge.warning(at + ".restartServices", "restart-services",
-                  fmt::format("restart_services of <proc> {} is ignored without service=yes and action=restart",
-                              process.name));
+    judge.warning(
+        at + ".restartServices", "restart-services",
+        fmt::format("restart_services of <proc> {} is ignored without service=yes and action=restart",
+                    process.name));
   }
   const std::size_t size = process.name.size();
   if (process.service && size > kServiceBytesMax) {
-    judge.error(at + ".name", "long-name", fmt::format("service name {} is longer than 63 characters", process.name));
+    judge.error(at + ".name", "long-name",
+                fmt::format("service name {} is longer than 63 characters", process.name));
   } else if (!process.service && process.name_regex.empty()) {
     const std::size_t max = around.platform == Platform::Linux ? kCommandBytesMax : kServiceBytesMax;
     if (size > max) {
       judge.warning(at + ".name", "long-name",
-                    fmt::format("process name {} is longer than {} characters: only these are compared", process.name,
-                                max),
+                    fmt::format("process name {} is longer than {} characters: only these are compared",
+                                process.name, max),
                     "use nameregex or argregex");
     }
   }
@@ -179,16 +189,18 @@ void judge_errd(const Judge& judge, const Module& module, const Surroundings& ar
     judge.error("spec.errd", "errd-user", "<errd> requires <user/>",
                 "without scripts there is nothing to restart: add 'scripts'");
   }
-  if (module.errd->poll <= Duration{}) judge.error("spec.errd.poll", "invalid-value", "polltimer must not be zero");
+  if (module.errd->poll <= Duration{})
+    judge.error("spec.errd.poll", "invalid-value", "polltimer must not be zero");
   std::set<std::string> names;
   for (std::size_t i = 0; i < module.errd->processes.size(); ++i) {
     const spec::Process& process = module.errd->processes[i];
     const std::string at = fmt::format("spec.errd.processes[{}]", i);
     if (process.name.empty()) continue;  // reported as missing
     if (!names.insert(process.name).second) {
-      judge.warning(at + ".name", "process-twice",
-                    fmt::format("<proc> {} is given twice: both share the resource proc.{}, down when one is down",
-                                process.name, process.name));
+      judge.warning(
+          at + ".name", "process-twice",
+          fmt::format("<proc> {} is given twice: both share the resource proc.{}, down when one is down",
+                      process.name, process.name));
     }
     judge_process(judge, module, around, process, at);
   }

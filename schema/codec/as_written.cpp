@@ -8,9 +8,15 @@ namespace {
 using doc::Kind;
 using doc::Node;
 
-bool is_attribute(const Node& node) { return node.key.starts_with('@'); }
-bool is_text(const Node& node) { return node.key == "#text"; }
-bool is_element(const Node& node) { return node.kind == Kind::Map; }
+bool is_attribute(const Node& node) {
+  return node.key.starts_with('@');
+}
+bool is_text(const Node& node) {
+  return node.key == "#text";
+}
+bool is_element(const Node& node) {
+  return node.kind == Kind::Map;
+}
 
 /// Paths: `safe/service/user/var[2]@value` (the third var), `safe/service/failover#0` (the first text).
 std::string path_of(const std::string& parent, const Node& child, int index) {
@@ -31,7 +37,9 @@ void visit(Node& element, const std::string& path,
 }
 
 /// Position of the `@` or `#` that ends the element's part of a path.
-std::size_t element_end(const std::string& path) { return path.find_last_of("@#"); }
+std::size_t element_end(const std::string& path) {
+  return path.find_last_of("@#");
+}
 
 void put(Node& document, const std::string& path, const std::string& text) {
   const std::size_t end = element_end(path);

@@ -9,10 +9,12 @@
 /// The wording of an XML file beside its meaning: see spec/written_xml.h.
 namespace safekit::codec {
 
-/// Attributes and texts of `written` that `usual` (the same element as we would write it) has not or has otherwise.
+/// Attributes and texts of `written` that `usual` (the same element as we would write it) has not or has
+/// otherwise.
 [[nodiscard]] std::map<std::string, std::string> wording(const doc::Node& written, const doc::Node& usual);
 
-/// Puts the wording back into the document, as far as `means_the_same` agrees: all of it, else each part for itself.
+/// Puts the wording back into the document, as far as `means_the_same` agrees: all of it, else each part for
+/// itself.
 void restore_wording(doc::Node& document, const std::map<std::string, std::string>& wording,
                      const std::function<bool(const doc::Node& document)>& means_the_same);
 

@@ -40,10 +40,10 @@ std::string_view kind_word(Kind kind) {
 
 void invalid(Context& context, const Node& node, const std::string& path, std::string_view expected,
              std::string fix = {}) {
-  const std::string given =
-      node.is_scalar() ? fmt::format("invalid value '{}'", node.text) : fmt::format("{}", kind_word(node.kind));
-  context.problems.error(node.at, "invalid-value", fmt::format("{} for {} (expected: {})", given, path, expected),
-                         std::move(fix));
+  const std::string given = node.is_scalar() ? fmt::format("invalid value '{}'", node.text)
+                                             : fmt::format("{}", kind_word(node.kind));
+  context.problems.error(node.at, "invalid-value",
+                         fmt::format("{} for {} (expected: {})", given, path, expected), std::move(fix));
 }
 
 bool is_value(Context& context, const Node& node, const std::string& path, std::string_view expected) {
@@ -104,7 +104,7 @@ void read(Context& context, const Node& node, const std::string& path, Duration&
 }
 
 template <class E>
-  requires std::is_enum_v<E>
+requires std::is_enum_v<E>
 void read(Context& context, const Node& node, const std::string& path, E& value) {
   std::vector<std::string_view> words;
   std::string expected;
@@ -126,7 +126,8 @@ void read(Context& context, const Node& node, const std::string& path, E& value)
   invalid(context, node, path, expected, near.empty() ? "" : fmt::format("did you mean '{}'?", near));
 }
 
-void read(Context& context, const Node& node, const std::string& path, std::map<std::string, std::string>& value) {
+void read(Context& context, const Node& node, const std::string& path,
+          std::map<std::string, std::string>& value) {
   if (node.kind == Kind::Null) return;
   if (node.kind != Kind::Map) return invalid(context, node, path, "a map of names to texts");
   value.clear();
@@ -141,11 +142,15 @@ template <class T>
 void fill_default(Dialect, T& value) {
   value = T{};
 }
-void fill_default(Dialect dialect, spec::Heart& value) { value = default_heart(dialect); }
-void fill_default(Dialect dialect, spec::Replication& value) { value = default_replication(dialect); }
+void fill_default(Dialect dialect, spec::Heart& value) {
+  value = default_heart(dialect);
+}
+void fill_default(Dialect dialect, spec::Replication& value) {
+  value = default_replication(dialect);
+}
 
 template <class T>
-  requires std::is_class_v<T>
+requires std::is_class_v<T>
 void read(Context& context, const Node& node, const std::string& path, T& value);
 template <class T>
 void read(Context& context, const Node& node, const std::string& path, std::vector<T>& value);
@@ -233,7 +238,7 @@ class MapReader {
 };
 
 template <class T>
-  requires std::is_class_v<T>
+requires std::is_class_v<T>
 void read(Context& context, const Node& node, const std::string& path, T& value) {
   MapReader reader{context, node, path};
   fields(reader, value);
@@ -248,7 +253,8 @@ void read_number(Context& context, const Node& tree, std::string_view name, std:
 const Node* required_map(const Node& document, std::string_view name, Problems& problems) {
   const Node* node = document.find(name);
   if (node != nullptr && node->kind == Kind::Map) return node;
-  problems.error(node != nullptr ? node->at : document.at, "no-value", fmt::format("'{}' is missing or no map", name),
+  problems.error(node != nullptr ? node->at : document.at, "no-value",
+                 fmt::format("'{}' is missing or no map", name),
                  fmt::format("add '{}:' with its fields below it", name));
   return nullptr;
 }
@@ -284,7 +290,8 @@ void decode_metadata(const Node& tree, spec::Metadata& metadata, Positions& posi
   Context context{Dialect::Ours, positions, problems};
   Node known = tree;
   // The store's own fields come back with an object that was printed; they are no part of the wish.
-  for (const std::string_view name : {"generation", "resourceVersion", "uid", "creationTimestamp"}) known.erase(name);
+  for (const std::string_view name : {"generation", "resourceVersion", "uid", "creationTimestamp"})
+    known.erase(name);
   read(context, known, "metadata", metadata);
   read_number(context, tree, "generation", metadata.generation);
   read_number(context, tree, "resourceVersion", metadata.resource_version);
@@ -296,7 +303,8 @@ void decode_spec(const Node& tree, Dialect dialect, spec::Cluster& cluster, Posi
   read(context, tree, "spec", cluster);
 }
 
-void decode_spec(const Node& tree, Dialect dialect, spec::Module& module, Positions& positions, Problems& problems) {
+void decode_spec(const Node& tree, Dialect dialect, spec::Module& module, Positions& positions,
+                 Problems& problems) {
   Context context{dialect, positions, problems};
   read(context, tree, "spec", module);
 }

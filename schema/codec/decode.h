@@ -30,17 +30,19 @@ struct Decoded {
   Positions positions{};
 };
 
-/// One document of YAML or JSON (`apiVersion`, `kind`, `metadata`, `spec`) to its spec. Everything that is wrong goes to
-/// `problems`, also what comes after the first mistake; a field that is wrong keeps its default.
-/// Empty: the kind is unknown.
+/// One document of YAML or JSON (`apiVersion`, `kind`, `metadata`, `spec`) to its spec. Everything that is
+/// wrong goes to `problems`, also what comes after the first mistake; a field that is wrong keeps its
+/// default. Empty: the kind is unknown.
 [[nodiscard]] std::optional<Decoded> decode(const doc::Node& document, doc::Problems& problems);
 
-/// The same for the tree of only the spec, in long form, with the defaults of `dialect`: what safekit_xml makes.
+/// The same for the tree of only the spec, in long form, with the defaults of `dialect`: what safekit_xml
+/// makes.
 void decode_spec(const doc::Node& tree, spec::Dialect dialect, spec::Cluster& cluster, Positions& positions,
                  doc::Problems& problems);
 void decode_spec(const doc::Node& tree, spec::Dialect dialect, spec::Module& module, Positions& positions,
                  doc::Problems& problems);
 /// Fields of `metadata` that the tree has replace those in `metadata`.
-void decode_metadata(const doc::Node& tree, spec::Metadata& metadata, Positions& positions, doc::Problems& problems);
+void decode_metadata(const doc::Node& tree, spec::Metadata& metadata, Positions& positions,
+                     doc::Problems& problems);
 
 }  // namespace safekit::codec

@@ -66,8 +66,9 @@ TEST(Decode, ReadsThePostgresqlExample) {
   EXPECT_EQ(module.scripts->environment.at(1), (spec::Variable{"PGPORT", "5432"}));
   ASSERT_TRUE(module.errd);
   EXPECT_EQ(class_of(module, module.errd->processes.at(0)), "prim");
-  EXPECT_EQ(generated_rules(module), (std::vector<spec::GeneratedRule>{
-                                         {"t_postgresql", "tcp.postgresql", spec::CheckerAction::Restart}}));
+  EXPECT_EQ(
+      generated_rules(module),
+      (std::vector<spec::GeneratedRule>{{"t_postgresql", "tcp.postgresql", spec::CheckerAction::Restart}}));
   EXPECT_EQ(generated_ip_checkers(module).at(0).ident, "10.0.0.50");
   EXPECT_EQ(heart_port(module), 8888);
   EXPECT_EQ(replication_port(module), 5600);
@@ -87,12 +88,21 @@ TEST(Decode, ReadsTheClusterExample) {
 }
 
 TEST(Decode, TakesNatAddressesInBothForms) {
-  const std::string head = "apiVersion: safekit/v1\nkind: Cluster\nmetadata: {name: c}\nspec:\n  lans:\n  - name: wan\n";
+  const std::string head =
+      "apiVersion: safekit/v1\nkind: Cluster\nmetadata: {name: c}\nspec:\n  lans:\n  - name: wan\n";
   doc::Problems problems{"c.yaml"};
-  const auto a = decode(doc::parse_yaml(head + "    nodes:\n      a: {address: x.example, localAddress: 10.0.0.1}\n"
-                                               "      b: 10.0.0.2\n", problems).at(0), problems);
-  const auto b = decode(doc::parse_yaml(head + "    nodes:\n    - {name: a, address: x.example, localAddress: 10.0.0.1}\n"
-                                               "    - {name: b, address: 10.0.0.2}\n", problems).at(0), problems);
+  const auto a =
+      decode(doc::parse_yaml(head + "    nodes:\n      a: {address: x.example, localAddress: 10.0.0.1}\n"
+                                    "      b: 10.0.0.2\n",
+                             problems)
+                 .at(0),
+             problems);
+  const auto b = decode(
+      doc::parse_yaml(head + "    nodes:\n    - {name: a, address: x.example, localAddress: 10.0.0.1}\n"
+                             "    - {name: b, address: 10.0.0.2}\n",
+                      problems)
+          .at(0),
+      problems);
   EXPECT_EQ(errors_of(problems), "");
   EXPECT_EQ(std::get<spec::Cluster>(a->object), std::get<spec::Cluster>(b->object));
   EXPECT_EQ(again(std::get<spec::Cluster>(a->object)), std::get<spec::Cluster>(a->object));
@@ -121,21 +131,26 @@ TEST(Decode, GivesEveryErrorAtOnceWithItsPlaceAndTheNearestName) {
       problems);
   const auto decoded = decode(documents.at(0), problems);
   problems.sort();
-  EXPECT_EQ(errors_of(problems),
-            "m.yaml:5:9: error: invalid value 'miror' for spec.mode (expected: mirror|farm|light) (did you mean "
-            "'mirror'?) [invalid-value]\n"
-            "m.yaml:6:3: error: unknown field 'maxLopo' in spec (did you mean 'maxLoop'?) [unknown-field]\n"
-            "m.yaml:7:17: error: invalid value '24' for spec.loopInterval (expected: a time such as 500ms, 30s, 2m or "
-            "24h) [invalid-value]\n"
-            "m.yaml:10:25: error: unknown field 'puls' in spec.heartbeats.lans[0] (did you mean 'pulse'?) "
-            "[unknown-field]\n"
-            "m.yaml:11:14: error: invalid value '1h30m' for spec.heartbeats.timeout (expected: a time such as 500ms, "
-            "30s, 2m or 24h) [invalid-value]\n"
-            "m.yaml:14:38: error: invalid value '70000' for spec.checkers.tcp[0].port (expected: a whole number from 0 "
-            "to 65535) [invalid-value]\n"
-            "m.yaml:15:9: error: spec.checkers.tcp[1].address has no value (add 'address: ...') [no-value]\n"
-            "m.yaml:16:13: error: invalid value 'maybe' for spec.failover (expected: true or false) [invalid-value]\n"
-            "m.yaml:17:10: error: invalid value 'node1' for spec.nodes (expected: a list) [invalid-value]\n");
+  EXPECT_EQ(
+      errors_of(problems),
+      "m.yaml:5:9: error: invalid value 'miror' for spec.mode (expected: mirror|farm|light) (did you mean "
+      "'mirror'?) [invalid-value]\n"
+      "m.yaml:6:3: error: unknown field 'maxLopo' in spec (did you mean 'maxLoop'?) [unknown-field]\n"
+      "m.yaml:7:17: error: invalid value '24' for spec.loopInterval (expected: a time such as 500ms, 30s, 2m "
+      "or "
+      "24h) [invalid-value]\n"
+      "m.yaml:10:25: error: unknown field 'puls' in spec.heartbeats.lans[0] (did you mean 'pulse'?) "
+      "[unknown-field]\n"
+      "m.yaml:11:14: error: invalid value '1h30m' for spec.heartbeats.timeout (expected: a time such as "
+      "500ms, "
+      "30s, 2m or 24h) [invalid-value]\n"
+      "m.yaml:14:38: error: invalid value '70000' for spec.checkers.tcp[0].port (expected: a whole number "
+      "from 0 "
+      "to 65535) [invalid-value]\n"
+      "m.yaml:15:9: error: spec.checkers.tcp[1].address has no value (add 'address: ...') [no-value]\n"
+      "m.yaml:16:13: error: invalid value 'maybe' for spec.failover (expected: true or false) "
+      "[invalid-value]\n"
+      "m.yaml:17:10: error: invalid value 'node1' for spec.nodes (expected: a list) [invalid-value]\n");
 }
 
 TEST(Decode, SaysWhatIsWrongWithTheFrame) {
@@ -148,16 +163,20 @@ TEST(Decode, SaysWhatIsWrongWithTheFrame) {
 }
 
 TEST(Decode, FarmInterfacesAreDirectedUnlessSaid) {
-  const std::string head = "apiVersion: safekit/v1\nkind: Module\nmetadata: {name: web}\nspec:\n  mode: farm\n"
-                           "  farm: [default]\n";
-  const spec::Module module = module_of(head + "  virtualIPs:\n  - 10.0.0.9\n  - {address: 10.0.0.8, interface: eth1}\n"
-                                               "  - {address: '10.0.0.7', check: false}\n");
+  const std::string head =
+      "apiVersion: safekit/v1\nkind: Module\nmetadata: {name: web}\nspec:\n  mode: farm\n"
+      "  farm: [default]\n";
+  const spec::Module module =
+      module_of(head +
+                "  virtualIPs:\n  - 10.0.0.9\n  - {address: 10.0.0.8, interface: eth1}\n"
+                "  - {address: '10.0.0.7', check: false}\n");
   ASSERT_EQ(module.vip->interfaces.size(), 2u);
   EXPECT_EQ(module.vip->interfaces[0].type, spec::InterfaceType::VmacDirected);
   EXPECT_EQ(module.vip->interfaces[0].addresses.size(), 2u);
   EXPECT_EQ(module.vip->interfaces[1].name, "eth1");
   EXPECT_EQ(again(module), module);
-  const spec::Module real = module_of(head + "  vip:\n    interfaces:\n    - {type: real, addresses: [10.0.0.9]}\n");
+  const spec::Module real =
+      module_of(head + "  vip:\n    interfaces:\n    - {type: real, addresses: [10.0.0.9]}\n");
   EXPECT_EQ(again(real), real);
 }
 

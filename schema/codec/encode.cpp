@@ -36,20 +36,25 @@ spec::Replication default_of<spec::Replication>(Dialect dialect) {
   return spec::default_replication(dialect);
 }
 
-Node node_of(const Form&, const std::string& value) { return Node::string(value); }
+Node node_of(const Form&, const std::string& value) {
+  return Node::string(value);
+}
 template <class Tag>
 Node node_of(const Form&, const Name<Tag>& value) {
   return Node::string(value.str());
 }
-Node node_of(const Form&, const bool& value) { return Node::boolean(value); }
+Node node_of(const Form&, const bool& value) {
+  return Node::boolean(value);
+}
 template <std::integral T>
 Node node_of(const Form&, const T& value) {
   return Node::number(fmt::format("{}", value));
 }
-Node node_of(const Form&, const Duration& value) { return Node::string(to_string(value)); }
+Node node_of(const Form&, const Duration& value) {
+  return Node::string(to_string(value));
+}
 template <class E>
-  requires std::is_enum_v<E>
-Node node_of(const Form&, const E& value) {
+requires std::is_enum_v<E> Node node_of(const Form&, const E& value) {
   return Node::string(std::string{word(value)});
 }
 Node node_of(const Form&, const std::map<std::string, std::string>& value) {
@@ -58,8 +63,7 @@ Node node_of(const Form&, const std::map<std::string, std::string>& value) {
   return map;
 }
 template <class T>
-  requires std::is_class_v<T>
-Node node_of(const Form& form, const T& value);
+requires std::is_class_v<T> Node node_of(const Form& form, const T& value);
 template <class T>
 Node node_of(const Form& form, const std::vector<T>& value) {
   Node list = Node::list();
@@ -80,9 +84,11 @@ class MapWriter {
     if (member) put(name, node_of(form_, *member), use);
   }
   template <class T>
-  void keyed(std::string_view name, const std::vector<T>& member, std::string_view key, std::string_view value) {
+  void keyed(std::string_view name, const std::vector<T>& member, std::string_view key,
+             std::string_view value) {
     Node list = node_of(form_, member);
-    put(name, form_.short_forms && !list.children.empty() ? list_to_keyed(list, key, value) : list, Use::Optional);
+    put(name, form_.short_forms && !list.children.empty() ? list_to_keyed(list, key, value) : list,
+        Use::Optional);
   }
 
   Node map{Node::map()};
@@ -106,8 +112,7 @@ MapWriter written(const Form& form, T value) {
 }
 
 template <class T>
-  requires std::is_class_v<T>
-Node node_of(const Form& form, const T& value) {
+requires std::is_class_v<T> Node node_of(const Form& form, const T& value) {
   MapWriter writer = written(form, value);
   if (form.fill == Fill::EveryField) return std::move(writer.map);
   const MapWriter usual = written(form, default_of<T>(form.dialect));
@@ -175,9 +180,17 @@ Node encode(const spec::Module& module) {
   return object(module, spec::Kind::Module, std::move(tree));
 }
 
-std::string canonical_json(const spec::Cluster& cluster) { return canonical(cluster); }
-std::string canonical_json(const spec::Module& module) { return canonical(module); }
-Digest128 content_digest(const spec::Cluster& cluster) { return digest128(as_bytes(canonical_json(cluster))); }
-Digest128 content_digest(const spec::Module& module) { return digest128(as_bytes(canonical_json(module))); }
+std::string canonical_json(const spec::Cluster& cluster) {
+  return canonical(cluster);
+}
+std::string canonical_json(const spec::Module& module) {
+  return canonical(module);
+}
+Digest128 content_digest(const spec::Cluster& cluster) {
+  return digest128(as_bytes(canonical_json(cluster)));
+}
+Digest128 content_digest(const spec::Module& module) {
+  return digest128(as_bytes(canonical_json(module)));
+}
 
 }  // namespace safekit::codec

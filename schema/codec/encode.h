@@ -20,9 +20,9 @@ enum class Fill { LeaveOutDefaults, EveryField };
 [[nodiscard]] doc::Node encode_spec(const spec::Module& module, spec::Dialect dialect, Fill fill);
 [[nodiscard]] doc::Node encode_metadata(const spec::Metadata& metadata);
 
-/// What the store keeps and digests: compact JSON of `encode` without `metadata.generation` and `resourceVersion`.
-/// Equal wishes have equal text. Defaults are left out, so that a node of an older version understands what a newer
-/// one sends, as long as nothing new is used.
+/// What the store keeps and digests: compact JSON of `encode` without `metadata.generation` and
+/// `resourceVersion`. Equal wishes have equal text. Defaults are left out, so that a node of an older version
+/// understands what a newer one sends, as long as nothing new is used.
 [[nodiscard]] std::string canonical_json(const spec::Cluster& cluster);
 [[nodiscard]] std::string canonical_json(const spec::Module& module);
 [[nodiscard]] Digest128 content_digest(const spec::Cluster& cluster);

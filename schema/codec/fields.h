@@ -3,7 +3,8 @@
 #include "schema/spec/cluster.h"
 #include "schema/spec/module.h"
 
-/// Names of all fields of the spec, once: decode and encode each walk them with a form of their own. A form has
+/// Names of all fields of the spec, once: decode and encode each walk them with a form of their own. A form
+/// has
 ///   form(name, member, use)                  one field
 ///   form.keyed(name, list, key, value)       a list that reads best as `key: value` lines
 namespace safekit::codec {

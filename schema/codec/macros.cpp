@@ -30,8 +30,8 @@ class Expander {
       problems_.error(child.at, "unknown-attribute", fmt::format("unexpected {} in tag <macro>", child.key));
     }
     if (name == nullptr || !is_name(name->text)) {
-      problems_.error(name != nullptr ? name->at : macro.at, "no-value", "attribute name of <macro> is no name",
-                      "use letters, digits and '_', a letter first");
+      problems_.error(name != nullptr ? name->at : macro.at, "no-value",
+                      "attribute name of <macro> is no name", "use letters, digits and '_', a letter first");
       return;
     }
     if (value == nullptr) {
@@ -43,7 +43,8 @@ class Expander {
     expand(text);
     used_.macros.push_back({name->text, value->text});
     if (!macros_.emplace(name->text, text.text).second) {
-      problems_.error(name->at, "macro-twice", fmt::format("macro {} defined twice", name->text), "remove one");
+      problems_.error(name->at, "macro-twice", fmt::format("macro {} defined twice", name->text),
+                      "remove one");
     }
   }
 

@@ -45,11 +45,13 @@ Result<std::string> safe_path(std::string_view name) {
   const bool odd = path.empty() || path.size() > kPathBytesMax;
   bool control = false;
   for (const char c : path) control |= static_cast<unsigned char>(c) < 0x20;
-  if (leaves || odd || control) return Error{Code::Invalid, fmt::format("the archive holds the path '{}'", name)};
+  if (leaves || odd || control)
+    return Error{Code::Invalid, fmt::format("the archive holds the path '{}'", name)};
   return path;
 }
 
-Result<std::string> read_file(zip_t* archive, zip_uint64_t index, const std::string& path, std::size_t bytes_left) {
+Result<std::string> read_file(zip_t* archive, zip_uint64_t index, const std::string& path,
+                              std::size_t bytes_left) {
   const std::unique_ptr<zip_file_t, CloseFile> file{zip_fopen_index(archive, index, 0)};
   if (!file) return Error{Code::Corrupt, fmt::format("'{}': {}", path, zip_strerror(archive))};
   std::string content;
@@ -65,15 +67,19 @@ Result<std::string> read_file(zip_t* archive, zip_uint64_t index, const std::str
   }
 }
 
-bool is_text(std::string_view content) { return content.find('\0') == std::string_view::npos; }
+bool is_text(std::string_view content) {
+  return content.find('\0') == std::string_view::npos;
+}
 
 /// A multi-byte character is well-formed as far as YAML and JSON care: lengths and continuation bytes fit.
 bool is_utf8(std::string_view content) {
   for (std::size_t i = 0; i < content.size();) {
     const auto byte = static_cast<unsigned char>(content[i]);
-    const std::size_t size = byte < 0x80 ? 1 : byte >= 0xc2 && byte < 0xe0 ? 2 : (byte & 0xf0) == 0xe0 ? 3
-                             : byte >= 0xf0 && byte < 0xf5                       ? 4
-                                                                                 : 0;
+    const std::size_t size = byte < 0x80                   ? 1
+                             : byte >= 0xc2 && byte < 0xe0 ? 2
+                             : (byte & 0xf0) == 0xe0       ? 3
+                             : byte >= 0xf0 && byte < 0xf5 ? 4
+                                                           : 0;
     if (size == 0 || i + size > content.size()) return false;
     for (std::size_t k = 1; k < size; ++k) {
       if ((static_cast<unsigned char>(content[i + k]) & 0xc0) != 0x80) return false;
@@ -83,7 +89,9 @@ bool is_utf8(std::string_view content) {
   return true;
 }
 
-bool is_executable(std::string_view path) { return path.starts_with(kScriptFolder); }
+bool is_executable(std::string_view path) {
+  return path.starts_with(kScriptFolder);
+}
 
 Status add_file(zip_t* archive, const std::string& path, const std::string& content) {
   zip_source_t* source = zip_source_buffer(archive, content.data(), content.size(), 0);
@@ -143,6 +151,7 @@ Result<SafeArchive> read_safe_archive(BytesView bytes) {
 }
 
 Result<Bytes> write_safe_archive(const SafeArchive& archive) {
+  if (archive.files.empty()) return Error{Code::Invalid, "there is nothing to pack"};
   zip_error_t error;
   zip_error_init(&error);
   zip_source_t* target = zip_source_buffer_create(nullptr, 0, 0, &error);
@@ -184,13 +193,15 @@ std::string config_path(const SafeArchive& archive) {
 
 void add_scripts(const SafeArchive& archive, spec::Module& module, doc::Problems& problems) {
   const std::string config = config_path(archive);
-  const std::string root = config.empty() ? std::string{} : config.substr(0, config.size() - kConfigPath.size());
+  const std::string root =
+      config.empty() ? std::string{} : config.substr(0, config.size() - kConfigPath.size());
   const std::string folder = root + std::string{kScriptFolder};
   for (const auto& [path, content] : archive.files) {
     if (!path.starts_with(folder)) continue;
     const std::string name = path.substr(folder.size());
     if (name.find('/') != std::string::npos || !is_text(content) || !is_utf8(content)) {
-      problems.warning({}, "not-a-script", fmt::format("'{}' is no text file directly in bin: it is not taken over", path),
+      problems.warning({}, "not-a-script",
+                       fmt::format("'{}' is no text file directly in bin: it is not taken over", path),
                        "install it on the nodes by hand");
       continue;
     }

@@ -8,7 +8,9 @@ namespace {
 SafeArchive sample() {
   return {.files = {{"conf/userconfig.xml", "<safe/>"},
                     {"bin/start_prim", "#!/bin/sh\nexit 0\n"},
-                    {"bin/tool", std::string("\x7f" "ELF\0", 5)},
+                    {"bin/tool", std::string("\x7f"
+                                             "ELF\0",
+                                             5)},
                     {"bin/sub/x", "deep"},
                     {"manifest.xml", "<old/>"}}};
 }
@@ -38,7 +40,8 @@ TEST(SafeArchive, TextScriptsGoIntoTheModule) {
   add_scripts(sample(), module, problems);
   ASSERT_TRUE(module.scripts);
   EXPECT_FALSE(module.scripts->enabled) << "there is no <user>";
-  EXPECT_EQ(module.scripts->files, (std::map<std::string, std::string>{{"start_prim", "#!/bin/sh\nexit 0\n"}}));
+  EXPECT_EQ(module.scripts->files,
+            (std::map<std::string, std::string>{{"start_prim", "#!/bin/sh\nexit 0\n"}}));
   EXPECT_EQ(problems.list().size(), 2u) << "the program and the file in a folder";
   const SafeArchive made = make_safe_archive(module, "<safe/>");
   EXPECT_EQ(made.files.size(), 2u);
@@ -62,10 +65,12 @@ TEST(SafeArchive, RefusesPathsThatLeaveIt) {
     EXPECT_EQ(result.error().code, Code::Invalid) << to << result.error().what;
   }
   EXPECT_FALSE(write_safe_archive({.files = {{"../x", ""}}}));
+  EXPECT_FALSE(write_safe_archive({})) << "a zip needs a file";
 }
 
 TEST(SafeArchive, RefusesBombsAndGarbage) {
-  const auto bomb = write_safe_archive({.files = {{"bin/zeros", std::string(kArchiveFileBytesMax + 1, '\0')}}});
+  const auto bomb =
+      write_safe_archive({.files = {{"bin/zeros", std::string(kArchiveFileBytesMax + 1, '\0')}}});
   ASSERT_TRUE(bomb);
   EXPECT_LT(bomb->size(), 1'000'000u);
   EXPECT_EQ(read_safe_archive(*bomb).error().code, Code::Exhausted);
@@ -87,7 +92,8 @@ TEST(SafeArchive, DamagedBytesNeverCrash) {
     }
     (void)read_safe_archive(bad);
   }
-  for (std::size_t size = 0; size < good.size(); size += 7) (void)read_safe_archive(BytesView{good}.first(size));
+  for (std::size_t size = 0; size < good.size(); size += 7)
+    (void)read_safe_archive(BytesView{good}.first(size));
 }
 
 }  // namespace

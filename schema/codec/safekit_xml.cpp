@@ -46,7 +46,8 @@ const Node* service_of(const Node& safe, Problems& problems) {
     if (key == "service" && service == nullptr) {
       service = &child;
     } else if (key == "service") {
-      problems.error(child.at, "only-one", "only one <service> allowed", "put each module in a file of its own");
+      problems.error(child.at, "only-one", "only one <service> allowed",
+                     "put each module in a file of its own");
     } else if (key.starts_with('@')) {
       problems.error(child.at, "unknown-attribute",
                      fmt::format("unknown attribute {} in tag <safe>", key.substr(1)), "remove it");
@@ -71,7 +72,8 @@ Node spec_tree(const Node& root, const spec::Module&, Problems& problems) {
 
 Node plain_document(const spec::Cluster& cluster) {
   Node document = Node::map();
-  document.push(tree_to_xml(cluster_grammar(), encode_spec(cluster, Dialect::SafekitXml, Fill::LeaveOutDefaults)));
+  document.push(
+      tree_to_xml(cluster_grammar(), encode_spec(cluster, Dialect::SafekitXml, Fill::LeaveOutDefaults)));
   return document;
 }
 Node plain_document(const spec::Module& module) {
@@ -87,8 +89,12 @@ Node plain_document(const spec::Module& module) {
   return document;
 }
 
-std::string_view default_name(const spec::Cluster&) { return kClusterName; }
-std::string_view default_name(const spec::Module&) { return {}; }
+std::string_view default_name(const spec::Cluster&) {
+  return kClusterName;
+}
+std::string_view default_name(const spec::Module&) {
+  return {};
+}
 
 /// The meaning of a document, with what of its macros and environment was used; its wording is not kept here.
 template <class T>
@@ -232,11 +238,19 @@ std::optional<Decoded> decode_xml(const Node& document, const Environment& envir
   return std::nullopt;
 }
 
-Node encode_xml(const spec::Cluster& cluster) { return encode_as(cluster); }
-Node encode_xml(const spec::Module& module) { return encode_as(module); }
+Node encode_xml(const spec::Cluster& cluster) {
+  return encode_as(cluster);
+}
+Node encode_xml(const spec::Module& module) {
+  return encode_as(module);
+}
 
-std::string print_safekit_xml(const spec::Cluster& cluster) { return doc::print_xml(encode_xml(cluster)); }
-std::string print_safekit_xml(const spec::Module& module) { return doc::print_xml(encode_xml(module), "safe"); }
+std::string print_safekit_xml(const spec::Cluster& cluster) {
+  return doc::print_xml(encode_xml(cluster));
+}
+std::string print_safekit_xml(const spec::Module& module) {
+  return doc::print_xml(encode_xml(module), "safe");
+}
 
 std::string print_expanded_xml(const spec::Module& module) {
   spec::Module expanded = module;

@@ -10,8 +10,8 @@
 #include "schema/spec/module.h"
 
 /// cluster.xml and userconfig.xml. Meaning is kept both ways; so are macros, and the way things were written
-/// (spec/written_xml.h). Not kept: comments, the order of sections, white space. What only our own form can say
-/// (nodes, name, durability, scripts) travels in XML as `<?safekit {json}?>`, which other readers skip.
+/// (spec/written_xml.h). Not kept: comments, the order of sections, white space. What only our own form can
+/// say (nodes, name, durability, scripts) travels in XML as `<?safekit {json}?>`, which other readers skip.
 namespace safekit::codec {
 
 using Environment = std::map<std::string, std::string>;
@@ -27,7 +27,8 @@ using Environment = std::map<std::string, std::string>;
 [[nodiscard]] std::string print_safekit_xml(const spec::Cluster& cluster);
 [[nodiscard]] std::string print_safekit_xml(const spec::Module& module);
 
-/// The module as SafeKit stores it (`safeconf.xml`): macros expanded, and the checkers that its addresses make.
+/// The module as SafeKit stores it (`safeconf.xml`): macros expanded, and the checkers that its addresses
+/// make.
 [[nodiscard]] std::string print_expanded_xml(const spec::Module& module);
 
 }  // namespace safekit::codec

@@ -37,7 +37,8 @@ T through_yaml(const T& object) {
   return std::get<T>(decoded->object);
 }
 
-/// XML -> spec -> YAML -> spec -> XML -> spec: nothing may change on the way, and the second XML is the first again.
+/// XML -> spec -> YAML -> spec -> XML -> spec: nothing may change on the way, and the second XML is the first
+/// again.
 template <class T>
 void expect_round_trip(const std::string& xml, const Environment& environment = {}) {
   Problems problems{"a.xml"};
@@ -49,7 +50,8 @@ void expect_round_trip(const std::string& xml, const Environment& environment = 
   const std::string printed = print_safekit_xml(from_yaml);
   Problems again{"b.xml"};
   const T back = read_xml<T>(printed, again, environment);
-  EXPECT_EQ(back, object) << printed << "\n" << doc::print_yaml(encode(object)) << doc::print_yaml(encode(back));
+  EXPECT_EQ(back, object) << printed << "\n"
+                          << doc::print_yaml(encode(object)) << doc::print_yaml(encode(back));
   EXPECT_EQ(print_safekit_xml(back), printed);
 }
 
@@ -136,15 +138,16 @@ TEST(SafekitXml, GivesBackMacrosAndTheWayThingsWereWritten) {
   Problems problems{"u.xml"};
   auto module = read_xml<spec::Module>(std::string{kEverything}, problems, {{"HOME", "/root"}});
   std::string text = print_safekit_xml(through_yaml(module));
-  for (const std::string_view part :
-       {R"(<macro name="APP" value="%ROOT%/app"/>)", R"(dir="%APP%")", R"(value="%HOME%")", R"(boot_delay="60")",
-        R"(mountover="off")", R"(intf="eth0")", R"(mode="read_only")", R"(loop_interval="48")"}) {
+  for (const std::string_view part : {R"(<macro name="APP" value="%ROOT%/app"/>)", R"(dir="%APP%")",
+                                      R"(value="%HOME%")", R"(boot_delay="60")", R"(mountover="off")",
+                                      R"(intf="eth0")", R"(mode="read_only")", R"(loop_interval="48")"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
   }
   EXPECT_EQ(text.find("<?safekit"), std::string::npos) << "XML can say all of it\n" << text;
   module.replication->directories[0].path = "/elsewhere";
   text = print_safekit_xml(module);
-  EXPECT_NE(text.find(R"(dir="/elsewhere")"), std::string::npos) << "what was changed is written as it is now";
+  EXPECT_NE(text.find(R"(dir="/elsewhere")"), std::string::npos)
+      << "what was changed is written as it is now";
   EXPECT_NE(text.find(R"(boot_delay="60")"), std::string::npos);
 }
 
@@ -217,17 +220,23 @@ TEST(SafekitXml, EveryErrorAtOnceWithItsPlace) {
   EXPECT_EQ(
       lines_of(problems),
       "u.xml:1:41: error: macro M defined twice (remove one) [macro-twice]\n"
-      "u.xml:2:10: error: invalid value 'miror' for the attribute mode (expected: mirror|farm|light) (did you mean "
+      "u.xml:2:10: error: invalid value 'miror' for the attribute mode (expected: mirror|farm|light) (did "
+      "you mean "
       "'mirror'?) [invalid-value]\n"
-      "u.xml:2:23: error: unknown attribute maxlop in tag <service> (did you mean 'maxloop'?) [unknown-attribute]\n"
-      "u.xml:2:34: error: invalid value '500ms' for the attribute boot_delay (expected time unit: 's') [time-unit]\n"
-      "u.xml:2:53: error: invalid value 'x' for the attribute maxloop (expected: a whole number of 0 or more) "
+      "u.xml:2:23: error: unknown attribute maxlop in tag <service> (did you mean 'maxloop'?) "
+      "[unknown-attribute]\n"
+      "u.xml:2:34: error: invalid value '500ms' for the attribute boot_delay (expected time unit: 's') "
+      "[time-unit]\n"
+      "u.xml:2:53: error: invalid value 'x' for the attribute maxloop (expected: a whole number of 0 or "
+      "more) "
       "[invalid-value]\n"
       "u.xml:3:3: error: unexpected tag <hart> in <service> (did you mean 'heart'?) [unknown-tag]\n"
-      "u.xml:4:30: error: unknown attribute timeot in tag <heartbeat> (did you mean 'timeout'?) [unknown-attribute]\n"
+      "u.xml:4:30: error: unknown attribute timeot in tag <heartbeat> (did you mean 'timeout'?) "
+      "[unknown-attribute]\n"
       "u.xml:4:50: error: only one <heart> allowed (merge them) [only-one]\n"
       "u.xml:5:8: error: nbthread is no longer supported in <rfs> (remove it) [removed]\n"
-      "u.xml:5:21: error: invalid value 'third' for the attribute async (expected: second|none) [invalid-value]\n"
+      "u.xml:5:21: error: invalid value 'third' for the attribute async (expected: second|none) "
+      "[invalid-value]\n"
       "u.xml:5:47: error: attribute dir of <replicated> has no value (write dir=\"...\") [no-value]\n"
       "u.xml:6:3: error: <http> is no longer supported (remove it) [removed]\n"
       "u.xml:7:10: error: <to> required in <tcp> [no-value]\n"
@@ -247,21 +256,34 @@ struct TimeVector {
 
 TEST(XmlTime, ConvertsAsSpecified) {
   constexpr std::int64_t kHour = 3'600'000;
-  const TimeVector vectors[] = {
-      {As::Hours, "24", 24 * kHour},     {As::Hours, "24h", 24 * kHour},
-      {As::Hours, "1d", 24 * kHour},     {As::Seconds, "0", 0},
-      {As::Seconds, "0s", 0},            {As::Seconds, "500ms"},
-      {As::Seconds, "5ms"},              {As::Seconds, "50us"},
-      {As::Seconds, "0ms"},              {As::Milliseconds, "30000", 30000},
-      {As::Milliseconds, "30000ms", 30000}, {As::Milliseconds, "30s", 30000},
-      {As::Hours, "90m", kHour, true},   {As::Hours, "30m"},
-      {As::Minutes, "30s"},              {As::Minutes, "120s", 120000},
-      {As::Seconds, "1m", 60000},        {As::Seconds, "1500ms", 1000, true},
-      {As::Seconds, "10 s"},             {As::Seconds, "1.5s"},
-      {As::Seconds, "1h30m"},            {As::Seconds, "-1s"},
-      {As::Seconds, "10S"},              {As::Seconds, ""},
-      {As::Seconds, "s"},                {As::Seconds, "99999999999999999999"},
-      {As::Seconds, "9223372036854775807d"}, {As::Milliseconds, "5000000ns"}};
+  const TimeVector vectors[] = {{As::Hours, "24", 24 * kHour},
+                                {As::Hours, "24h", 24 * kHour},
+                                {As::Hours, "1d", 24 * kHour},
+                                {As::Seconds, "0", 0},
+                                {As::Seconds, "0s", 0},
+                                {As::Seconds, "500ms"},
+                                {As::Seconds, "5ms"},
+                                {As::Seconds, "50us"},
+                                {As::Seconds, "0ms"},
+                                {As::Milliseconds, "30000", 30000},
+                                {As::Milliseconds, "30000ms", 30000},
+                                {As::Milliseconds, "30s", 30000},
+                                {As::Hours, "90m", kHour, true},
+                                {As::Hours, "30m"},
+                                {As::Minutes, "30s"},
+                                {As::Minutes, "120s", 120000},
+                                {As::Seconds, "1m", 60000},
+                                {As::Seconds, "1500ms", 1000, true},
+                                {As::Seconds, "10 s"},
+                                {As::Seconds, "1.5s"},
+                                {As::Seconds, "1h30m"},
+                                {As::Seconds, "-1s"},
+                                {As::Seconds, "10S"},
+                                {As::Seconds, ""},
+                                {As::Seconds, "s"},
+                                {As::Seconds, "99999999999999999999"},
+                                {As::Seconds, "9223372036854775807d"},
+                                {As::Milliseconds, "5000000ns"}};
   for (const TimeVector& vector : vectors) {
     const auto time = parse_xml_time(vector.text, vector.unit);
     ASSERT_EQ(time.has_value(), vector.ms >= 0) << vector.text << unit_suffix(vector.unit);
@@ -284,7 +306,9 @@ TEST(SafekitXml, MacrosAreExpandedInOrder) {
 
 TEST(SafekitXml, MutatedInputNeverCrashes) {
   std::uint64_t state = 7;
-  const auto next = [&] { return state = state * 6364136223846793005ULL + 1442695040888963407ULL, state >> 33; };
+  const auto next = [&] {
+    return state = state * 6364136223846793005ULL + 1442695040888963407ULL, state >> 33;
+  };
   for (int round = 0; round < 400; ++round) {
     std::string text{kEverything};
     for (std::uint64_t edits = 1 + next() % 3; edits > 0; --edits) {

@@ -32,8 +32,8 @@ void move_list(Node& spec, std::string_view from, std::string_view to, std::stri
   Node* target = section(spec, to, origin);
   if (target == nullptr) return;
   if (target->find(field) != nullptr) {
-    problems.error(origin.key_at, "duplicate-field", fmt::format("both '{}' and '{}.{}' are given", from, to, field),
-                   "keep one of them");
+    problems.error(origin.key_at, "duplicate-field",
+                   fmt::format("both '{}' and '{}.{}' are given", from, to, field), "keep one of them");
     return;
   }
   list.at = origin.at;
@@ -72,8 +72,8 @@ bool is_farm(const Node& spec) {
   return mode != nullptr && mode->text == "farm";
 }
 
-/// In a farm an interface without a type is directed, elsewhere real: the words on the interfaces of `spec` change from
-/// meaning `left_out` by their absence to meaning `implied` by it.
+/// In a farm an interface without a type is directed, elsewhere real: the words on the interfaces of `spec`
+/// change from meaning `left_out` by their absence to meaning `implied` by it.
 void retype_interfaces(Node& spec, std::string_view left_out, std::string_view implied) {
   Node* vip = spec.find("vip");
   Node* interfaces = vip != nullptr ? vip->find("interfaces") : nullptr;
@@ -91,7 +91,8 @@ void retype_interfaces(Node& spec, std::string_view left_out, std::string_view i
   }
 }
 
-/// The addresses of all interfaces as one list; nothing when an interface says more than its name and its addresses.
+/// The addresses of all interfaces as one list; nothing when an interface says more than its name and its
+/// addresses.
 Node plain_addresses(const Node& interfaces) {
   Node addresses = Node::list();
   std::set<std::string> names;
@@ -119,8 +120,8 @@ Node plain_addresses(const Node& interfaces) {
   return addresses;
 }
 
-/// Takes `field` out of the section `name` and puts it as `short_name` where the section was; what is left of the
-/// section follows.
+/// Takes `field` out of the section `name` and puts it as `short_name` where the section was; what is left of
+/// the section follows.
 void fold(Node& spec, std::string_view name, std::string_view field, std::string short_name, Node value) {
   Node* section = spec.find(name);
   Node rest = *section;

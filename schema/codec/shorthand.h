@@ -4,12 +4,12 @@
 
 #include "schema/doc/node.h"
 
-/// The short ways of saying things that YAML and JSON have, taken out of and put into the tree of a spec. They change
-/// the shape only; what a field means is decode's.
+/// The short ways of saying things that YAML and JSON have, taken out of and put into the tree of a spec.
+/// They change the shape only; what a field means is decode's.
 namespace safekit::codec {
 
-/// `virtualIPs` becomes `vip.interfaces`, `processes` becomes `errd.processes`, an interface of a farm gets its type.
-/// Positions stay with the values.
+/// `virtualIPs` becomes `vip.interfaces`, `processes` becomes `errd.processes`, an interface of a farm gets
+/// its type. Positions stay with the values.
 [[nodiscard]] doc::Node expand_shorthand(const doc::Node& spec, doc::Problems& problems);
 /// The opposite, where nothing is lost by it.
 [[nodiscard]] doc::Node fold_shorthand(const doc::Node& spec);

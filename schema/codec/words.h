@@ -12,10 +12,10 @@ namespace safekit::codec {
 template <class E>
 struct Words;
 
-#define SK_WORDS(type, count, ...)                                                     \
-  template <>                                                                          \
-  struct Words<type> {                                                                 \
-    using E = type;                                                                    \
+#define SK_WORDS(type, count, ...)                                                             \
+  template <>                                                                                  \
+  struct Words<type> {                                                                         \
+    using E = type;                                                                            \
     static constexpr std::array<std::pair<std::string_view, type>, count> kAll{{__VA_ARGS__}}; \
   }
 

@@ -14,11 +14,12 @@ const XmlElement kServer{"server", {{"addr", "", As::Text, "", kRequired}}, {}, 
 
 // cluster.xml
 
-const XmlElement kClusterNode{
-    "node",
-    {{"name", "name", As::Text, "", kRequired}, {"addr", "address", As::Text, "", kRequired}, {"laddr", "localAddress"}},
-    {},
-    {}};
+const XmlElement kClusterNode{"node",
+                              {{"name", "name", As::Text, "", kRequired},
+                               {"addr", "address", As::Text, "", kRequired},
+                               {"laddr", "localAddress"}},
+                              {},
+                              {}};
 const XmlElement kClusterLan{"lan",
                              {{"name", "name", As::Text, "", kRequired},
                               {"command", "command", As::OnOff},
@@ -54,11 +55,12 @@ const XmlElement kHeart{"heart",
                         {{&kHeartbeat, "lans", How::List}},
                         {}};
 const XmlElement kFarmNode{
-    "node", {{"name", "name", As::Text, "", kRequired}, {"addr", "address", As::Text, "", kRequired}}, {}, {}};
-const XmlElement kFarmLan{"lan",
-                          {{"name", "name"}, {"addr", "", As::Removed}},
-                          {{&kFarmNode, "legacyNodes", How::List}},
-                          {}};
+    "node",
+    {{"name", "name", As::Text, "", kRequired}, {"addr", "address", As::Text, "", kRequired}},
+    {},
+    {}};
+const XmlElement kFarmLan{
+    "lan", {{"name", "name"}, {"addr", "", As::Removed}}, {{&kFarmNode, "legacyNodes", How::List}}, {}};
 const XmlElement kFarm{"farm",
                        {{"port", "port", As::Port},
                         {"pulse", "pulse", As::Milliseconds},
@@ -78,11 +80,11 @@ const XmlElement kVirtualAddr{"virtual_addr",
                               {},
                               {}};
 const XmlElement kRealInterface{"real_interface", {}, {{&kVirtualAddr, "addresses", How::List}}, {}};
-const XmlElement kVirtualInterface{"virtual_interface",
-                                   {{"type", "type", As::Word, "vmac_directed vmac_invisible !vmac_visible"},
-                                    {"addr", "mac"}},
-                                   {{&kVirtualAddr, "addresses", How::List}},
-                                   {}};
+const XmlElement kVirtualInterface{
+    "virtual_interface",
+    {{"type", "type", As::Word, "vmac_directed vmac_invisible !vmac_visible"}, {"addr", "mac"}},
+    {{&kVirtualAddr, "addresses", How::List}},
+    {}};
 const XmlElement kInterface{"interface",
                             {{"name", "name"},
                              {"check", "check", As::OnOff},
@@ -116,10 +118,11 @@ const XmlElement kVip{"vip",
 
 const XmlElement kNotReplicated{"notreplicated", {{"path", "path"}, {"regexpath", "regex"}}, {}, {}};
 const XmlElement kToCheck{"tocheck", {{"path", "", As::Text, "", kRequired}}, {}, {}};
-const XmlElement kReplicated{"replicated",
-                             {{"dir", "path", As::Text, "", kRequired}, {"mode", "", As::Word, "read_only"}},
-                             {{&kNotReplicated, "notReplicated", How::List}, {&kToCheck, "toCheck", How::Texts}},
-                             {}};
+const XmlElement kReplicated{
+    "replicated",
+    {{"dir", "path", As::Text, "", kRequired}, {"mode", "", As::Word, "read_only"}},
+    {{&kNotReplicated, "notReplicated", How::List}, {&kToCheck, "toCheck", How::Texts}},
+    {}};
 const XmlElement kFlow{"flow", {{"name", "lan"}}, {{&kServer, "legacyFlowServers", How::Texts}}, {}};
 const XmlElement kRfs{"rfs",
                       {{"mountoversuffix", "mountOverSuffix"},
@@ -202,7 +205,8 @@ const XmlAttribute kInterval{"interval", "interval", As::Seconds};
 const XmlAttribute kTimeout{"timeout", "timeout", As::Seconds};
 const XmlAttribute kAddr{"addr", "address", As::Text, "", kRequired};
 const XmlAttribute kCheckerAction{"action", "action", As::Word, kAction};
-const XmlElement kTcpTo{"to", {kAddr, {"port", "port", As::Port, "", kRequired}, kInterval, kTimeout}, {}, {}};
+const XmlElement kTcpTo{
+    "to", {kAddr, {"port", "port", As::Port, "", kRequired}, kInterval, kTimeout}, {}, {}};
 const XmlElement kTcp{"tcp",
                       {kIdent, {"when", "when", As::Word, kWhen, kRequired}, kCheckerAction},
                       {{&kTcpTo, "", How::Merge, true, kRequired}},
@@ -228,25 +232,20 @@ const XmlElement kCustom{"custom",
                           kCheckerAction},
                          {},
                          {}};
-const XmlElement kModuleTo{"to",
-                           {{"addr", "address"},
-                            {"port", "port", As::Port},
-                            kInterval,
-                            kTimeout,
-                            {"secure", "secure", As::OnOff}},
-                           {},
-                           {}};
+const XmlElement kModuleTo{
+    "to",
+    {{"addr", "address"}, {"port", "port", As::Port}, kInterval, kTimeout, {"secure", "secure", As::OnOff}},
+    {},
+    {}};
 const XmlElement kModule{"module",
                          {{"name", "name", As::Text, "", kRequired}, {"ident", "ident"}},
                          {{&kModuleTo, "", How::Merge, true}},
                          {}};
-const XmlElement kSplitBrain{"splitbrain",
-                             {kIdent,
-                              {"exec", "exec"},
-                              {"arg", "witnesses", As::SpaceList},
-                              {"when", "", As::Word, "pre"}},
-                             {},
-                             {}};
+const XmlElement kSplitBrain{
+    "splitbrain",
+    {kIdent, {"exec", "exec"}, {"arg", "witnesses", As::SpaceList}, {"when", "", As::Word, "pre"}},
+    {},
+    {}};
 const XmlElement kCheck{"check",
                         {},
                         {{&kTcp, "tcp", How::List},
@@ -288,10 +287,18 @@ const XmlElement kService{"service",
 
 }  // namespace
 
-const XmlElement& cluster_grammar() { return kCluster; }
-const XmlElement& service_grammar() { return kService; }
-const XmlElement& real_interface_grammar() { return kRealInterface; }
-const XmlElement& virtual_interface_grammar() { return kVirtualInterface; }
+const XmlElement& cluster_grammar() {
+  return kCluster;
+}
+const XmlElement& service_grammar() {
+  return kService;
+}
+const XmlElement& real_interface_grammar() {
+  return kRealInterface;
+}
+const XmlElement& virtual_interface_grammar() {
+  return kVirtualInterface;
+}
 
 bool is_removed_element(std::string_view name) {
   static constexpr std::array<std::string_view, 4> kRemoved{"application_module", "proxyudp", "http", "snmp"};

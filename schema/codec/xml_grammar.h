@@ -3,30 +3,31 @@
 #include <string_view>
 #include <vector>
 
-/// The elements and attributes of cluster.xml and userconfig.xml, and which field of a spec's tree each one is. One
-/// table for both directions. Source: spec/config.md 1.3, 1.4, 2 and 2.14.
+/// The elements and attributes of cluster.xml and userconfig.xml, and which field of a spec's tree each one
+/// is. One table for both directions. Source: spec/config.md 1.3, 1.4, 2 and 2.14.
 namespace safekit::codec {
 
 enum class As {
   Text,
   OnOff,
   YesNo,
-  Int,           ///< may be negative
-  Count,         ///< 0 and up
-  Port,          ///< 1 to 65535; `*` where the words say so: left out
+  Int,    ///< may be negative
+  Count,  ///< 0 and up
+  Port,   ///< 1 to 65535; `*` where the words say so: left out
   Hex,
-  Hours,         ///< a time; the word is its implicit unit
+  Hours,  ///< a time; the word is its implicit unit
   Minutes,
   Seconds,
   Milliseconds,
-  Word,          ///< one of `words`
+  Word,  ///< one of `words`
   SpaceList,
   CommaList,
-  Obsolete,      ///< accepted with a warning; `words` may say what it still means
-  Removed,       ///< refused with its own message
+  Obsolete,  ///< accepted with a warning; `words` may say what it still means
+  Removed,   ///< refused with its own message
 };
 
-/// `words`: `a b` (the same words in the tree), `a=x b=y` (other words there), `!c` (removed value, own message).
+/// `words`: `a b` (the same words in the tree), `a=x b=y` (other words there), `!c` (removed value, own
+/// message).
 struct XmlAttribute {
   std::string_view name{};
   std::string_view field{};  ///< in the tree; may be dotted; empty: has no place there

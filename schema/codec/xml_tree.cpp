@@ -58,7 +58,8 @@ class FromXml {
     }
     for (const XmlChild& known : grammar.children) {
       if (!known.required || seen[known.element->name] > 0) continue;
-      problems_.error(element.at, "no-value", fmt::format("<{}> required in <{}>", known.element->name, grammar.name));
+      problems_.error(element.at, "no-value",
+                      fmt::format("<{}> required in <{}>", known.element->name, grammar.name));
     }
   }
 
@@ -94,13 +95,15 @@ class FromXml {
       if (attribute.as != As::Removed && attribute.as != As::Obsolete) names.push_back(attribute.name);
     }
     const std::string_view name = std::string_view{given.key}.substr(1);
-    problems_.error(given.at, "unknown-attribute", fmt::format("unknown attribute {} in tag <{}>", name, grammar.name),
+    problems_.error(given.at, "unknown-attribute",
+                    fmt::format("unknown attribute {} in tag <{}>", name, grammar.name),
                     suggestion(name, names));
   }
 
   void text(const XmlElement& grammar, const Node& child, Node& tree) {
     if (grammar.texts.empty()) {
-      problems_.error(child.at, "unexpected-text", fmt::format("unexpected text in <{}>", grammar.name), "remove it");
+      problems_.error(child.at, "unexpected-text", fmt::format("unexpected text in <{}>", grammar.name),
+                      "remove it");
       return;
     }
     list_field(tree, grammar.texts, child).push(at_place(Node::string(child.text), child));
@@ -171,25 +174,29 @@ class FromXml {
       if (item.find("type") == nullptr) {
         item.add("type", at_place(Node::string(is_virtual ? "vmac_directed" : "real"), part));
         if (is_virtual && part.find("@type") == nullptr) {
-          problems_.warning(part.at, "interface-type", "<virtual_interface> has no type: vmac_directed is taken",
+          problems_.warning(part.at, "interface-type",
+                            "<virtual_interface> has no type: vmac_directed is taken",
                             "write type=\"vmac_directed\"");
         }
       }
       list_field(tree, known.field, child).push(std::move(item));
     }
     if (!found) {
-      problems_.error(child.at, "no-value", "<real_interface> or <virtual_interface> required in <interface>");
+      problems_.error(child.at, "no-value",
+                      "<real_interface> or <virtual_interface> required in <interface>");
     }
   }
 
   void unknown_child(const XmlElement& grammar, const Node& element, const Node& child) {
     if (is_removed_element(child.key)) {
-      problems_.error(child.at, "removed", fmt::format("<{}> is no longer supported", child.key), "remove it");
+      problems_.error(child.at, "removed", fmt::format("<{}> is no longer supported", child.key),
+                      "remove it");
       return;
     }
     std::vector<std::string_view> names;
     for (const XmlChild& known : grammar.children) names.push_back(known.element->name);
-    problems_.error(child.at, "unknown-tag", fmt::format("unexpected tag <{}> in <{}>", child.key, element.key),
+    problems_.error(child.at, "unknown-tag",
+                    fmt::format("unexpected tag <{}> in <{}>", child.key, element.key),
                     suggestion(child.key, names));
   }
 
@@ -263,6 +270,8 @@ Node tree_from_xml(const XmlElement& grammar, const Node& element, Problems& pro
   return tree;
 }
 
-Node tree_to_xml(const XmlElement& grammar, const Node& tree) { return to_element(grammar, tree); }
+Node tree_to_xml(const XmlElement& grammar, const Node& tree) {
+  return to_element(grammar, tree);
+}
 
 }  // namespace safekit::codec

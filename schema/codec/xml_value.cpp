@@ -50,8 +50,8 @@ bool is_whole(std::string_view text, T lowest, T highest) {
 void invalid(const XmlAttribute& attribute, const Node& text, std::string_view expected, Problems& problems,
              std::string fix = {}) {
   problems.error(text.at, "invalid-value",
-                 fmt::format("invalid value '{}' for the attribute {} (expected: {})", text.text, attribute.name,
-                             expected),
+                 fmt::format("invalid value '{}' for the attribute {} (expected: {})", text.text,
+                             attribute.name, expected),
                  std::move(fix));
 }
 
@@ -59,14 +59,14 @@ std::optional<Node> time_value(const XmlAttribute& attribute, const Node& text, 
   const auto parsed = parse_xml_time(text.text, attribute.as);
   if (!parsed) {
     problems.error(text.at, "time-unit",
-                   fmt::format("invalid value '{}' for the attribute {} (expected time unit: '{}')", text.text,
-                               attribute.name, unit_suffix(attribute.as)));
+                   fmt::format("invalid value '{}' for the attribute {} (expected time unit: '{}')",
+                               text.text, attribute.name, unit_suffix(attribute.as)));
     return std::nullopt;
   }
   if (parsed->truncated) {
     problems.warning(text.at, "time-unit",
-                     fmt::format("the value '{}' for the attribute {} is cut off to {}", text.text, attribute.name,
-                                 print_xml_time(parsed->value, attribute.as)));
+                     fmt::format("the value '{}' for the attribute {} is cut off to {}", text.text,
+                                 attribute.name, print_xml_time(parsed->value, attribute.as)));
   }
   return Node::string(to_string(parsed->value));
 }
@@ -78,8 +78,9 @@ std::optional<Node> word_value(const XmlAttribute& attribute, std::string_view e
   for (const std::string_view entry : split(attribute.words, " ")) {
     if (entry.front() == '!') {
       if (entry.substr(1) != text.text) continue;
-      problems.error(text.at, "removed",
-                     fmt::format("{}=\"{}\" is no longer supported in <{}>", attribute.name, text.text, element));
+      problems.error(
+          text.at, "removed",
+          fmt::format("{}=\"{}\" is no longer supported in <{}>", attribute.name, text.text, element));
       return std::nullopt;
     }
     const std::size_t equals = entry.find('=');
@@ -115,7 +116,8 @@ std::optional<Node> whole_value(const XmlAttribute& attribute, const Node& text,
       const bool hex = digits.starts_with("0x");
       const std::string_view rest = hex ? digits.substr(2) : digits;
       const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), value, hex ? 16 : 10);
-      const bool known = error == std::errc{} && end == rest.data() + rest.size() && (value == 0x10 || value == 0x10000);
+      const bool known =
+          error == std::errc{} && end == rest.data() + rest.size() && (value == 0x10 || value == 0x10000);
       if (known) return Node::number(fmt::format("{}", value));
       invalid(attribute, text, "0x10|0x10000", problems);
       return std::nullopt;
@@ -201,8 +203,8 @@ std::optional<Node> value_from_xml(const XmlAttribute& attribute, std::string_vi
       if (attribute.words.empty()) return std::nullopt;
       return word_value(attribute, element, text, problems);
     case As::Removed:
-      problems.error(text.at, "removed", fmt::format("{} is no longer supported in <{}>", attribute.name, element),
-                     "remove it");
+      problems.error(text.at, "removed",
+                     fmt::format("{} is no longer supported in <{}>", attribute.name, element), "remove it");
       return std::nullopt;
   }
   return std::nullopt;
@@ -215,7 +217,8 @@ std::string value_to_xml(const XmlAttribute& attribute, const Node& value) {
     case As::Hours:
     case As::Minutes:
     case As::Seconds:
-    case As::Milliseconds: return print_xml_time(parse_duration(value.text).value_or(Duration{}), attribute.as);
+    case As::Milliseconds:
+      return print_xml_time(parse_duration(value.text).value_or(Duration{}), attribute.as);
     case As::Hex: {
       std::uint32_t number = 0;
       std::from_chars(value.text.data(), value.text.data() + value.text.size(), number);

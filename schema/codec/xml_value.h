@@ -11,9 +11,9 @@
 /// One attribute's text to a value of the spec's tree and back.
 namespace safekit::codec {
 
-/// A time attribute: a bare number counts `unit`s; a suffix is converted to whole units, cut off towards zero.
-/// Errors: Invalid for other forms, and for a time that is not zero but would become zero.
-/// Source: spec/config.md 2.2.
+/// A time attribute: a bare number counts `unit`s; a suffix is converted to whole units, cut off towards
+/// zero. Errors: Invalid for other forms, and for a time that is not zero but would become zero. Source:
+/// spec/config.md 2.2.
 struct XmlTime {
   Duration value{};
   bool truncated{false};  ///< something was cut off

@@ -85,7 +85,8 @@ TEST(Yaml, PrintsWhatItReads) {
 
 TEST(Json, KeepsOrderAndPositions) {
   Problems problems{"a.json"};
-  const auto documents = parse_json("{\n  \"b\": [1, -2, true],\n  \"a\\\"\": {\"x\": \"y\\\\\"}\n}", problems);
+  const auto documents =
+      parse_json("{\n  \"b\": [1, -2, true],\n  \"a\\\"\": {\"x\": \"y\\\\\"}\n}", problems);
   ASSERT_EQ(documents.size(), 1u);
   const Node& root = documents.front();
   EXPECT_EQ(root.children[0].key, "b");
@@ -135,9 +136,10 @@ TEST(Xml, GivesElementsAttributesTextsAndPositions) {
 }
 
 TEST(Xml, RefusesEntitiesAndDepth) {
-  for (const std::string text : {"<!DOCTYPE safe [<!ENTITY x \"y\">]><safe>&x;</safe>",
-                                 "<!DOCTYPE safe [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><safe>&x;</safe>",
-                                 "<!DOCTYPE safe SYSTEM \"no.dtd\"><safe>&x;</safe>"}) {
+  for (const std::string text :
+       {"<!DOCTYPE safe [<!ENTITY x \"y\">]><safe>&x;</safe>",
+        "<!DOCTYPE safe [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><safe>&x;</safe>",
+        "<!DOCTYPE safe SYSTEM \"no.dtd\"><safe>&x;</safe>"}) {
     Problems problems{"u.xml"};
     EXPECT_TRUE(parse_xml(text, problems).empty()) << text;
     ASSERT_EQ(problems.list().size(), 1u);
@@ -173,11 +175,14 @@ TEST(Xml, PrintsWhatItReads) {
 }
 
 TEST(Doc, MutatedInputNeverCrashes) {
-  const std::vector<std::string> seeds = {"a: &x {b: [1, 'two', \"three\"]}\nc: *x\nd: |\n  text\n---\ne: >-\n  f\n",
-                                          "{\"a\": [1, 2.5, \"x\\u00e9\", null], \"b\": {\"c\": true}}",
-                                          "<!DOCTYPE safe><safe a=\"b\"><c><![CDATA[d]]></c><!-- e --></safe>"};
+  const std::vector<std::string> seeds = {
+      "a: &x {b: [1, 'two', \"three\"]}\nc: *x\nd: |\n  text\n---\ne: >-\n  f\n",
+      "{\"a\": [1, 2.5, \"x\\u00e9\", null], \"b\": {\"c\": true}}",
+      "<!DOCTYPE safe><safe a=\"b\"><c><![CDATA[d]]></c><!-- e --></safe>"};
   std::uint64_t state = 42;
-  const auto next = [&] { return state = state * 6364136223846793005ULL + 1442695040888963407ULL, state >> 33; };
+  const auto next = [&] {
+    return state = state * 6364136223846793005ULL + 1442695040888963407ULL, state >> 33;
+  };
   for (int round = 0; round < 3000; ++round) {
     std::string text = seeds[next() % seeds.size()];
     for (std::uint64_t edits = 1 + next() % 4; edits > 0 && !text.empty(); --edits) {

@@ -14,7 +14,9 @@ const Node* Node::find(std::string_view name) const {
   return nullptr;
 }
 
-Node* Node::find(std::string_view name) { return const_cast<Node*>(std::as_const(*this).find(name)); }
+Node* Node::find(std::string_view name) {
+  return const_cast<Node*>(std::as_const(*this).find(name));
+}
 
 Node& Node::add(std::string name, Node value) {
   value.key = std::move(name);

@@ -12,9 +12,10 @@ namespace safekit::doc {
 enum class Kind { Null, Bool, Number, String, List, Map };
 
 /// What all text forms have in common: a tree with the place in the text of each part. A value.
-/// Shape:  a scalar has `text` as written; a list and a map have `children`, those of a map have a `key` each, in
-///         document order. An XML element is a Map: attributes are `@name`, text and CDATA `#text`, child elements have
-///         their name as key (the only maps in which a key may come twice).
+/// Shape:  a scalar has `text` as written; a list and a map have `children`, those of a map have a `key`
+/// each, in
+///         document order. An XML element is a Map: attributes are `@name`, text and CDATA `#text`, child
+///         elements have their name as key (the only maps in which a key may come twice).
 struct Node {
   Kind kind{Kind::Null};
   std::string text{};

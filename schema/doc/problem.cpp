@@ -39,7 +39,8 @@ void Problems::append(const Problems& other) {
 }
 
 void Problems::sort() {
-  std::stable_sort(list_.begin(), list_.end(), [](const Problem& a, const Problem& b) { return a.at < b.at; });
+  std::stable_sort(list_.begin(), list_.end(),
+                   [](const Problem& a, const Problem& b) { return a.at < b.at; });
   list_.erase(std::unique(list_.begin(), list_.end()), list_.end());
 }
 

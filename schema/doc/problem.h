@@ -21,7 +21,8 @@ struct Problem {
   Severity severity{Severity::Error};
   std::string file{};
   Position at{};
-  std::string rule{};     ///< short and stable: `unknown-field`, `network-unknown`; number of spec/config.md 6 in validate.h
+  std::string rule{};  ///< short and stable: `unknown-field`, `network-unknown`; number of spec/config.md 6
+                       ///< in validate.h
   std::string message{};  ///< what is wrong, one sentence without a full stop
   std::string fix{};      ///< what to do about it; may be empty
   friend bool operator==(const Problem&, const Problem&) = default;

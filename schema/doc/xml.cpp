@@ -8,8 +8,12 @@
 namespace safekit::doc {
 namespace {
 
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
-bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n") == std::string_view::npos; }
+bool is_space(char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+bool is_blank(std::string_view text) {
+  return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
+}
 
 class Builder {
  public:
@@ -27,12 +31,8 @@ class Builder {
   static void XMLCALL on_text(void* user, const XML_Char* text, int size) {
     self(user).characters({text, static_cast<std::size_t>(size)});
   }
-  static void XMLCALL on_cdata_start(void* user) {
-    self(user).begin_cdata();
-  }
-  static void XMLCALL on_cdata_end(void* user) {
-    self(user).end_cdata();
-  }
+  static void XMLCALL on_cdata_start(void* user) { self(user).begin_cdata(); }
+  static void XMLCALL on_cdata_end(void* user) { self(user).end_cdata(); }
   static void XMLCALL on_instruction(void* user, const XML_Char* target, const XML_Char* data) {
     if (std::string_view{target} == "safekit") self(user).document.add("?safekit", Node::string(data));
   }
@@ -42,7 +42,8 @@ class Builder {
                       "write its text in place");
   }
   static void XMLCALL on_skipped(void* user, const XML_Char* name, int) {
-    self(user).refuse("entity", fmt::format("the entity '{}' is not defined", name), "write its text in place");
+    self(user).refuse("entity", fmt::format("the entity '{}' is not defined", name),
+                      "write its text in place");
   }
 
   void start(const XML_Char* name, const XML_Char** attributes);
@@ -64,7 +65,8 @@ class Builder {
   std::string pending_{};
   Position pending_at_{};
   bool in_cdata_{false};
-  bool joins_previous_{false};  ///< this CDATA section begins where the last one ended: one text (see `cdata`)
+  bool joins_previous_{
+      false};  ///< this CDATA section begins where the last one ended: one text (see `cdata`)
   XML_Index cdata_end_{-1};
   bool refused_{false};
   std::size_t nodes_{0};
@@ -154,8 +156,8 @@ void Builder::flush_text() {
 }
 
 bool Builder::run() {
-  const std::unique_ptr<std::remove_pointer_t<XML_Parser>, void (*)(XML_Parser)> owner{XML_ParserCreate(nullptr),
-                                                                                       XML_ParserFree};
+  const std::unique_ptr<std::remove_pointer_t<XML_Parser>, void (*)(XML_Parser)> owner{
+      XML_ParserCreate(nullptr), XML_ParserFree};
   parser_ = owner.get();
   XML_SetUserData(parser_, this);
   XML_SetElementHandler(parser_, on_start, on_end);

@@ -31,7 +31,8 @@ bool is_number(std::string_view text) {
 
 /// Words and shapes that some YAML reader does not take for text.
 bool is_ambiguous(std::string_view text) {
-  static constexpr std::string_view kWords[] = {"true", "false", "yes", "no", "on", "off", "null", "y", "n", "~"};
+  static constexpr std::string_view kWords[] = {"true", "false", "yes", "no", "on",
+                                                "off",  "null",  "y",   "n",  "~"};
   std::string lower{text};
   for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   for (const std::string_view word : kWords) {
@@ -45,7 +46,8 @@ bool is_ambiguous(std::string_view text) {
 
 struct LimitReached {};
 
-/// Builds the tree from yaml-cpp's events. The event interface is used because it keeps order, positions and quoting.
+/// Builds the tree from yaml-cpp's events. The event interface is used because it keeps order, positions and
+/// quoting.
 class Builder : public YAML::EventHandler {
  public:
   explicit Builder(std::vector<Node>& documents) : documents_(documents) {}
@@ -141,14 +143,16 @@ class Builder : public YAML::EventHandler {
 bool fits_on_a_line(const Node& list) {
   if (list.children.size() > kInlineListMax) return false;
   for (const Node& item : list.children) {
-    if (!item.is_scalar() || item.text.size() > kInlineItemBytesMax || item.text.find('\n') != std::string::npos) {
+    if (!item.is_scalar() || item.text.size() > kInlineItemBytesMax ||
+        item.text.find('\n') != std::string::npos) {
       return false;
     }
   }
   return true;
 }
 
-/// A literal block keeps exactly: text whose last character is its only trailing newline, without what YAML would change.
+/// A literal block keeps exactly: text whose last character is its only trailing newline, without what YAML
+/// would change.
 bool fits_a_block(const std::string& text) {
   if (text.size() < 2 || text.back() != '\n' || text[text.size() - 2] == '\n') return false;
   if (text.front() == ' ' || text.front() == '\n' || text.front() == '\t') return false;

@@ -13,7 +13,8 @@ namespace safekit::spec {
 enum class When { Pre, Prim, Both, Second };
 enum class CheckerAction { NoAction, Wait, Restart, StopStart, Stop };
 
-/// `<tcp>`: resource `tcp.<ident>`, rule `t_<ident>`. Unset action: restart, with `pre` wait (defaults.h, action_of).
+/// `<tcp>`: resource `tcp.<ident>`, rule `t_<ident>`. Unset action: restart, with `pre` wait (defaults.h,
+/// action_of).
 struct TcpChecker {
   std::string ident{};
   std::optional<When> when{};  ///< unset: by mode (defaults.h, when_of)
@@ -62,7 +63,8 @@ struct CustomChecker {
   friend bool operator==(const CustomChecker&, const CustomChecker&) = default;
 };
 
-/// `<module>`: another module is in service; rule `module_failure`: wait; stopstart when the other one restarted.
+/// `<module>`: another module is in service; rule `module_failure`: wait; stopstart when the other one
+/// restarted.
 struct ModuleChecker {
   ModuleName name{};
   std::string ident{};  ///< empty: `<name>_<address>` (defaults.h, ident_of)
@@ -94,7 +96,8 @@ struct Checkers {
   friend bool operator==(const Checkers&, const Checkers&) = default;
 };
 
-/// `<failover>`: the rules as text, one entry per CDATA section (classic, or Lua when it starts with `--Lua Rules`).
+/// `<failover>`: the rules as text, one entry per CDATA section (classic, or Lua when it starts with `--Lua
+/// Rules`).
 struct FailoverRules {
   bool extends{true};  ///< false: they replace the default rules
   Duration period{milliseconds{5000}};

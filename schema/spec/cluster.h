@@ -31,10 +31,10 @@ struct Lan {
 /// Source: spec/config.md 1.
 struct Cluster {
   Metadata metadata{};
-  std::uint16_t port{4800};              ///< UDP, membership of the nodes
+  std::uint16_t port{4800};  ///< UDP, membership of the nodes
   Duration pulse{milliseconds{100}};
-  std::uint32_t leader_lost_count{20};   ///< `mlost_count`: pulses without the leader until another is elected
-  std::uint32_t follower_lost_count{10}; ///< `slost_count`: pulses without a follower until it is offline
+  std::uint32_t leader_lost_count{20};  ///< `mlost_count`: pulses without the leader until another is elected
+  std::uint32_t follower_lost_count{10};  ///< `slost_count`: pulses without a follower until it is offline
   std::vector<Lan> lans{};
   WrittenXml xml{};
   friend bool operator==(const Cluster&, const Cluster&) = default;

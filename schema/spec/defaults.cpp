@@ -35,14 +35,18 @@ std::uint16_t heart_port(const Module& module) {
   return derived_port(8888, 1, module.id);
 }
 
-std::uint16_t replication_port(const Module& module) { return derived_port(5600, 4, module.id); }
+std::uint16_t replication_port(const Module& module) {
+  return derived_port(5600, 4, module.id);
+}
 
 std::uint16_t farm_port(const Module& module) {
   if (module.farm && module.farm->port) return *module.farm->port;
   return derived_port(4803, 3, module.id);
 }
 
-Duration pulse_of(const Heart& heart, const Heartbeat& heartbeat) { return heartbeat.pulse.value_or(heart.pulse); }
+Duration pulse_of(const Heart& heart, const Heartbeat& heartbeat) {
+  return heartbeat.pulse.value_or(heart.pulse);
+}
 Duration timeout_of(const Heart& heart, const Heartbeat& heartbeat) {
   return heartbeat.timeout.value_or(heart.timeout);
 }
@@ -76,11 +80,15 @@ std::string class_of(const Module& module, const Process& process) {
   return module.mode == Mode::Mirror ? "prim" : "both";
 }
 
-When default_when(const Module& module) { return module.mode == Mode::Mirror ? When::Prim : When::Both; }
+When default_when(const Module& module) {
+  return module.mode == Mode::Mirror ? When::Prim : When::Both;
+}
 When when_of(const Module& module, const TcpChecker& checker) {
   return checker.when.value_or(default_when(module));
 }
-When when_of(const Module& module, const IpChecker& checker) { return checker.when.value_or(default_when(module)); }
+When when_of(const Module& module, const IpChecker& checker) {
+  return checker.when.value_or(default_when(module));
+}
 When when_of(const Module& module, const CustomChecker& checker) {
   return checker.when.value_or(default_when(module));
 }
@@ -90,7 +98,9 @@ CheckerAction action_of(const Module& module, const TcpChecker& checker) {
   const bool pre = when_of(module, checker) == When::Pre;
   return checker.action.value_or(pre ? CheckerAction::Wait : CheckerAction::Restart);
 }
-CheckerAction action_of(const PingChecker& checker) { return checker.action.value_or(CheckerAction::Wait); }
+CheckerAction action_of(const PingChecker& checker) {
+  return checker.action.value_or(CheckerAction::Wait);
+}
 
 std::string ident_of(const ModuleChecker& checker) {
   if (!checker.ident.empty()) return checker.ident;

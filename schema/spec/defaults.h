@@ -7,8 +7,8 @@
 #include "schema/spec/cluster.h"
 #include "schema/spec/module.h"
 
-/// What a value is when the author left it out and it hangs on another field or on the form of the file. Plain defaults
-/// stand at the members of the structs; nothing else in the tree knows a default.
+/// What a value is when the author left it out and it hangs on another field or on the form of the file.
+/// Plain defaults stand at the members of the structs; nothing else in the tree knows a default.
 namespace safekit::spec {
 
 /// Which form a file has: XML keeps SafeKit's own defaults where ours are shorter or safer.
@@ -25,7 +25,8 @@ enum class Dialect { Ours, SafekitXml };
 [[nodiscard]] Duration timeout_of(const Heart& heart, const Heartbeat& heartbeat);
 /// `heartbeat.<ident>`: the ident, else the lan, else the position (legacy syntax).
 [[nodiscard]] std::string ident_of(const Heart& heart, const Heartbeat& heartbeat);
-/// Lan of replication: the one named, else the heartbeat with ident `flow`, else the first. Empty: there is none.
+/// Lan of replication: the one named, else the heartbeat with ident `flow`, else the first. Empty: there is
+/// none.
 [[nodiscard]] LanName flow_lan(const Module& module);
 /// Bytes of a zone: zone_size, else resync_packet_size, else 8 MiB.
 [[nodiscard]] std::uint64_t zone_size_of(const Replication& replication);
@@ -41,7 +42,8 @@ enum class Dialect { Ours, SafekitXml };
 [[nodiscard]] CheckerAction action_of(const PingChecker& checker);
 [[nodiscard]] std::string ident_of(const ModuleChecker& checker);
 
-/// The ip checkers that virtual addresses with `check` make; a checker of that ident written by hand replaces its like.
+/// The ip checkers that virtual addresses with `check` make; a checker of that ident written by hand replaces
+/// its like.
 [[nodiscard]] std::vector<IpChecker> generated_ip_checkers(const Module& module);
 
 /// A rule made for a checker with an action: label `t_<ident>`, resource `tcp.<ident>`.

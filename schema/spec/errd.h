@@ -10,11 +10,12 @@ namespace safekit::spec {
 
 /// `<proc>`: processes that must run, or must not. Resource `proc.<name>`. A value.
 struct Process {
-  std::string name{};        ///< command name (15 characters on Linux), or unit name with `service`
+  std::string name{};  ///< command name (15 characters on Linux), or unit name with `service`
   bool service{false};
-  std::string name_regex{};  ///< POSIX extended on the command name; `name` is then only a label
-  std::string arg_regex{};   ///< the same on the whole command line
-  std::string watch_class{}; ///< `pre prim both second sec` or the author's own; empty: by mode (defaults.h, class_of)
+  std::string name_regex{};   ///< POSIX extended on the command name; `name` is then only a label
+  std::string arg_regex{};    ///< the same on the whole command line
+  std::string watch_class{};  ///< `pre prim both second sec` or the author's own; empty: by mode (defaults.h,
+                              ///< class_of)
   std::string action{"stopstart"};  ///< `stopstart restart stop noaction` or a program of the module
   std::vector<std::string> restart_services{};  ///< in start order
   std::uint32_t start_after{0};                 ///< first look after (n - 1) polls; 0 and 1: at once

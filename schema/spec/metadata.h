@@ -14,9 +14,9 @@ enum class Kind { Cluster, Module };
   return kind == Kind::Cluster ? "Cluster" : "Module";
 }
 
-/// What every object has beside its spec. A value. The store owns `generation` and `resource_version`: a file may carry
-/// them (it was printed by `safekit get`), and an apply that carries `resource_version` fails with Conflict when the
-/// stored object is newer. They are no part of the content digest.
+/// What every object has beside its spec. A value. The store owns `generation` and `resource_version`: a file
+/// may carry them (it was printed by `safekit get`), and an apply that carries `resource_version` fails with
+/// Conflict when the stored object is newer. They are no part of the content digest.
 struct Metadata {
   std::string name{};
   std::map<std::string, std::string> labels{};

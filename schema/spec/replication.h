@@ -31,19 +31,19 @@ struct ReplicatedDirectory {
   friend bool operator==(const ReplicatedDirectory&, const ReplicatedDirectory&) = default;
 };
 
-/// `<rfs>`, mirror only. A value. `secondary_ack` here is the default of YAML and JSON; XML keeps SafeKit's Received.
-/// Source: spec/config.md 2.8 and 4.2; the XML name is given where ours differs.
+/// `<rfs>`, mirror only. A value. `secondary_ack` here is the default of YAML and JSON; XML keeps SafeKit's
+/// Received. Source: spec/config.md 2.8 and 4.2; the XML name is given where ours differs.
 struct Replication {
   std::vector<ReplicatedDirectory> directories{};
   Durability durability{Durability::Barrier};
-  SecondaryAck secondary_ack{SecondaryAck::Durable};   ///< async
-  LanName lan{};                                       ///< flow; empty: see defaults.h, flow_lan
-  std::vector<std::string> legacy_flow_servers{};      ///< flow/server
+  SecondaryAck secondary_ack{SecondaryAck::Durable};  ///< async
+  LanName lan{};                                      ///< flow; empty: see defaults.h, flow_lan
+  std::vector<std::string> legacy_flow_servers{};     ///< flow/server
   std::string mount_over_suffix{"_For_SafeKit_Replication"};
   bool acl{false};
-  std::optional<std::uint64_t> packet_size{};          ///< bytes
-  std::optional<std::uint64_t> resync_packet_size{};   ///< reipacketsize, bytes
-  std::optional<std::uint64_t> zone_size{};            ///< ruzone_blocksize, bytes (defaults.h, zone_size_of)
+  std::optional<std::uint64_t> packet_size{};         ///< bytes
+  std::optional<std::uint64_t> resync_packet_size{};  ///< reipacketsize, bytes
+  std::optional<std::uint64_t> zone_size{};           ///< ruzone_blocksize, bytes (defaults.h, zone_size_of)
   Duration lock_timeout{seconds{100}};
   Duration send_timeout{seconds{30}};
   std::uint32_t resync_threads{6};                     ///< nbrei

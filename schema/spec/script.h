@@ -20,8 +20,10 @@ struct Variable {
 
 /// `<user>` and the scripts themselves. A value. A module without it runs no script.
 struct Scripts {
-  bool enabled{true};      ///< false: an archive brought scripts, but its XML has no `<user>`: they are kept, not run
-  std::string directory{}; ///< folder beside the file, whose files the reader puts into `files`; empty once that is done
+  bool enabled{
+      true};  ///< false: an archive brought scripts, but its XML has no `<user>`: they are kept, not run
+  std::string directory{};  ///< folder beside the file, whose files the reader puts into `files`; empty once
+                            ///< that is done
   std::map<std::string, std::string> files{};  ///< `start_prim` to its text
   Duration nice_stop_timeout{seconds{300}};
   Duration force_stop_timeout{seconds{300}};

@@ -9,12 +9,13 @@
 
 namespace safekit::spec {
 
-/// Alias: on every UP node. OneSideAlias: on the PRIM or ALONE node. OneSide: the same, and the preferred source address.
+/// Alias: on every UP node. OneSideAlias: on the PRIM or ALONE node. OneSide: the same, and the preferred
+/// source address.
 enum class Where { Alias, OneSideAlias, OneSide };
 
 /// `<virtual_addr>`. A value.
 struct VirtualAddress {
-  std::string address{};         ///< as written: IPv4, IPv6 (brackets or not), or a name; resource `ip.<address>`
+  std::string address{};  ///< as written: IPv4, IPv6 (brackets or not), or a name; resource `ip.<address>`
   std::optional<Where> where{};  ///< unset: by mode (defaults.h, where_of)
   bool check{true};              ///< makes an ip checker
   bool connections{false};       ///< count connections into `connections.<address>`
