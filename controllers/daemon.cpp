@@ -1,0 +1,262 @@
+#include "controllers/daemon.h"
+
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+
+#include <fmt/format.h>
+
+#include "controllers/checker/effect.h"
+#include "controllers/cluster_trust.h"
+#include "controllers/errd/effect.h"
+#include "controllers/membership/effect.h"
+#include "controllers/membership/service_heartbeats.h"
+#include "controllers/replica_link.h"
+#include "controllers/replication/effect.h"
+#include "controllers/role/effect.h"
+#include "controllers/script/effect.h"
+#include "controllers/vip/effect.h"
+#include "datapath/heartbeat/service.h"
+#include "datapath/linux/netlink_interfaces.h"
+#include "datapath/linux/ports.h"
+#include "datapath/linux/tcp_probe.h"
+#include "reconciler/api/http_server.h"
+#include "reconciler/api/settings.h"
+#include "reconciler/engine/engine.h"
+#include "reconciler/peer/http_link.h"
+#include "reconciler/peer/identity.h"
+#include "reconciler/peer/links.h"
+#include "reconciler/store/sqlite_backend.h"
+#include "reconciler/store/state_lock.h"
+#include "reconciler/store/store.h"
+
+namespace safekit {
+namespace {
+
+constexpr const char* kForwardPath = "/api/";
+constexpr Duration kRenewalCheck = hours{1};
+
+/// Changes with every boot of the machine and with every start of the container or sandbox node: all that could still
+/// run from before ended with PID 1.
+std::string boot_identity(linux_os::Ports& ports) {
+  const auto boot = ports.files.read("/proc/sys/kernel/random/boot_id");
+  std::string text = boot ? boot->substr(0, boot->find('\n')) : "unknown";
+  if (const auto all = ports.processes.list()) {
+    for (const ProcessInfo& process : *all) {
+      if (process.identity.pid == 1) text += fmt::format("/{}", process.identity.start_ticks);
+    }
+  }
+  return text;
+}
+
+Result<NodeName> node_name(const DaemonOptions& options, const Result<peer::ClusterIdentity>& identity) {
+  if (identity) {
+    if (!options.node.empty() && options.node != identity->node) {
+      return Error{Code::Conflict, fmt::format("--node '{}', but '{}' says that this node joined its cluster as '{}'",
+                                               options.node.str(), options.state_dir, identity->node.str())};
+    }
+    return identity->node;
+  }
+  if (!options.node.empty()) return options.node;
+  char host[256]{};
+  gethostname(host, sizeof host - 1);
+  return NodeName{host};
+}
+
+std::string metrics_text(const engine::Engine& engine) {
+  std::string out = "# TYPE safekit_reconcile_passes_total counter\n";
+  for (const auto& [name, health] : engine.health().controllers()) {
+    const auto line = [&](std::string_view metric, auto value) {
+      out += fmt::format("safekit_reconcile_{}{{controller=\"{}\"}} {}\n", metric, name, value);
+    };
+    const auto microseconds_of = [](Duration duration) { return duration.count() / 1000; };
+    line("passes_total", health.passes);
+    line("failures_total", health.failures);
+    line("over_deadline_total", health.over_deadline);
+    line("waited_p99_microseconds", microseconds_of(health.waited.percentile(99)));
+    line("took_p50_microseconds", microseconds_of(health.took.percentile(50)));
+    line("took_p99_microseconds", microseconds_of(health.took.percentile(99)));
+    line("took_max_microseconds", microseconds_of(health.took.longest()));
+  }
+  return out;
+}
+
+}  // namespace
+
+struct Daemon::Impl {
+  Impl(const DaemonOptions& wanted, const NodeName& name, store::StateLock held, std::unique_ptr<store::SqliteBackend> disk)
+      : options(wanted), lock(std::move(held)), backend(std::move(disk)), store(*backend, ports.clock, name) {}
+
+  void wire_controllers();
+  void wire_peers();
+  void wire_api();
+  Status activate(const peer::ClusterIdentity& identity);
+  Result<replication::ClusterIdentity> replica_identity() const;
+  void renew();
+
+  DaemonOptions options;
+  store::StateLock lock;
+  linux_os::Ports ports{};
+  linux_os::NetlinkInterfaces interfaces{ports.loop};
+  linux_os::SystemTcpProbe tcp{ports.loop};
+  std::unique_ptr<store::SqliteBackend> backend;
+  store::Store store;
+  engine::Engine engine{{store, ports.loop, ports.clock, ports.random, ports.log}};
+  peer::Pki pki{{ports.files, ports.crypto, ports.random, ports.clock}, options.state_dir};
+  peer::HttpLink link{ports.loop};
+  peer::Peers peers{{store, ports.loop, ports.clock, ports.log}, link};
+  membership::ServiceHeartbeats heartbeats{};
+  ClusterTrust trust{{store, ports.loop, ports.crypto}, pki, [this](const auto& joined) { return activate(joined); }};
+  std::optional<peer::ClusterIdentity> identity{};
+  std::unique_ptr<api::Server> server{};
+  // Controllers, in no order: they meet only in the store.
+  std::unique_ptr<role::RoleController> role{};
+  std::vector<std::unique_ptr<engine::Controller>> controllers{};
+};
+
+void Daemon::Impl::wire_controllers() {
+  const auto add = [this](std::unique_ptr<engine::Controller> controller) {
+    engine.add(*controller);
+    controllers.push_back(std::move(controller));
+  };
+  role = std::make_unique<role::RoleController>(store, ports.clock, boot_identity(ports));
+  engine.add(*role);
+  add(std::make_unique<script::ScriptController>(
+      store, ports.clock, ports.processes, ports.files, engine.waker("script"),
+      script::Paths{.state_dir = options.state_dir,
+                    .program_dir = options.program_dir,
+                    .extra_environment = {"SAFEKIT_SOCKET=" + options.run_dir + "/safekitd.sock"}}));
+  add(std::make_unique<replication::ReplicationController>(
+      replication::ReplicationController::Ports{store, ports.clock, ports.processes, ports.files},
+      replica_connector(ports.loop), [this] { return replica_identity(); }, engine.waker("replication"),
+      replication::Paths{.state_dir = options.state_dir, .program_dir = options.program_dir}));
+  add(std::make_unique<vip::VipController>(store, ports.clock, interfaces, engine.waker("vip")));
+  add(std::make_unique<errd::ErrdController>(store, ports.clock, ports.processes, engine.waker("errd")));
+  add(std::make_unique<checker::CheckerController>(
+      checker::CheckerController::Ports{store, ports.clock, tcp, interfaces}, engine.waker("checker")));
+  add(std::make_unique<membership::MembershipController>(store, ports.clock, heartbeats, engine.waker("membership")));
+}
+
+void Daemon::Impl::wire_peers() {
+  peers.on_request(kForwardPath, [this](const NodeName& from, const std::string&, const std::string& body, peer::ReplyTask reply) {
+    auto request = api::request_from(body);
+    if (!request) return reply(std::move(request).error());
+    request->door = api::Door::Peer;
+    request->user = fmt::format("{}@{}", request->user, from.str());
+    server->routes().handle(*request, [reply](const api::Response& response) { reply(api::to_wire(response)); });
+  });
+}
+
+void Daemon::Impl::wire_api() {
+  api::Callbacks callbacks{.cluster = &trust};
+  callbacks.forward = [this](const NodeName& node, const api::Request& request, api::Respond respond) {
+    peers.forward(node, kForwardPath, api::to_wire(request), [respond](Result<std::string> reply) {
+      if (!reply) return respond(api::failure(reply.error()));
+      auto response = api::response_from(*reply);
+      respond(response ? *response : api::failure(response.error()));
+    });
+  };
+  callbacks.links = [this] {
+    std::vector<api::NodeLink> links;
+    for (const peer::PeerState& state : peers.peers()) links.push_back({.name = state.node, .reachable = state.reachable});
+    return links;
+  };
+  callbacks.metrics = [this] { return metrics_text(engine); };
+  server = std::make_unique<api::Server>(
+      ports.loop, store, ports.clock, ports.log, api::ServerOptions{.socket_path = options.run_dir + "/safekitd.sock"},
+      std::move(callbacks), [this](const std::string& token) -> std::string {
+        return identity && !token.empty() && token == identity->admin_token ? "admin" : "";
+      });
+  server->routes().add(api::Method::Get, "cluster/authority",
+                       [this](const api::Request&, const api::Routes::Parameters&, const api::Respond& respond) {
+                         const auto authority = trust.authority();
+                         respond(authority ? api::text(200, *authority) : api::failure(authority.error()));
+                       });
+}
+
+/// From here on this node speaks to its peers.
+Status Daemon::Impl::activate(const peer::ClusterIdentity& now) {
+  const bool first = !identity;
+  identity = now;
+  SK_TRY_VOID(link.set_identity(now.authority_pem, now.own));
+  SK_TRY_VOID(server->set_identity(now.own));
+  if (first) {
+    heartbeats.use(std::make_unique<heartbeat::HeartbeatService>(
+        heartbeat::HeartbeatService::Options{.node = now.node, .key = now.heartbeat_key}, ports.clock, ports.random,
+        ports.crypto, ports.loop));
+    peers.start();
+  }
+  for (const ModuleName& module : store.local_modules()) engine.wake("replication", {module.str()});
+  engine.wake("membership", {"cluster"});
+  return {};
+}
+
+Result<replication::ClusterIdentity> Daemon::Impl::replica_identity() const {
+  if (!identity) {
+    return Error{Code::Unavailable, "this node belongs to no cluster yet: `safekit cluster init` or `safekit cluster join`"};
+  }
+  const std::string pki_dir = options.state_dir + "/pki/";
+  return replication::ClusterIdentity{.cluster_id = identity->cluster_id,
+                                      .certificate_file = pki_dir + "node.pem",
+                                      .key_file = pki_dir + "node.key",
+                                      .authority_file = pki_dir + "ca.pem"};
+}
+
+void Daemon::Impl::renew() {
+  if (identity) {
+    const auto renewed = pki.renew_if_due();
+    if (!renewed) {
+      ports.log.write(LogLevel::Error, "pki", renewed.error().what);
+    } else if (*renewed) {
+      if (const auto status = activate(**renewed); !status) ports.log.write(LogLevel::Error, "pki", status.error().what);
+    }
+  }
+  ports.loop.after(kRenewalCheck, [this] { renew(); });
+}
+
+Daemon::Daemon(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Daemon::~Daemon() = default;
+
+Result<std::unique_ptr<Daemon>> Daemon::make(const DaemonOptions& options) {
+  SK_TRY(auto lock, store::StateLock::take(options.state_dir));
+  SK_TRY(auto backend, store::SqliteBackend::open(options.state_dir));
+  Result<peer::ClusterIdentity> known{Error{}};
+  {
+    linux_os::Ports ports;
+    known = peer::Pki{{ports.files, ports.crypto, ports.random, ports.clock}, options.state_dir}.load();
+  }
+  if (!known && known.error().code != Code::NotFound) return std::move(known).error();
+  SK_TRY(const NodeName name, node_name(options, known));
+  return std::unique_ptr<Daemon>(
+      new Daemon(std::make_unique<Impl>(options, name, std::move(lock), std::move(backend))));
+}
+
+Status Daemon::run() {
+  Impl& d = *impl_;
+  ::signal(SIGPIPE, SIG_IGN);
+  SK_TRY_VOID(d.ports.files.make_directories(d.options.run_dir));
+  d.wire_controllers();
+  d.wire_peers();
+  d.wire_api();
+  api::restore_settings(d.store);
+  d.role->adopt();
+  d.engine.start();
+  SK_TRY_VOID(d.server->start());
+  if (auto known = d.pki.load()) {
+    SK_TRY_VOID(d.activate(*known));
+  } else if (known.error().code != Code::NotFound) {
+    return std::move(known).error();
+  }
+  d.renew();
+  for (const int signal : {SIGTERM, SIGINT}) {
+    d.ports.loop.on_signal(signal, [&d] { d.ports.loop.stop(); });
+  }
+  d.ports.log.write(LogLevel::Info, "safekitd", fmt::format("node={} state={} ready", d.store.node().str(), d.options.state_dir));
+  d.ports.loop.run();
+  d.server->stop();
+  d.engine.stop();
+  return {};
+}
+
+}  // namespace safekit
