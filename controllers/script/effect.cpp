@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "schema/codec/safekit_xml.h"
+
 namespace safekit::script {
 namespace {
 
@@ -154,12 +156,17 @@ Status ScriptController::materialise(const std::string& module, Live& live) {
   }
   for (const auto& [script, text] : scripts) {
     if (script.find("..") != std::string::npos) continue;  // validation refuses it; this is the second lock
-    const std::string path = directory + "/" + script;
-    const auto old = files_.read(path);
-    if (!old || *old != text) SK_TRY_VOID(files_.replace(path, text, 0755));
+    SK_TRY_VOID(replace_if_new(directory + "/" + script, text, 0755));
   }
+  const std::string conf = private_conf(paths_.state_dir, module) + "/safeconf.xml";
+  SK_TRY_VOID(replace_if_new(conf, codec::print_expanded_xml(*spec), 0644));
   live.materialised = spec;
   return {};
+}
+
+Status ScriptController::replace_if_new(const std::string& path, const std::string& text, std::uint32_t mode) {
+  const auto old = files_.read(path);
+  return old && *old == text ? Status{} : files_.replace(path, text, mode);
 }
 
 Status ScriptController::start(const std::string& module, Live& live, const status::ScriptOrder& order) {

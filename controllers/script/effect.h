@@ -45,6 +45,7 @@ class ScriptController final : public engine::Controller {
   void finish(const std::string& module, Live& live, const RunnerStatus& status);
   Status apply(const std::string& module, Live& live, const Action& action);
   Status materialise(const std::string& module, Live& live);
+  Status replace_if_new(const std::string& path, const std::string& text, std::uint32_t mode);
   Status start(const std::string& module, Live& live, const status::ScriptOrder& order);
   Status signal(const std::string& module, Live& live, const Signal& signal);
   Status save(const std::string& module, const Record& record);

@@ -78,6 +78,7 @@ TEST_F(ScriptTest, RunsAScriptUnderTheRunnerAndReportsItsEnd) {
   order(1, "start_both");
   pass();
   EXPECT_EQ(files.entries.at(kBin + "/start_both").mode, 0755U);
+  EXPECT_THAT(files.entries.at("/state/private/modules/db/conf/safeconf.xml").text, HasSubstr("mode=\"light\""));
   ASSERT_EQ(processes.started.size(), 1U);
   const ProcessSpec& started = processes.started[0];
   EXPECT_EQ(started.argv.front(), "/usr/bin/safekit-runner");
