@@ -1,0 +1,313 @@
+#include "reconciler/api/routes.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "reconciler/api/source.h"
+#include "reconciler/store/memory_backend.h"
+#include "schema/doc/json.h"
+#include "schema/fake/manual_loop.h"
+
+namespace safekit::api {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr std::string_view kClusterText = R"(apiVersion: safekit/v1
+kind: Cluster
+metadata:
+  name: demo
+spec:
+  lans:
+    - name: default
+      nodes:
+        node1: 10.0.0.11
+        node2: 10.0.0.12
+)";
+
+constexpr std::string_view kModuleText = R"(apiVersion: safekit/v1
+kind: Module
+metadata:
+  name: web
+spec:
+  mode: mirror
+  id: 1
+  nodes: [node1, node2]
+  heartbeats:
+    lans: [default]
+)";
+
+class RoutesTest : public testing::Test {
+ protected:
+  Response ask(Method method, const std::string& path, const std::string& body = {}, std::map<std::string, std::string> query = {}) {
+    return ask(Request{.method = method, .path = std::string{kRoot} + path, .query = std::move(query), .content_type = "application/json",
+                       .body = body, .user = "root"});
+  }
+  Response ask(const Request& request) {
+    Response answer{.status = 0};
+    routes.handle(request, [&answer](const Response& response) { answer = response; });
+    return answer;
+  }
+  Response apply(std::string_view text, std::map<std::string, std::string> query = {}) {
+    query["file"] = "file.yaml";
+    return ask(Request{.method = Method::Post, .path = std::string{kRoot} + "/apply", .query = std::move(query),
+                       .content_type = "application/yaml", .body = std::string{text}, .user = "root"});
+  }
+  static doc::Node tree(const Response& response) {
+    doc::Problems problems;
+    auto nodes = doc::parse_json(response.body, problems);
+    return nodes.empty() ? doc::Node{} : nodes[0];
+  }
+  void apply_both() {
+    EXPECT_EQ(apply(kClusterText).status, 201);
+    const Response response = apply(kModuleText);
+    EXPECT_EQ(response.status, 201) << response.body;
+  }
+  fake::ManualClock clock{};
+  fake::ManualLoop loop{clock};
+  store::MemoryBackend backend{};
+  store::Store store{backend, clock, NodeName{"node1"}};
+  std::vector<std::pair<NodeName, Request>> forwarded{};
+  Routes routes{store, loop, clock,
+                Callbacks{.forward = [this](const NodeName& node, const Request& request, const Respond& respond) {
+                  forwarded.emplace_back(node, request);
+                  respond(text(200, "there"));
+                }}};
+};
+
+TEST_F(RoutesTest, AppliesGivesBackAndTellsWhatChanged) {
+  apply_both();
+  const Response one = ask(Method::Get, "/modules/web");
+  ASSERT_EQ(one.status, 200) << one.body;
+  const doc::Node view = tree(one);
+  EXPECT_EQ(text_at(view, {"metadata", "name"}), "web");
+  EXPECT_EQ(text_at(view, {"metadata", "generation"}), "1");
+  EXPECT_EQ(text_at(view, {"spec", "mode"}), "mirror");
+  EXPECT_EQ(text_at(view.find("status")->find("nodes")->children.at(0), {"role"}), "STOP");
+  EXPECT_THAT(apply(kModuleText).body, HasSubstr(R"("result":"unchanged")"));
+  std::string other{kModuleText};
+  other += "  maxLoop: 7\n";
+  const Response dry = apply(other, {{"dryRun", "All"}});
+  EXPECT_EQ(dry.status, 200) << dry.body;
+  EXPECT_THAT(dry.body, HasSubstr(R"("path":"spec.maxLoop","before":"3","after":"7")"));
+  EXPECT_EQ(store.module(ModuleName{"web"})->max_loop, 3U);
+  EXPECT_THAT(apply(other).body, HasSubstr(R"("result":"configured")"));
+  EXPECT_EQ(store.module(ModuleName{"web"})->max_loop, 7U);
+}
+
+TEST_F(RoutesTest, TellsEveryMistakeWithItsPlaceAndAppliesNothing) {
+  EXPECT_EQ(apply(kClusterText).status, 201);
+  const Response response = apply(R"(apiVersion: safekit/v1
+kind: Module
+metadata:
+  name: web
+spec:
+  mode: miror
+  nodes: [node1, node3]
+  bogus: 1
+)");
+  EXPECT_EQ(response.status, 422);
+  const doc::Node* problems = tree(response).find("details")->find("problems");
+  ASSERT_NE(problems, nullptr);
+  EXPECT_GE(problems->children.size(), 2U) << response.body;
+  EXPECT_THAT(response.body, HasSubstr(R"("file":"file.yaml","line":6)"));
+  EXPECT_EQ(ask(Method::Get, "/modules/web").status, 404);
+}
+
+TEST_F(RoutesTest, RefusesAnEditOfAnOlderRevision) {
+  apply_both();
+  EXPECT_EQ(apply(std::string{kModuleText} + "  maxLoop: 7\n", {{"resourceVersion", "1"}}).status, 409);
+  const std::string version = text_at(tree(ask(Method::Get, "/modules/web")), {"metadata", "resourceVersion"});
+  EXPECT_EQ(apply(std::string{kModuleText} + "  maxLoop: 7\n", {{"resourceVersion", version}}).status, 200);
+}
+
+TEST_F(RoutesTest, PatchesOneField) {
+  apply_both();
+  const Response response = ask(Method::Patch, "/modules/web", R"({"spec":{"maxLoop":9}})");
+  EXPECT_EQ(response.status, 200) << response.body;
+  EXPECT_EQ(store.module(ModuleName{"web"})->max_loop, 9U);
+  EXPECT_EQ(store.module(ModuleName{"web"})->nodes.size(), 2U);
+}
+
+TEST_F(RoutesTest, TakesScriptsThatComeWithTheFile) {
+  EXPECT_EQ(apply(kClusterText).status, 201);
+  const std::string with_scripts = std::string{kModuleText} + "  scripts:\n    directory: scripts\n";
+  EXPECT_THAT(apply(with_scripts).body, HasSubstr("scripts-missing"));
+  const Source source{.file = "web.yaml", .text = with_scripts, .scripts = {{"scripts", {{"start_prim", "#!/bin/sh\n"}}}}};
+  const Response response = ask(Request{.method = Method::Post, .path = std::string{kRoot} + "/apply",
+                                        .content_type = std::string{kSourceType}, .body = to_body(source), .user = "root"});
+  ASSERT_EQ(response.status, 201) << response.body;
+  const auto module = store.module(ModuleName{"web"});
+  ASSERT_TRUE(module && module->scripts);
+  EXPECT_EQ(module->scripts->files.at("start_prim"), "#!/bin/sh\n");
+  EXPECT_EQ(module->scripts->directory, "");
+}
+
+TEST_F(RoutesTest, AnOperationIsSubmittedAndItsOutcomeAwaited) {
+  apply_both();
+  const Response posted = ask(Method::Post, "/modules/web/operations", R"({"verb":"start"})");
+  ASSERT_EQ(posted.status, 201) << posted.body;
+  ASSERT_EQ(store.pending(ModuleName{"web"}).size(), 1U);
+  EXPECT_EQ(store.pending(ModuleName{"web"})[0].caller, "root");
+  const std::string id = text_at(tree(posted), {"id"});
+  Response answer{.status = 0};
+  routes.handle(Request{.path = std::string{kRoot} + "/operations/" + id, .query = {{"wait", "30s"}}, .user = "root"},
+                [&answer](const Response& response) { answer = response; });
+  EXPECT_EQ(answer.status, 0);
+  ASSERT_TRUE(store.finish(1, "done"));
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_THAT(answer.body, HasSubstr(R"("outcome":"done")"));
+}
+
+TEST_F(RoutesTest, AWaitForAnOutcomeEnds) {
+  apply_both();
+  ask(Method::Post, "/modules/web/operations", R"({"verb":"start"})");
+  Response answer{.status = 0};
+  routes.handle(Request{.path = std::string{kRoot} + "/operations/1", .query = {{"wait", "2s"}}, .user = "root"},
+                [&answer](const Response& response) { answer = response; });
+  loop.advance(seconds{3});
+  EXPECT_THAT(answer.body, HasSubstr(R"("outcome":"")"));
+}
+
+TEST_F(RoutesTest, RefusesUnknownCommandsArgumentsAndModules) {
+  apply_both();
+  EXPECT_EQ(ask(Method::Post, "/modules/web/operations", R"({"verb":"explode"})").status, 422);
+  EXPECT_EQ(ask(Method::Post, "/modules/web/operations", R"({"verb":"start","argument":"fullsync"})").status, 422);
+  EXPECT_EQ(ask(Method::Post, "/modules/nope/operations", R"({"verb":"start"})").status, 404);
+  EXPECT_EQ(ask(Method::Post, "/modules/web/operations", "not json").status, 422);
+}
+
+TEST_F(RoutesTest, PassesRequestsForAnotherNodeOn) {
+  apply_both();
+  EXPECT_EQ(ask(Method::Post, "/modules/web/operations", R"({"verb":"start"})", {{"node", "node2"}}).body, "there");
+  ASSERT_EQ(forwarded.size(), 1U);
+  EXPECT_EQ(forwarded[0].first, NodeName{"node2"});
+  EXPECT_EQ(forwarded[0].second.user, "root@node1");
+  EXPECT_FALSE(forwarded[0].second.query.contains("node"));
+  const auto there = request_from(to_wire(forwarded[0].second));
+  ASSERT_TRUE(there.has_value());
+  EXPECT_EQ(there->door, Door::Peer);
+  EXPECT_EQ(there->body, forwarded[0].second.body);
+  EXPECT_THAT(ask(Method::Get, "/modules", {}, {{"node", "node9"}}).body, HasSubstr("its nodes are: node1, node2"));
+  EXPECT_FALSE(request_from("garbage").has_value());
+}
+
+TEST_F(RoutesTest, WithoutALogInThereAreOnlyProbes) {
+  apply_both();
+  Request request{.path = std::string{kRoot} + "/modules", .door = Door::Https};
+  EXPECT_EQ(ask(request).status, 403);
+  request.path = "/var/modules/web/ready.txt";
+  EXPECT_EQ(ask(request).status, 404);
+  store.update_status(ModuleName{"web"}, [](status::Module& module) {
+    module.role.role = status::Role::Prim;
+    module.role.readiness = status::Readiness::Transient;
+  });
+  EXPECT_EQ(ask(request).status, 404);
+  store.update_status(ModuleName{"web"}, [](status::Module& module) { module.role.readiness = status::Readiness::Ready; });
+  EXPECT_EQ(ask(request).status, 200);
+  request.path = "/healthz";
+  EXPECT_EQ(ask(request).status, 200);
+  request.path = "/metrics";
+  EXPECT_EQ(ask(request).status, 404);
+  request.path = std::string{kRoot} + "/modules";
+  request.door = Door::Probe;
+  EXPECT_EQ(ask(request).status, 404);
+}
+
+TEST_F(RoutesTest, SwitchesSurviveARestartAndEndWithANewApply) {
+  apply_both();
+  EXPECT_EQ(ask(Method::Post, "/modules/web/settings", R"({"failover":false})").status, 200);
+  EXPECT_FALSE(store.status(ModuleName{"web"}).settings.failover);
+  store::Store again{backend, clock, NodeName{"node1"}};
+  Routes others{again, loop, clock, {}};
+  EXPECT_FALSE(again.status(ModuleName{"web"}).settings.failover);
+  EXPECT_EQ(apply(std::string{kModuleText} + "  maxLoop: 7\n").status, 200);
+  EXPECT_TRUE(store.status(ModuleName{"web"}).settings.failover);
+}
+
+TEST_F(RoutesTest, CommandsSetOnlyCustomResources) {
+  apply_both();
+  EXPECT_EQ(ask(Method::Post, "/modules/web/resources/custom.x", R"({"value":"up"})").status, 200);
+  EXPECT_EQ(store.status(ModuleName{"web"}).resources.at("custom.x").value, "up");
+  EXPECT_EQ(ask(Method::Post, "/modules/web/resources/rfs.uptodate", R"({"value":"up"})").status, 403);
+}
+
+TEST_F(RoutesTest, ARunningModuleIsNotDeletedByMistake) {
+  apply_both();
+  store.update_status(ModuleName{"web"}, [](status::Module& module) { module.role.role = status::Role::Alone; });
+  EXPECT_EQ(ask(Method::Delete, "/modules/web").status, 409);
+  EXPECT_EQ(ask(Method::Delete, "/clusters/demo").status, 409);
+  EXPECT_EQ(ask(Method::Delete, "/modules/web", {}, {{"force", "true"}}).status, 200);
+  EXPECT_EQ(ask(Method::Get, "/modules/web").status, 404);
+}
+
+TEST_F(RoutesTest, AWatchSendsThePresentAndThenEachChangeOnce) {
+  apply_both();
+  auto stream = routes.watch(Request{.path = std::string{kRoot} + "/modules", .query = {{"watch", "true"}}, .user = "root"});
+  ASSERT_TRUE(stream.has_value());
+  EXPECT_THAT((*stream)->take(Duration{}).text, HasSubstr("event: ADDED"));
+  for (const auto role : {status::Role::Wait, status::Role::Alone}) {
+    store.update_status(ModuleName{"web"}, [role](status::Module& module) { module.role.role = role; });
+  }
+  loop.run_posted();
+  const std::string text = (*stream)->take(Duration{}).text;
+  EXPECT_THAT(text, HasSubstr("event: MODIFIED"));
+  EXPECT_THAT(text, HasSubstr("ALONE"));
+  EXPECT_THAT(text, Not(HasSubstr("WAIT")));
+  EXPECT_TRUE(store.remove({store::Kind::Module, "web"}, {}).has_value());
+  loop.run_posted();
+  EXPECT_THAT((*stream)->take(Duration{}).text, HasSubstr("event: DELETED"));
+}
+
+TEST_F(RoutesTest, AWatchOfEventsBeginsWithTheLastOnes) {
+  apply_both();
+  const ModuleName web{"web"};
+  store.record(web, "heart", 'E', "first");
+  auto stream = routes.watch(
+      Request{.path = std::string{kRoot} + "/modules/web/events", .query = {{"watch", "true"}, {"last", "1"}}, .user = "root"});
+  ASSERT_TRUE(stream.has_value());
+  store.record(web, "heart", 'D', "debug");
+  store.record(web, "heart", 'E', "second");
+  loop.run_posted();
+  const std::string text = (*stream)->take(Duration{}).text;
+  EXPECT_THAT(text, HasSubstr("first"));
+  EXPECT_THAT(text, HasSubstr("second"));
+  EXPECT_THAT(text, Not(HasSubstr("debug")));
+  const Response list = ask(Method::Get, "/modules/web/events", {}, {{"last", "10"}, {"verbose", "true"}});
+  EXPECT_THAT(list.body, HasSubstr("debug"));
+}
+
+TEST_F(RoutesTest, ASlowReaderIsCutOff) {
+  WatchStream stream;
+  doc::Node data = doc::Node::map();
+  data.add("x", doc::Node::string(std::string(WatchStream::kBytesMax / 2, 'x')));
+  stream.push("ADDED", data);
+  stream.push("ADDED", data);
+  const auto taken = stream.take(Duration{});
+  EXPECT_TRUE(taken.over);
+  EXPECT_THAT(taken.text, HasSubstr("event: ERROR"));
+}
+
+TEST_F(RoutesTest, AConflictOfRevisionsIsShownAndEndedByTake) {
+  apply_both();
+  const store::ObjectKey key{store::Kind::Module, "web"};
+  store::Object theirs = *store.get(key);
+  theirs.digest = "theirs";
+  theirs.spec = R"({"apiVersion":"safekit/v1","kind":"Module","metadata":{"name":"web"},"spec":{"mode":"mirror","id":1,"maxLoop":5,"nodes":["node1","node2"]}})";
+  store.set_conflict({.peer = NodeName{"node2"}, .theirs = theirs, .history = {"theirs"}});
+  EXPECT_THAT(ask(Method::Get, "/modules/web").body, HasSubstr("ConfigConflict"));
+  EXPECT_EQ(ask(Method::Post, "/modules/web/take", {}, {{"from", "node9"}}).status, 404);
+  EXPECT_EQ(ask(Method::Post, "/modules/web/take", {}, {{"from", "node2"}}).status, 200);
+  EXPECT_EQ(store.module(ModuleName{"web"})->max_loop, 5U);
+}
+
+TEST_F(RoutesTest, MetricsAndNodes) {
+  apply_both();
+  EXPECT_THAT(ask(Method::Get, "/metrics").body, HasSubstr("safekit_module_ready{module=\"web\"} 0"));
+  EXPECT_THAT(ask(Method::Get, "/nodes").body, HasSubstr(R"("address":"10.0.0.12")"));
+  EXPECT_EQ(ask(Method::Put, "/nodes").status, 405);
+  EXPECT_EQ(ask(Method::Get, "/nothing").status, 404);
+}
+
+}  // namespace
+}  // namespace safekit::api
