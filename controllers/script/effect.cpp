@@ -166,7 +166,8 @@ Status ScriptController::materialise(const std::string& module, Live& live) {
 
 Status ScriptController::replace_if_new(const std::string& path, const std::string& text, std::uint32_t mode) {
   const auto old = files_.read(path);
-  return old && *old == text ? Status{} : files_.replace(path, text, mode);
+    // Not synced: the loop must not wait for a disk, and after a power loss they are compared and written again.
+  return old && *old == text ? Status{} : files_.put(path, text, mode);
 }
 
 Status ScriptController::start(const std::string& module, Live& live, const status::ScriptOrder& order) {

@@ -63,20 +63,20 @@ Result<std::string> read_file(const std::string& path, std::uint64_t bytes_max) 
   }
 }
 
-Status replace_file(const std::string& path, std::string_view text, std::uint32_t mode) {
+Status replace_file(const std::string& path, std::string_view text, std::uint32_t mode, Durable durable) {
   std::string temporary = path + ".XXXXXX";
   const Fd file{::mkostemp(temporary.data(), O_CLOEXEC)};
   if (!file) return error_of(errno, fmt::format("create a file beside '{}'", path));
   Status done = write_all(file.get(), text, path);
   if (done && ::fchmod(file.get(), mode) != 0) done = error_of(errno, fmt::format("set mode of '{}'", path));
-  if (done && ::fsync(file.get()) != 0) done = error_of(errno, fmt::format("sync '{}'", path));
+  if (done && durable == Durable::Yes && ::fsync(file.get()) != 0) done = error_of(errno, fmt::format("sync '{}'", path));
   if (done && ::rename(temporary.c_str(), path.c_str()) != 0)
     done = error_of(errno, fmt::format("replace '{}'", path));
   if (!done) {
     ::unlink(temporary.c_str());
     return done;
   }
-  return sync_directory(parent_of(path));
+  return durable == Durable::Yes ? sync_directory(parent_of(path)) : Status{};
 }
 
 Status make_directories(const std::string& path, std::uint32_t mode) {
@@ -95,6 +95,11 @@ Status make_directories(const std::string& path, std::uint32_t mode) {
 Status SystemFiles::replace(const std::string& path, std::string_view text, std::uint32_t mode) {
   SK_TRY_VOID(linux_os::make_directories(parent_of(path)));
   return replace_file(path, text, mode);
+}
+
+Status SystemFiles::put(const std::string& path, std::string_view text, std::uint32_t mode) {
+  SK_TRY_VOID(linux_os::make_directories(parent_of(path)));
+  return replace_file(path, text, mode, Durable::No);
 }
 
 Result<std::vector<FileInfo>> SystemFiles::list(const std::string& directory) {

@@ -25,6 +25,9 @@ class MemoryFiles final : public Files {
     entries[path] = Entry{std::string{text}, mode};
     return {};
   }
+  Status put(const std::string& path, std::string_view text, std::uint32_t mode) override {
+    return replace(path, text, mode);
+  }
   Result<std::vector<FileInfo>> list(const std::string& directory) override {
     std::vector<FileInfo> files;
     const std::string prefix = directory + "/";

@@ -25,6 +25,8 @@ class Files {
   /// Makes missing directories above, writes a new file, syncs it and moves it over the old one: a reader sees the old
   /// or the new text, also after power loss.
   virtual Status replace(const std::string& path, std::string_view text, std::uint32_t mode) = 0;
+  /// The same without the sync, for what can be made again: after power loss the file may be empty or old.
+  virtual Status put(const std::string& path, std::string_view text, std::uint32_t mode) = 0;
   /// Regular files of a directory, by name. A missing directory is an empty one.
   virtual Result<std::vector<FileInfo>> list(const std::string& directory) = 0;
   virtual Status make_directories(const std::string& path) = 0;
