@@ -1,5 +1,7 @@
 #include "datapath/linux/loop.h"
 
+#include <map>
+
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
 #pragma GCC diagnostic ignored "-Wshadow"
