@@ -145,7 +145,8 @@ class CommandLine {
     command->add_option(
         "--private", up.private_paths,
         "Path of which each node has its own copy, empty at first; may be repeated (default /srv)");
-    command->add_option("--daemon", up.daemon, "Program to run on each node instead of safekitd");
+    command->add_option("--daemon", up.daemon,
+                        "Program to run on each node instead of safekitd; no cluster is formed");
     command->add_flag("--bare", up.bare, "Nodes without any daemon");
   }
 

@@ -47,6 +47,15 @@ std::string for_each_port(const State& state, std::size_t member, std::string_vi
   return batch;
 }
 
+/// Does it to all ports of a member at once. A port may vanish meanwhile, when its node has just died.
+Status change_ports(const State& state, std::size_t member, std::string_view pattern) {
+  for (;;) {
+    const std::string batch = for_each_port(state, member, pattern);
+    Status done = run_ip(state.switch_holder, batch);
+    if (done || for_each_port(state, member, pattern) == batch) return done;
+  }
+}
+
 /// Every cable that should carry frames does, by the output of `ip -br link`: "port0e0@if4  UP  ...".
 bool all_links_up(const State& state, const std::string& links) {
   for (std::size_t m = 0; m < state.holders.size(); ++m)
@@ -95,18 +104,11 @@ Status connect_member(const State& state, std::size_t member) {
 }
 
 Status disconnect_member(const State& state, std::size_t member) {
-  return run_ip(state.switch_holder, for_each_port(state, member, "link set {} down\n"));
+  return change_ports(state, member, "link set {} down\n");
 }
 
 Status remove_cables(const State& state, std::size_t member) {
-  for (std::size_t i = 0; i < state.topology.networks.size(); ++i) {
-    const std::string port = port_name(member, i);
-    if (!has_interface(state.switch_holder, port)) continue;
-    const Status done = run_ip(state.switch_holder, fmt::format("link del {}\n", port));
-    if (!done && has_interface(state.switch_holder, port))
-      return done;  // the kernel may have been faster than we
-  }
-  return {};
+  return change_ports(state, member, "link del {}\n");
 }
 
 Status wait_for_links(const State& state) {

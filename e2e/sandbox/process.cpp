@@ -22,6 +22,8 @@ namespace {
 constexpr std::string_view kReady = "ready";
 constexpr int kCannotExecute = 126;
 constexpr int kNotFound = 127;
+/// First arguments of what is spawned; before its release a process still has those of its maker.
+constexpr std::array<std::string_view, 2> kSpawned{"init", "switch"};
 
 /// Field 22 of /proc/PID/stat, or 0 when the process is not there, is a zombie or is not one of ours.
 std::uint64_t start_ticks(pid_t pid) {
@@ -169,6 +171,14 @@ void report(std::string_view error) {
 
 bool is_alive(const Holder& holder) {
   return holder.pid > 0 && start_ticks(holder.pid) == holder.start_ticks;
+}
+
+bool is_running(const Holder& holder) {
+  if (holder.ending || !is_alive(holder)) return false;
+  const std::string words = read_text(fmt::format("/proc/{}/cmdline", holder.pid)).value_or("");
+  return std::any_of(kSpawned.begin(), kSpawned.end(), [&](std::string_view program) {
+    return words.find(fmt::format("{0}{1}{0}", '\0', program)) != std::string::npos;
+  });
 }
 
 Status kill_and_wait(const Holder& holder, Duration limit) {

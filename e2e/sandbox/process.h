@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sched.h>
 #include <sys/types.h>
 
 #include <filesystem>
@@ -16,6 +17,10 @@ namespace safekit::sandbox {
 
 /// `what` and the text of errno.
 [[nodiscard]] Error system_error(std::string_view what);
+
+/// What a node has of its own.
+inline constexpr int kNodeNamespaces =
+    CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC;
 
 /// The descriptor on which a spawned program says how its start went; see `Spawned`.
 inline constexpr int kReportFd = 3;
@@ -37,6 +42,8 @@ struct Spawned {
 void report(std::string_view error);
 
 [[nodiscard]] bool is_alive(const Holder& holder);
+/// Alive to stay: it has been released and nobody is ending it.
+[[nodiscard]] bool is_running(const Holder& holder);
 /// SIGKILL, then waits until it is gone; for PID 1 of a namespace the kernel ends all others of it before.
 [[nodiscard]] Status kill_and_wait(const Holder& holder, Duration limit);
 

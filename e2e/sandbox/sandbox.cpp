@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "e2e/sandbox/cluster.h"
 #include "e2e/sandbox/mounts.h"
 #include "e2e/sandbox/network.h"
 #include "e2e/sandbox/process.h"
@@ -16,7 +17,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr Duration kKillWait = seconds(20);
-constexpr int kNodeNamespaces = CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC;
 /// `<root>/<name>` is the directory of that sandbox, or a link to it.
 const fs::path kRoot = "/var/lib/safekit-sandbox";
 
@@ -60,7 +60,8 @@ NodeFiles files_of(const Opened& box, std::size_t member) {
 }
 
 Status start_switch(Opened& box) {
-  if (is_alive(box.state.switch_holder)) return {};
+  if (is_running(box.state.switch_holder)) return {};
+  SK_TRY_VOID(kill_and_wait(box.state.switch_holder, kKillWait));
   SK_TRY(Spawned holder,
          spawn(CLONE_NEWNET, {"switch", "--name", box.state.name}, box.directory / "switch.log"));
   box.state.switch_holder = holder.holder;
@@ -73,6 +74,7 @@ Status start_switch(Opened& box) {
 Status boot(Opened& box, std::size_t member) {
   const NodeFiles files = files_of(box, member);
   const std::string& name = box.state.topology.members[member].name;
+  SK_TRY_VOID(kill_and_wait(box.state.holders[member], kKillWait));
   SK_TRY_VOID(make_node_files(files));
   SK_TRY_VOID(remove_cables(box.state, member));
   const std::vector<std::string> arguments{"init", "--dir", box.directory.string(), "--node", name};
@@ -85,6 +87,8 @@ Status boot(Opened& box, std::size_t member) {
 
 Status power_off(Opened& box, std::size_t member) {
   Holder& holder = box.state.holders[member];
+  holder.ending = true;
+  SK_TRY_VOID(save_state(box.directory, box.state));
   if (is_alive(box.state.switch_holder)) SK_TRY_VOID(disconnect_member(box.state, member));
   SK_TRY_VOID(kill_and_wait(holder, kKillWait));
   if (is_alive(box.state.switch_holder)) SK_TRY_VOID(remove_cables(box.state, member));
@@ -98,7 +102,7 @@ Status start_all(Opened& box, const Progress& progress) {
   SK_TRY_VOID(make_bridges(box.state));
   for (std::size_t i = 0; i < box.state.topology.members.size(); ++i) {
     const std::string& name = box.state.topology.members[i].name;
-    const bool runs = is_alive(box.state.holders[i]);
+    const bool runs = is_running(box.state.holders[i]);
     const Status done = runs ? connect_member(box.state, i) : boot(box, i);
     if (!done) return with_context(fmt::format("node '{}'", name), done.error());
     progress(fmt::format("{} {}", name, runs ? "runs already" : "started"));
@@ -108,6 +112,8 @@ Status start_all(Opened& box, const Progress& progress) {
 
 Status stop_all(Opened& box) {
   for (std::size_t i = 0; i < box.state.holders.size(); ++i) SK_TRY_VOID(power_off(box, i));
+  box.state.switch_holder.ending = true;
+  SK_TRY_VOID(save_state(box.directory, box.state));
   SK_TRY_VOID(kill_and_wait(box.state.switch_holder, kKillWait));
   box.state.switch_holder = {};
   box.state.cuts.clear();
@@ -275,7 +281,9 @@ Status up(const UpOptions& options, const Progress& progress) {
   Status started = start_all(*box, progress);
   if (!started && is_new)
     (void)stop_all(*box);  // the first error is the one to tell; `down` can be asked again
-  return started;
+  if (!started || box->state.daemon.empty() || fs::path(box->state.daemon.front()).filename() != "safekitd")
+    return started;
+  return form_cluster(box->directory, box->state, progress);  // what fails here is left up, to be looked at
 }
 
 Status down(const std::string& name, bool purge) {
@@ -298,7 +306,7 @@ Status start_node(const std::string& name, const std::string& node) {
   if (!is_alive(box.state.switch_holder))
     return Error{Code::Conflict,
                  fmt::format("sandbox '{}' is down; bring it up: safekit sandbox up --name {}", name, name)};
-  if (!is_alive(box.state.holders[member])) SK_TRY_VOID(boot(box, member));
+  if (!is_running(box.state.holders[member])) SK_TRY_VOID(boot(box, member));
   return wait_for_links(box.state);
 }
 
@@ -333,7 +341,7 @@ Result<std::string> status_text(const std::string& name, bool as_json) {
   for (std::size_t m = 0; m < box.state.topology.members.size(); ++m) {
     const Member& member = box.state.topology.members[m];
     const Holder& holder = box.state.holders[m];
-    const bool runs = is_alive(holder);
+    const bool runs = is_running(holder);
     text += fmt::format("\n{:<12} {:<8} {:>8}", member.name, runs ? "up" : "down",
                         runs ? fmt::format("{}", holder.pid) : "-");
     for (std::size_t n = 0; n < member.addresses.size(); ++n)

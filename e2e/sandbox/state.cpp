@@ -16,11 +16,11 @@ namespace {
 constexpr int kFormat = 1;
 
 json to_tree(const Holder& holder) {
-  return {{"pid", holder.pid}, {"startTicks", holder.start_ticks}};
+  return {{"pid", holder.pid}, {"startTicks", holder.start_ticks}, {"ending", holder.ending}};
 }
 
 Holder holder_from(const json& tree) {
-  return {.pid = tree.at("pid"), .start_ticks = tree.at("startTicks")};
+  return {.pid = tree.at("pid"), .start_ticks = tree.at("startTicks"), .ending = tree.at("ending")};
 }
 
 State state_from(const json& tree) {
