@@ -15,13 +15,14 @@ enum class FrameType : std::uint8_t {
   Hello = 1,       ///< both ways, first
   Refuse = 2,      ///< either way; the connection ends
   Heartbeat = 3,   ///< both ways; nothing else was sent for a while
-  Operation = 10,  ///< primary to secondary; this and the next ones take one sequence number each
+  Change = 10,       ///< primary to secondary; this and the next ones take one sequence number each
   ResyncBegin = 11,
   Listing = 12,
   InodeState = 13,
   ZoneDigests = 14,
   ResyncEnd = 15,
   Detach = 16,
+  SyncAll = 17,
   Acknowledge = 30,  ///< secondary to primary
   Durable = 31,
   ListingAnswer = 32,

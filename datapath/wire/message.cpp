@@ -361,7 +361,7 @@ Result<Message> take(FrameType type, ByteReader& in, BytesView& data) {
     case FrameType::Hello: return Message{take_hello(in)};
     case FrameType::Refuse: return Message{Refuse{.reason = in.text()}};
     case FrameType::Heartbeat: return Message{Heartbeat{}};
-    case FrameType::Operation: {
+    case FrameType::Change: {
       SK_TRY(auto operation, take_operation(in, data));
       return Message{std::move(operation)};
     }
@@ -380,6 +380,7 @@ Result<Message> take(FrameType type, ByteReader& in, BytesView& data) {
       return Message{std::move(value)};
     }
     case FrameType::Detach: return Message{Detach{}};
+    case FrameType::SyncAll: return Message{SyncAll{}};
     case FrameType::Acknowledge: return Message{Acknowledge{.received = take_sequence(in)}};
     case FrameType::Durable: return Message{Durable{.sequence = take_sequence(in)}};
     case FrameType::ListingAnswer: return Message{take_listing_answer(in)};
@@ -406,9 +407,9 @@ Result<Message> take(FrameType type, ByteReader& in, BytesView& data) {
 
 FrameType type_of(const Message& message) {
   constexpr std::array kTypes{
-      FrameType::Hello,       FrameType::Refuse,      FrameType::Heartbeat,   FrameType::Operation,
+      FrameType::Hello,       FrameType::Refuse,      FrameType::Heartbeat,   FrameType::Change,
       FrameType::ResyncBegin, FrameType::Listing,     FrameType::InodeState,  FrameType::ZoneDigests,
-      FrameType::ResyncEnd,   FrameType::Detach,      FrameType::Acknowledge, FrameType::Durable,
+      FrameType::ResyncEnd,   FrameType::Detach,      FrameType::SyncAll,     FrameType::Acknowledge, FrameType::Durable,
       FrameType::ListingAnswer, FrameType::ZonesWanted, FrameType::ResyncEndAnswer, FrameType::Failed};
   static_assert(kTypes.size() == std::variant_size_v<Message>);
   return kTypes[message.index()];
@@ -436,6 +437,7 @@ void append_message(Bytes& out, const Message& message, BytesView data) {
                    put_generations(body, value.history);
                  },
                  [&](const Detach&) {},
+                 [&](const SyncAll&) {},
                  [&](const Acknowledge& value) { body.u64(value.received.value); },
                  [&](const Durable& value) { body.u64(value.sequence.value); },
                  [&](const ListingAnswer& value) {

@@ -86,6 +86,10 @@ struct ResyncEnd {
 struct Detach {
   friend bool operator==(const Detach&, const Detach&) = default;
 };
+/// Everything applied so far is to be put on disk, beside the stream. Answered by Durable.
+struct SyncAll {
+  friend bool operator==(const SyncAll&, const SyncAll&) = default;
+};
 
 /// All up to `received` is applied.
 struct Acknowledge {
@@ -128,7 +132,7 @@ inline constexpr std::size_t kListingEntriesMax = 4096;
 inline constexpr std::size_t kZoneDigestsMax = 4096;
 
 using Message = std::variant<Hello, Refuse, Heartbeat, Operation, ResyncBegin, Listing, InodeState, ZoneDigests, ResyncEnd,
-                             Detach, Acknowledge, Durable, ListingAnswer, ZonesWanted, ResyncEndAnswer, Failed>;
+                             Detach, SyncAll, Acknowledge, Durable, ListingAnswer, ZonesWanted, ResyncEndAnswer, Failed>;
 
 [[nodiscard]] FrameType type_of(const Message& message);
 [[nodiscard]] Bytes encode(const Operation& operation);

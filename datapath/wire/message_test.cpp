@@ -31,6 +31,7 @@ std::vector<Message> one_of_each() {
       ZoneDigests{.id = {1}, .first = 2, .digests = {{3, 4}, {5, 6}}},
       ResyncEnd{.current = {1}, .history = {{2}}},
       Detach{},
+      SyncAll{},
       Acknowledge{{1}},
       Durable{{1}},
       ListingAnswer{{1}, {EntryFate::Kept, EntryFate::Fresh, EntryFate::Compare}},

@@ -1,0 +1,317 @@
+#include "datapath/replica/applier.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <unordered_set>
+
+#include "datapath/replica/tree_call.h"
+
+namespace safekit::replica {
+
+namespace {
+
+using wire::EntryFate;
+using wire::ResyncMode;
+
+bool is_safe_name(const std::string& name) {
+  return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos &&
+         name.find('\0') == std::string::npos;
+}
+
+/// Whose state is in doubt when the operation could not be done.
+std::array<InodeId, 2> concerned(const wire::Operation& operation) {
+  if (const auto* op = std::get_if<wire::Create>(&operation)) return {op->parent, {}};
+  if (const auto* op = std::get_if<wire::Link>(&operation)) return {op->parent, {}};
+  if (const auto* op = std::get_if<wire::Remove>(&operation)) return {op->parent, {}};
+  if (const auto* op = std::get_if<wire::Rename>(&operation)) return {op->parent, op->new_parent};
+  if (const auto* op = std::get_if<wire::Write>(&operation)) return {op->id, {}};
+  if (const auto* op = std::get_if<wire::Fallocate>(&operation)) return {op->id, {}};
+  if (const auto* op = std::get_if<wire::SetAttributes>(&operation)) return {op->id, {}};
+  if (const auto* op = std::get_if<wire::SetXattr>(&operation)) return {op->id, {}};
+  if (const auto* op = std::get_if<wire::Bind>(&operation)) return {op->id, {}};
+  return {};
+}
+
+bool same_kind(const struct stat& st, const wire::ListingEntry& entry) {
+  if ((st.st_mode & S_IFMT) != (entry.mode & S_IFMT)) return false;
+  return (!S_ISCHR(entry.mode) && !S_ISBLK(entry.mode)) || st.st_rdev == entry.device;
+}
+
+}  // namespace
+
+Status Applier::reset() {
+  mode_ = ResyncMode::None;
+  leftovers_.clear();
+  pending_ = {};
+  return inodes_.reset();
+}
+
+void Applier::begin_resync(ResyncMode mode) {
+  mode_ = mode;
+  leftovers_.clear();
+  inodes_.track_identities(mode != ResyncMode::None);
+}
+
+void Applier::end_resync() { begin_resync(ResyncMode::None); }
+
+std::vector<InodeId> Applier::leftovers() const {
+  std::vector<InodeId> ids;
+  for (const std::uint64_t id : leftovers_) ids.push_back(InodeId{id});
+  return ids;
+}
+
+Status Applier::apply(const wire::Operation& operation, BytesView data) {
+  Status done = std::visit(
+      [&](const auto& op) -> Status {
+        using Op = std::decay_t<decltype(op)>;
+        if constexpr (std::is_same_v<Op, wire::Write>) {
+          return perform(op, data);
+        } else if constexpr (std::is_same_v<Op, wire::Sync>) {
+          return {};
+        } else if constexpr (std::is_same_v<Op, wire::Forget>) {
+          inodes_.forget(op.id);
+          leftovers_.erase(op.id.value);
+          return {};
+        } else {
+          return perform(op);
+        }
+      },
+      operation);
+  if (done || !in_resync()) return done;
+  // Only what a place that is not equal yet explains; a full disk is no reason to try again later.
+  if (done.error().code != Code::NotFound && done.error().code != Code::Conflict) return done;
+  for (const InodeId id : concerned(operation)) {
+    if (id.value != 0) leftovers_.insert(id.value);
+  }
+  return {};
+}
+
+Status Applier::perform(const wire::Bind& op) {
+  Status bound = inodes_.bind(op);
+  if (!bound) inodes_.forget(op.id);
+  return bound;
+}
+
+Status Applier::perform(const wire::Create& op) {
+  if (!is_safe_name(op.name)) return Error{Code::Corrupt, "unsafe name in the stream"};
+  SK_TRY(const auto parent, inodes_.descriptor(op.parent));
+  SK_TRY(const std::uint32_t root, root_of(op.parent));
+  const mode_t type = op.attributes.mode & S_IFMT;
+  if (in_resync()) SK_TRY_VOID(tree::remove_all(parent->get(), op.name));
+  SharedFd fd;
+  if (S_ISREG(type)) {
+    Fd made{::openat(parent->get(), op.name.c_str(), O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600)};
+    if (!made) return system_error(fmt::format("create '{}'", op.name), errno);
+    fd = std::make_shared<const Fd>(std::move(made));
+  } else {
+    SK_TRY_VOID(tree::make_node(parent->get(), op.name, op.attributes, op.link_target));
+    Fd made{::openat(parent->get(), op.name.c_str(), S_ISDIR(type) ? O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
+                                                                  : O_PATH | O_NOFOLLOW | O_CLOEXEC)};
+    if (!made) return system_error(fmt::format("open '{}'", op.name), errno);
+    fd = std::make_shared<const Fd>(std::move(made));
+  }
+  using wire::SetAttributes;
+  SK_TRY_VOID(tree::set_attributes(fd->get(), SetAttributes::kOwner | SetAttributes::kMode | SetAttributes::kMtime,
+                                   op.attributes));
+  SK_TRY(auto key, key_at(root, fd->get(), ""));
+  inodes_.set(op.id, op.identity, std::move(key), type, std::move(fd));
+  return {};
+}
+
+Status Applier::perform(const wire::Link& op) {
+  if (!is_safe_name(op.name)) return Error{Code::Corrupt, "unsafe name in the stream"};
+  SK_TRY(const auto parent, inodes_.descriptor(op.parent));
+  SK_TRY(const auto inode, inodes_.descriptor(op.id));
+  if (in_resync()) SK_TRY_VOID(tree::remove_all(parent->get(), op.name));
+  if (::linkat(inode->get(), "", parent->get(), op.name.c_str(), AT_EMPTY_PATH) != 0) {
+    return system_error(fmt::format("link '{}'", op.name), errno);
+  }
+  return {};
+}
+
+Status Applier::perform(const wire::Remove& op) {
+  if (!is_safe_name(op.name)) return Error{Code::Corrupt, "unsafe name in the stream"};
+  SK_TRY(const auto parent, inodes_.descriptor(op.parent));
+  if (in_resync()) return tree::remove_all(parent->get(), op.name);
+  if (::unlinkat(parent->get(), op.name.c_str(), op.directory ? AT_REMOVEDIR : 0) != 0) {
+    return system_error(fmt::format("remove '{}'", op.name), errno);
+  }
+  return {};
+}
+
+Status Applier::perform(const wire::Rename& op) {
+  if (!is_safe_name(op.name) || !is_safe_name(op.new_name)) return Error{Code::Corrupt, "unsafe name in the stream"};
+  const auto from = inodes_.descriptor(op.parent);
+  const auto to = inodes_.descriptor(op.new_parent);
+  if (from && to &&
+      ::renameat2((*from)->get(), op.name.c_str(), (*to)->get(), op.new_name.c_str(), op.flags) == 0) {
+    return {};
+  }
+  const Error error = from && to ? system_error(fmt::format("rename '{}'", op.name), errno) : from ? to.error() : from.error();
+  if (in_resync() && (op.flags & RENAME_EXCHANGE) == 0) {
+    // The old name is gone on the primary in any case; the new one is made by the listing that the leftover asks for.
+    if (from) SK_TRY_VOID(tree::remove_all((*from)->get(), op.name));
+    if (to) SK_TRY_VOID(tree::remove_all((*to)->get(), op.new_name));
+  }
+  return error;
+}
+
+Status Applier::perform(const wire::Write& op, BytesView data) {
+  SK_TRY(const auto fd, inodes_.descriptor(op.id));
+  return tree::write_at(fd->get(), data, op.offset);
+}
+
+Status Applier::perform(const wire::Fallocate& op) {
+  SK_TRY(const auto fd, inodes_.descriptor(op.id));
+  while (::fallocate(fd->get(), static_cast<int>(op.mode), static_cast<off_t>(op.offset), static_cast<off_t>(op.length)) != 0) {
+    if (errno != EINTR) return system_error("allocate", errno);
+  }
+  return {};
+}
+
+Status Applier::perform(const wire::SetAttributes& op) {
+  SK_TRY(const auto fd, inodes_.descriptor(op.id));
+  return tree::set_attributes(fd->get(), op.mask, op.attributes);
+}
+
+Status Applier::perform(const wire::SetXattr& op) {
+  SK_TRY(const auto fd, inodes_.descriptor(op.id));
+  return op.remove ? tree::remove_xattr(fd->get(), op.name) : tree::set_xattr(fd->get(), op.name, op.value);
+}
+
+Result<std::optional<std::vector<EntryFate>>> Applier::apply(wire::Listing&& listing) {
+  if (pending_.directory != listing.directory) pending_.entries.clear();
+  pending_.directory = listing.directory;
+  pending_.complete = listing.complete;
+  std::ranges::move(listing.entries, std::back_inserter(pending_.entries));
+  if (!listing.last) return std::optional<std::vector<EntryFate>>{};
+  const wire::Listing whole = std::exchange(pending_, {});
+  auto fates = make_equal(whole);
+  if (!fates) {
+    // The directory itself is not there yet, or a call of the application changed it under us: it is listed again later.
+    if (fates.error().code != Code::NotFound) return fates.error();
+    leftovers_.insert(whole.directory.value);
+    return std::optional{std::vector<EntryFate>{}};
+  }
+  if (whole.complete) leftovers_.erase(whole.directory.value);
+  return std::optional{std::move(*fates)};
+}
+
+Result<std::vector<EntryFate>> Applier::make_equal(const wire::Listing& listing) {
+  SK_TRY(const auto directory, inodes_.descriptor(listing.directory));
+  SK_TRY(const std::uint32_t root, root_of(listing.directory));
+  if (listing.complete) {
+    std::unordered_set<std::string_view> wanted;
+    for (const auto& entry : listing.entries) wanted.insert(entry.name);
+    SK_TRY(const auto here, tree::entries_of(directory->get()));
+    for (const std::string& name : here) {
+      if (!wanted.contains(name)) SK_TRY_VOID(tree::remove_all(directory->get(), name));
+    }
+  }
+  std::vector<EntryFate> fates;
+  fates.reserve(listing.entries.size());
+  for (const auto& entry : listing.entries) {
+    if (!is_safe_name(entry.name)) return Error{Code::Corrupt, "unsafe name in the stream"};
+    SK_TRY(const EntryFate fate, make_entry(directory->get(), root, entry));
+    // Its content is compared or sent from here on, by a full comparison; by zones only what is not kept.
+    if (mode_ == ResyncMode::Full || fate != EntryFate::Kept) leftovers_.erase(entry.id.value);
+    fates.push_back(fate);
+  }
+  return fates;
+}
+
+Result<EntryFate> Applier::make_entry(int directory, std::uint32_t root, const wire::ListingEntry& entry) {
+  struct stat st {};
+  const bool exists = ::fstatat(directory, entry.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0;
+  if (!exists && errno != ENOENT) return system_error(fmt::format("stat '{}'", entry.name), errno);
+  HandleKey key;
+  if (exists) {
+    SK_TRY(key, key_at(root, directory, entry.name));
+  }
+  const mode_t type = entry.mode & S_IFMT;
+  if (auto standing = inodes_.standing_for(entry.identity); standing && !S_ISDIR(type)) {
+    struct stat theirs {};
+    if (::fstat(standing->fd.get(), &theirs) == 0 && same_kind(theirs, entry)) {
+      const bool there = exists && key == standing->key;
+      if (!there) {
+        SK_TRY_VOID(tree::remove_all(directory, entry.name));
+        if (::linkat(standing->fd.get(), "", directory, entry.name.c_str(), AT_EMPTY_PATH) != 0) {
+          return system_error(fmt::format("link '{}'", entry.name), errno);
+        }
+      }
+      inodes_.set(entry.id, entry.identity, std::move(standing->key), type);
+      return there ? EntryFate::Kept : EntryFate::Compare;
+    }
+  }
+  bool usable = exists && same_kind(st, entry) && inodes_.is_free_for(key, entry.identity);
+  if (usable && S_ISLNK(type)) {
+    SK_TRY(const std::string target, tree::link_target(directory, entry.name));
+    usable = target == entry.link_target;
+  }
+  if (usable) {
+    inodes_.set(entry.id, entry.identity, std::move(key), type);
+    return EntryFate::Kept;
+  }
+  if (exists) SK_TRY_VOID(tree::remove_all(directory, entry.name));
+  SK_TRY_VOID(create_entry(directory, root, entry));
+  return EntryFate::Fresh;
+}
+
+Status Applier::create_entry(int directory, std::uint32_t root, const wire::ListingEntry& entry) {
+  SK_TRY_VOID(tree::make_node(directory, entry.name, {.mode = entry.mode, .device = entry.device}, entry.link_target));
+  SK_TRY(auto key, key_at(root, directory, entry.name));
+  inodes_.set(entry.id, entry.identity, std::move(key), entry.mode & S_IFMT);
+  return {};
+}
+
+Status Applier::apply(const wire::InodeState& state) {
+  const auto make = [&]() -> Status {
+    using wire::SetAttributes;
+    SK_TRY(const auto fd, inodes_.descriptor(state.id));
+    SK_TRY(const auto now, tree::attributes_of(fd->get()));
+    std::uint32_t mask = SetAttributes::kOwner | SetAttributes::kMode;
+    if (S_ISREG(now.mode) && now.size != state.attributes.size) mask |= SetAttributes::kSize;
+    SK_TRY_VOID(tree::set_attributes(fd->get(), mask, state.attributes));
+    SK_TRY(const auto have, tree::xattrs_of(fd->get()));
+    for (const auto& [name, value] : have) {
+      const auto wanted = std::ranges::find(state.xattrs, name, &std::pair<std::string, std::string>::first);
+      if (wanted == state.xattrs.end()) SK_TRY_VOID(tree::remove_xattr(fd->get(), name));
+    }
+    for (const auto& wanted : state.xattrs) {
+      if (std::ranges::find(have, wanted) == have.end()) {
+        SK_TRY_VOID(tree::set_xattr(fd->get(), wanted.first, wanted.second));
+      }
+    }
+    return tree::set_attributes(fd->get(), SetAttributes::kMtime, state.attributes);
+  };
+  Status done = make();
+  if (done || done.error().code != Code::NotFound) return done;
+  leftovers_.insert(state.id.value);
+  return {};
+}
+
+Status Applier::sync_all() {
+  for (const int root : root_descriptors()) {
+    if (::syncfs(root) != 0) return system_error("sync the file system", errno);
+  }
+  return {};
+}
+
+std::vector<int> Applier::root_descriptors() const {
+  std::vector<int> roots;
+  for (std::uint32_t root = 0; root < inodes_.root_count(); ++root) roots.push_back(inodes_.root_fd(root));
+  return roots;
+}
+
+Result<std::uint32_t> Applier::root_of(InodeId directory) const {
+  const auto* bound = inodes_.find(directory);
+  if (bound == nullptr) return Error{Code::NotFound, fmt::format("inode {} is not known", directory.value)};
+  SK_TRY(const FileHandle handle, from_key(bound->key));
+  return handle.root;
+}
+
+}  // namespace safekit::replica

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "datapath/replica/inode_binding.h"
+#include "datapath/wire/message.h"
+
+namespace safekit::replica {
+
+/// Does on the secondary's trees what the stream says. In steady state every error is the caller's to act on. During a
+/// resynchronisation operations may name places that have not been made equal yet: what cannot be done there is remembered
+/// as a leftover and left to the listing that comes later (docs/resync.md has the argument).
+/// Thread: the receiver's. A service.
+class Applier {
+ public:
+  explicit Applier(std::vector<std::string> paths) : inodes_(std::move(paths)) {}
+  Status open() { return inodes_.open_roots(); }
+  /// A new connection.
+  Status reset();
+
+  void begin_resync(wire::ResyncMode mode);
+  void end_resync();
+  [[nodiscard]] bool in_resync() const { return mode_ != wire::ResyncMode::None; }
+  [[nodiscard]] std::vector<InodeId> leftovers() const;
+  /// The primary has been told; only later ones count from now on.
+  void clear_leftovers() { leftovers_.clear(); }
+
+  /// Sync is not done here: the caller does it beside the stream.
+  Status apply(const wire::Operation& operation, BytesView data);
+  /// Entries may come in several frames; the answer is made at the last.
+  Result<std::optional<std::vector<wire::EntryFate>>> apply(wire::Listing&& listing);
+  Status apply(const wire::InodeState& state);
+
+  Result<SharedFd> descriptor(InodeId id) { return inodes_.descriptor(id); }
+  Status sync_all();
+  [[nodiscard]] std::vector<int> root_descriptors() const;
+
+ private:
+  Status perform(const wire::Bind& op);
+  Status perform(const wire::Create& op);
+  Status perform(const wire::Link& op);
+  Status perform(const wire::Remove& op);
+  Status perform(const wire::Rename& op);
+  Status perform(const wire::Write& op, BytesView data);
+  Status perform(const wire::Fallocate& op);
+  Status perform(const wire::SetAttributes& op);
+  Status perform(const wire::SetXattr& op);
+
+  Result<std::vector<wire::EntryFate>> make_equal(const wire::Listing& listing);
+  Result<wire::EntryFate> make_entry(int directory, std::uint32_t root, const wire::ListingEntry& entry);
+  Status create_entry(int directory, std::uint32_t root, const wire::ListingEntry& entry);
+  [[nodiscard]] Result<std::uint32_t> root_of(InodeId directory) const;
+
+  InodeBinding inodes_;
+  wire::ResyncMode mode_{wire::ResyncMode::None};
+  std::unordered_set<std::uint64_t> leftovers_{};
+  wire::Listing pending_{};
+};
+
+}  // namespace safekit::replica

@@ -1,0 +1,151 @@
+#include "datapath/replica/inode_binding.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace safekit::replica {
+
+namespace {
+
+Result<Fd> open_beneath(int root, const std::string& path) {
+  open_how how{};
+  how.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+  const char* name = path.empty() ? "." : path.c_str();
+  Fd fd{static_cast<int>(::syscall(SYS_openat2, root, name, &how, sizeof how))};
+  if (!fd) return system_error(fmt::format("'{}'", path), errno == ENOTDIR || errno == ELOOP ? ENOENT : errno);
+  return fd;
+}
+
+int flags_for(mode_t type) {
+  if (S_ISREG(type)) return O_RDWR;
+  if (S_ISDIR(type)) return O_RDONLY | O_DIRECTORY;
+  return O_PATH | O_NOFOLLOW;
+}
+
+}  // namespace
+
+Status InodeBinding::open_roots() {
+  roots_.clear();
+  for (const std::string& path : paths_) {
+    Fd fd{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (!fd) return system_error(fmt::format("replicated directory '{}'", path), errno);
+    roots_.push_back(std::move(fd));
+  }
+  return reset();
+}
+
+Status InodeBinding::reset() {
+  ids_.clear();
+  cache_.clear();
+  recent_.clear();
+  owner_.clear();
+  stands_for_.clear();
+  tracking_ = false;
+  for (std::uint32_t root = 0; root < roots_.size(); ++root) {
+    SK_TRY(auto key, key_at(root, roots_[root].get(), ""));
+    set(InodeId{1 + root}, 0, std::move(key), S_IFDIR);
+  }
+  return {};
+}
+
+void InodeBinding::track_identities(bool on) {
+  tracking_ = on;
+  owner_.clear();
+  stands_for_.clear();
+}
+
+Status InodeBinding::bind(const wire::Bind& bind) {
+  if (bind.at.root >= roots_.size()) return Error{Code::Corrupt, "unknown replicated directory"};
+  if (tracking_) {
+    if (auto standing = standing_for(bind.identity)) {
+      struct stat st {};
+      if (::fstat(standing->fd.get(), &st) == 0) {
+        set(bind.id, bind.identity, std::move(standing->key), st.st_mode & S_IFMT);
+        return {};
+      }
+    }
+  }
+  SK_TRY(const Fd fd, open_beneath(roots_[bind.at.root].get(), bind.at.path));
+  struct stat st {};
+  if (::fstat(fd.get(), &st) != 0) return system_error("stat", errno);
+  SK_TRY(auto key, key_at(bind.at.root, fd.get(), ""));
+  if (!is_free_for(key, bind.identity)) return Error{Code::Conflict, fmt::format("'{}' stands for another inode", bind.at.path)};
+  set(bind.id, bind.identity, std::move(key), st.st_mode & S_IFMT);
+  return {};
+}
+
+void InodeBinding::set(InodeId id, std::uint64_t identity, HandleKey key, mode_t type, SharedFd fd) {
+  forget(id);
+  if (tracking_ && identity != 0) {
+    owner_[key] = identity;
+    stands_for_[identity] = key;
+  }
+  ids_[id.value] = Bound{std::move(key), type};
+  if (fd) remember(id, std::move(fd));
+}
+
+void InodeBinding::forget(InodeId id) {
+  ids_.erase(id.value);
+  const auto cached = cache_.find(id.value);
+  if (cached == cache_.end()) return;
+  recent_.erase(cached->second.place);
+  cache_.erase(cached);
+}
+
+const InodeBinding::Bound* InodeBinding::find(InodeId id) const {
+  const auto found = ids_.find(id.value);
+  return found == ids_.end() ? nullptr : &found->second;
+}
+
+Result<SharedFd> InodeBinding::descriptor(InodeId id) {
+  const auto cached = cache_.find(id.value);
+  if (cached != cache_.end()) {
+    recent_.splice(recent_.begin(), recent_, cached->second.place);
+    return cached->second.fd;
+  }
+  const Bound* bound = find(id);
+  if (bound == nullptr) return Error{Code::NotFound, fmt::format("inode {} is not known", id.value)};
+  SK_TRY(const FileHandle handle, from_key(bound->key));
+  if (handle.root >= roots_.size()) return Error{Code::Corrupt, "unknown replicated directory"};
+  SK_TRY(Fd fd, open_key(roots_[handle.root].get(), bound->key, flags_for(bound->type)));
+  auto shared = std::make_shared<const Fd>(std::move(fd));
+  remember(id, shared);
+  return shared;
+}
+
+void InodeBinding::remember(InodeId id, SharedFd fd) {
+  while (cache_.size() >= kDescriptorsMax) {
+    cache_.erase(recent_.back());
+    recent_.pop_back();
+  }
+  recent_.push_front(id.value);
+  cache_[id.value] = Cached{std::move(fd), recent_.begin()};
+}
+
+std::optional<InodeBinding::Standing> InodeBinding::standing_for(std::uint64_t identity) {
+  const auto found = stands_for_.find(identity);
+  if (found == stands_for_.end()) return std::nullopt;
+  const auto handle = from_key(found->second);
+  if (handle && handle->root < roots_.size()) {
+    auto fd = open_key(roots_[handle->root].get(), found->second, O_PATH);
+    struct stat st {};
+    if (fd && ::fstat(fd->get(), &st) == 0 && st.st_nlink > 0) return Standing{found->second, std::move(*fd)};
+  }
+  owner_.erase(found->second);
+  stands_for_.erase(found);
+  return std::nullopt;
+}
+
+bool InodeBinding::is_free_for(const HandleKey& key, std::uint64_t identity) const {
+  if (!tracking_) return true;
+  const auto found = owner_.find(key);
+  return found == owner_.end() || found->second == identity;
+}
+
+}  // namespace safekit::replica

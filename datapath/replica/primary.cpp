@@ -1,0 +1,291 @@
+// The hot path: what FUSE threads call.
+#include "datapath/replica/primary.h"
+
+#include <sys/stat.h>
+
+#include "datapath/replica/touch.h"
+
+namespace safekit::replica {
+
+namespace {
+
+constexpr std::size_t kSendBytes = 128U << 10;       ///< so much is sent at once without waiting for more
+constexpr Duration kGatherFor = milliseconds{1};     ///< what nobody waits for is held back so long
+constexpr int kQuietRounds = 20;                     ///< of kGatherFor, before the sender sleeps until it is woken
+constexpr std::uint64_t kBulkBytesMax = 2U << 20;    ///< of a resynchronisation, unacknowledged
+constexpr int kInlineRoundsMax = 4;                  ///< a caller sends for others at most so often
+
+}  // namespace
+
+Primary::Primary(Settings settings, journal::Journal& journal, TreeOrder& order, StreamSource& source, const Clock& clock,
+                 Random& random, Log& log, std::function<void()> changed)
+    : settings_(std::move(settings)), journal_(journal), order_(order), source_(source), clock_(clock), random_(random),
+      log_(log), changed_(std::move(changed)), marks_(settings_.zone_bytes) {}
+
+void Primary::prepare(Inodes& inodes, std::optional<journal::ZoneMap> marks) {
+  const std::lock_guard lock{mutex_};
+  inodes_ = &inodes;
+  waiting_since_ = clock_.mono_now();
+  marks_complete_ = marks.has_value() && !marks->overflown() && marks->zone_bytes() == settings_.zone_bytes;
+  if (marks_complete_) {
+    marks_ = std::move(*marks);
+  } else {
+    marks_.set_overflown();
+  }
+}
+
+SequenceNumber Primary::append(const wire::Operation& operation, BytesView data) {
+  Lock lock{mutex_};
+  if (const auto* gone = std::get_if<wire::Forget>(&operation)) {
+    forget(gone->id);
+    return SequenceNumber{sequence_};
+  }
+  const bool is_sync = std::holds_alternative<wire::Sync>(operation);
+  if (is_sync && !settings_.sync_durable) return SequenceNumber{sequence_};
+  if (link_ && window_.is_full()) wait_while_full(lock);
+  const bool names_held = changes_names(operation);
+  for (std::uint64_t link = 0; link_ && link != link_->number;) {
+    link = link_->number;
+    for (const InodeId id : needed_ids(operation)) {
+      // Nothing but an inode without a name cannot be made known: it is not replicated.
+      if (id.value != 0 && link_ && !know(lock, id, names_held)) return SequenceNumber{0};
+    }
+  }
+  const Touch touch = touch_of(operation);
+  if (const auto* create = std::get_if<wire::Create>(&operation)) {
+    wire::Create named = *create;
+    if (const HandleKey* key = key_of(create->id)) {
+      named.identity = identity_of(*key);
+      if (link_) known_[create->id.value].link = link_->number;
+    }
+    push(wire::Operation{std::move(named)}, data, touch);
+  } else {
+    push(wire::Operation{operation}, data, touch);
+  }
+  if (run_ != nullptr && names_held) note_names(operation);
+  if (mode_ == Mode::Alone && !is_sync) note_alone();
+  if (mode_ == Mode::Waiting) unconfirmed_ = unconfirmed_ || !is_sync;
+  return SequenceNumber{sequence_};
+}
+
+bool Primary::know(Lock& lock, InodeId id, bool names_held) {
+  const auto is_known = [&] {
+    const auto found = known_.find(id.value);
+    return found != known_.end() && found->second.link == link_->number;
+  };
+  if (is_known()) return true;
+  // names comes before mutex_; while it is held no rename can get between the path and the Bind in the stream.
+  std::shared_lock<std::shared_mutex> names{};
+  if (!names_held) {
+    lock.unlock();
+    names = order_.names_shared();
+    lock.lock();
+    if (!link_ || is_known()) return true;
+  }
+  auto path = inodes_->path_of(id);
+  if (!path) return false;
+  const HandleKey* key = key_of(id);
+  if (key == nullptr) return false;
+  known_[id.value].link = link_->number;
+  push(wire::Operation{wire::Bind{id, std::move(*path), identity_of(*key)}}, {}, {});
+  return true;
+}
+
+const HandleKey* Primary::key_of(InodeId id) {
+  const auto found = known_.find(id.value);
+  if (found != known_.end()) return &found->second.key;
+  const auto handle = inodes_->handle_of(id);
+  if (!handle) return nullptr;
+  return &known_.emplace(id.value, Known{to_key(*handle), 0}).first->second.key;
+}
+
+void Primary::push(const wire::Message& message, BytesView data, const Touch& touch) {
+  ++sequence_;
+  if (link_) {
+    const std::size_t before = out_.size();
+    wire::append_message(out_, message, data);
+    window_.push(touch, static_cast<std::uint32_t>(out_.size() - before), clock_.mono_now());
+    if (out_.size() >= kSendBytes || sender_parked_) kick_sender();
+  }
+  if (!synchronised_) mark(touch);
+}
+
+void Primary::kick_sender() {
+  if (sending_) return;
+  if (!sender_parked_ && out_.size() < kSendBytes) return;
+  sender_parked_ = false;
+  sender_.notify_one();
+}
+
+void Primary::mark(const Touch& touch) {
+  if (touch.what == Touch::kNothing || touch.what == Touch::kForget || marks_.overflown()) return;
+  const auto inode = [&](InodeId id) -> journal::InodeMarks* {
+    const HandleKey* key = id.value != 0 ? key_of(id) : nullptr;
+    return key != nullptr ? &marks_.inode(*key) : nullptr;
+  };
+  if ((touch.what & Touch::kEntries) != 0) {
+    for (const InodeId directory : {touch.parent, touch.new_parent}) {
+      if (auto* marks = inode(directory)) {
+        marks->entries = true;
+        if ((touch.what & Touch::kBothWhole) != 0) marks->whole = true;
+      }
+    }
+  }
+  if ((touch.what & Touch::kWhole) != 0) {
+    if (auto* marks = inode(touch.id)) marks->whole = true;
+  }
+  if ((touch.what & Touch::kAttributes) != 0) {
+    if (auto* marks = inode(touch.id)) marks->attributes = true;
+  }
+  if ((touch.what & Touch::kContent) != 0 && touch.size > 0) {
+    if (const HandleKey* key = key_of(touch.id)) marks_.mark(*key, touch.offset, touch.size);
+  }
+}
+
+void Primary::forget(InodeId id) {
+  const auto found = known_.find(id.value);
+  if (found == known_.end()) return;
+  if (link_ && found->second.link == link_->number) {
+    // Its key is needed until the peer has all that names the id.
+    push(wire::Operation{wire::Forget{id}}, {}, {.what = Touch::kForget, .id = id});
+  } else {
+    known_.erase(found);
+  }
+}
+
+/// A name that came from elsewhere, for a resynchronisation that is listing directories.
+void Primary::note_names(const wire::Operation& operation) {
+  const auto note = [&](InodeId parent, const std::string& name) {
+    if (const HandleKey* key = key_of(parent)) run_->names_changed(*key, name);
+  };
+  if (const auto* link = std::get_if<wire::Link>(&operation)) note(link->parent, link->name);
+  if (const auto* rename = std::get_if<wire::Rename>(&operation)) {
+    note(rename->new_parent, rename->new_name);
+    note(rename->parent, rename->name);  // of an exchange; else it is found to be gone
+  }
+}
+
+void Primary::wait_while_full(Lock& lock) {
+  flush(lock, kInlineRoundsMax);
+  const auto room = [this] { return !link_ || !window_.is_full() || stopped_; };
+  const std::uint64_t number = link_ ? link_->number : 0;
+  ++waiting_calls_;
+  if (!waiters_.wait_for(lock, settings_.send_timeout, room) && link_ && link_->number == number) {
+    lose(number, "the peer takes no data");
+  }
+  --waiting_calls_;
+}
+
+bool Primary::is_released(std::uint64_t sequence, Acknowledged level) {
+  if (fenced_ || mode_ == Mode::Alone || sequence <= released_) return true;
+  if (level == Acknowledged::Received || !settings_.sync_durable) return acknowledged_ >= sequence;
+  return durable_.erase(sequence) > 0;
+}
+
+Status Primary::wait(SequenceNumber sequence, Acknowledged level) {
+  Lock lock{mutex_};
+  if (!is_released(sequence.value, level)) {
+    flush(lock, kInlineRoundsMax);
+    ++waiting_calls_;
+    if (mode_ == Mode::Waiting && waiting_calls_ == 1) {
+      lock.unlock();
+      changed_();  // somebody waits for the leave to go on alone
+      lock.lock();
+    }
+    waiters_.wait(lock, [&] { return is_released(sequence.value, level); });
+    --waiting_calls_;
+  }
+  if (fenced_) return Error{Code::Fenced, "this node may not acknowledge writes: its journal cannot be written"};
+  return {};
+}
+
+/// Sends what is queued, on the caller's thread, unless another does so already.
+void Primary::flush(Lock& lock, int rounds_max) {
+  if (sending_) return;
+  sending_ = true;
+  for (int round = 0; link_ && !out_.empty(); ++round) {
+    if (round == rounds_max) {
+      sender_parked_ = false;
+      sender_.notify_one();
+      break;
+    }
+    const std::shared_ptr<Link> link = link_;
+    Bytes batch = std::exchange(out_, {});
+    lock.unlock();
+    const Status sent = link->stream->write(batch, settings_.send_timeout);
+    lock.lock();
+    sent_ = clock_.mono_now().ns;
+    if (!sent) lose(link->number, sent.error().what);
+    if (out_.empty()) {
+      batch.clear();
+      out_ = std::move(batch);  // keeps its capacity
+    }
+  }
+  sending_ = false;
+}
+
+void Primary::send_heartbeats() {
+  Lock lock{mutex_};
+  int quiet = 0;
+  while (!stopped_ || link_) {
+    const bool parked = quiet > kQuietRounds || !link_;
+    sender_parked_ = parked;
+    sender_.wait_for(lock, parked ? kHeartbeatEvery : kGatherFor,
+                     [&] { return (parked && !sender_parked_) || out_.size() >= kSendBytes || (stopped_ && !link_); });
+    sender_parked_ = false;
+    quiet = out_.empty() ? quiet + 1 : 0;
+    if (link_ && clock_.mono_now().ns - sent_ >= kHeartbeatEvery.count()) {
+      wire::append_message(out_, wire::Heartbeat{});
+    }
+    flush(lock, INT32_MAX);
+    check_times();
+  }
+}
+
+Result<SequenceNumber> Primary::put(const wire::Message& message, BytesView data) {
+  Lock lock{mutex_};
+  if (!link_ || stopped_) return Error{Code::Unavailable, "the connection was lost"};
+  push(message, data, {});
+  return SequenceNumber{sequence_ - link_->base};
+}
+
+Status Primary::make_known(InodeId id) {
+  Lock lock{mutex_};
+  if (!link_ || stopped_) return Error{Code::Unavailable, "the connection was lost"};
+  if (!know(lock, id, true)) return Error{Code::NotFound, "the inode has no name"};
+  return {};
+}
+
+void Primary::note_known(InodeId id, const HandleKey& key) {
+  const std::lock_guard lock{mutex_};
+  if (link_) known_[id.value] = Known{key, link_->number};
+}
+
+Status Primary::wait_for_room() {
+  Lock lock{mutex_};
+  const std::uint64_t number = link_ ? link_->number : 0;
+  ++waiting_calls_;
+  waiters_.wait(lock, [&] { return stopped_ || !link_ || link_->number != number || window_.bytes() < kBulkBytesMax; });
+  --waiting_calls_;
+  if (!link_ || link_->number != number || stopped_) return Error{Code::Unavailable, "the connection was lost"};
+  return {};
+}
+
+PrimaryStatus Primary::status() const {
+  const std::lock_guard lock{mutex_};
+  PrimaryStatus status{.connected = link_ != nullptr,
+                       .peer_synchronised = synchronised_,
+                       .waiting_for_alone = mode_ == Mode::Waiting && !link_,
+                       .diverged = diverged_,
+                       .fenced = fenced_,
+                       .progress = run_ != nullptr ? run_->progress() : progress_,
+                       .zones_dirty = marks_.zone_count(),
+                       .problem = problem_};
+  status.progress.phase = synchronised_     ? Progress::Phase::Done
+                          : run_ != nullptr ? Progress::Phase::Copying
+                          : link_           ? Progress::Phase::Comparing
+                                            : Progress::Phase::Connecting;
+  return status;
+}
+
+}  // namespace safekit::replica

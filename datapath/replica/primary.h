@@ -1,0 +1,176 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <unordered_map>
+
+#include "datapath/journal/journal.h"
+#include "datapath/replica/handshake.h"
+#include "datapath/replica/resync_run.h"
+#include "datapath/replica/settings.h"
+#include "datapath/replica/sink.h"
+#include "datapath/replica/window.h"
+#include "datapath/resync/plan.h"
+#include "schema/port/clock.h"
+#include "schema/port/log.h"
+#include "schema/port/random.h"
+#include "schema/port/stream.h"
+
+namespace safekit::replica {
+
+struct PrimaryStatus {
+  bool connected{false};
+  bool peer_synchronised{false};
+  bool waiting_for_alone{false};  ///< calls wait for the peer, which is away, or for the leave to go on without it
+  bool diverged{false};
+  bool fenced{false};
+  Progress progress{};
+  std::uint64_t zones_dirty{0};
+  std::string problem{};
+  friend bool operator==(const PrimaryStatus&, const PrimaryStatus&) = default;
+};
+
+/// Puts what the file system does into the stream and says when a call may return. Called directly by FUSE threads, under
+/// one mutex: a hop to another thread would cost more than the work.
+///
+/// What calls wait for (the peer's part of a promise):
+///   Waiting   --(leave given, or send_timeout)--> Alone       nobody waits; zones are marked; a new data generation is made
+///   Waiting   --(peer's copy needs work: it is durably out of date)--> Alone
+///   Alone     --(ResyncEnd put into the stream)--> Mirroring  calls wait for the peer's acknowledgement
+///   Mirroring --(connection lost)--> Waiting                  what was not acknowledged is marked
+///
+/// The connection is a second, separate thing: while Alone and connected (a resynchronisation runs), operations are both
+/// sent and marked. Marks end when the peer has confirmed the end of the synchronisation.
+/// Thread: append, wait: any. start, stop: the owner. A service.
+class Primary final : public Sink, private ResyncHost {
+ public:
+  Primary(Settings settings, journal::Journal& journal, TreeOrder& order, StreamSource& source, const Clock& clock,
+          Random& random, Log& log, std::function<void()> changed);
+  ~Primary() override;
+  Primary(const Primary&) = delete;
+  Primary& operator=(const Primary&) = delete;
+
+  /// Before the first append. `marks`: what the peer may not have; nothing when that is not known.
+  void prepare(Inodes& inodes, std::optional<journal::ZoneMap> marks);
+  /// Begins to look for the peer.
+  void start();
+  /// May it go on without the peer? Level; see control::Want.
+  void allow_alone(bool allowed);
+  /// After the file systems are unmounted. In order: the peer confirms that it has all, or zones are saved. Errors: Io when
+  /// the journal cannot be written.
+  Status stop();
+  [[nodiscard]] PrimaryStatus status() const;
+
+  SequenceNumber append(const wire::Operation& operation, BytesView data) override;
+  Status wait(SequenceNumber sequence, Acknowledged level) override;
+
+ private:
+  enum class Mode { Waiting, Alone, Mirroring };
+  struct Link {
+    std::unique_ptr<Stream> stream{};
+    std::uint64_t number{0};
+    std::uint64_t base{0};  ///< sequence numbers of this connection are counted from here
+  };
+  struct Known {
+    HandleKey key{};
+    std::uint64_t link{0};  ///< the connection on which the peer knows the id
+  };
+  using Lock = std::unique_lock<std::mutex>;
+
+  // ResyncHost
+  Result<SequenceNumber> put(const wire::Message& message, BytesView data) override;
+  Status make_known(InodeId id) override;
+  void note_known(InodeId id, const HandleKey& key) override;
+  Status wait_for_room() override;
+
+  // Appending (primary.cpp); the caller holds mutex_.
+  bool know(Lock& lock, InodeId id, bool names_held);
+  const HandleKey* key_of(InodeId id);
+  void push(const wire::Message& message, BytesView data, const Touch& touch);
+  void mark(const Touch& touch);
+  void wait_while_full(Lock& lock);
+  void forget(InodeId id);
+  void note_names(const wire::Operation& operation);
+  void kick_sender();
+  void flush(Lock& lock, int rounds_max);
+  [[nodiscard]] bool is_released(std::uint64_t sequence, Acknowledged level);
+
+  // Being with and without the peer (primary_peer.cpp); the caller holds mutex_ where a Lock or nothing is taken.
+  void go_alone();
+  void note_alone();
+  void lose(std::uint64_t link, const std::string& reason);
+  void check_times();
+  void send_heartbeats();
+  void look_for_peer();
+  Status serve(std::unique_ptr<Stream> stream);
+  Status greet(Stream& stream, wire::FrameReader& frames, resync::Decision& decision);
+  wire::ResyncMode install(std::unique_ptr<Stream> stream, const resync::Decision& decision);
+  Status receive(Link& link, wire::FrameReader& frames);
+  Status take(Link& link, wire::Message&& message);
+  void synchronise(std::shared_ptr<Link> link, wire::ResyncMode mode);
+  Status synchronise_once(const std::shared_ptr<Link>& link, wire::ResyncMode mode);
+  Result<std::vector<InodeId>> end_synchronisation(const std::shared_ptr<Link>& link);
+  void put_end();
+  void take_end_answer(wire::ResyncEndAnswer&& answer);
+  void synchronised();
+  Status await_durable(Lock& lock, const Link& link, std::uint64_t sequence, Duration timeout);
+  bool detach();
+  void set_problem(const std::string& problem);
+
+  Settings settings_{};
+  journal::Journal& journal_;
+  TreeOrder& order_;
+  StreamSource& source_;
+  const Clock& clock_;
+  Random& random_;
+  Log& log_;
+  std::function<void()> changed_{};
+  Inodes* inodes_{nullptr};
+
+  mutable std::mutex mutex_{};
+  std::condition_variable waiters_{};   ///< acknowledged, released, room, lost
+  std::condition_variable sender_{};
+  bool stopped_{false};
+  Mode mode_{Mode::Waiting};
+  bool synchronised_{false};      ///< the peer has confirmed the end of the synchronisation on this connection
+  bool alone_allowed_{false};
+  bool alone_noted_{false};       ///< the journal has a generation for what is written without the peer now
+  bool unconfirmed_{false};       ///< something was changed while Waiting
+  bool fenced_{false};            ///< the journal cannot be written: nothing may be promised without the peer
+  MonoTime waiting_since_{};
+  std::uint64_t sequence_{0};     ///< of the last operation
+  std::uint64_t acknowledged_{0};
+  std::uint64_t released_{0};     ///< up to here nobody waits
+  std::set<std::uint64_t> durable_{};
+  Window window_{};
+  journal::ZoneMap marks_{};
+  bool marks_complete_{false};
+  std::unordered_map<std::uint64_t, Known> known_{};
+  std::shared_ptr<Link> link_{};
+  std::uint64_t links_{0};
+  Bytes out_{};
+  bool sending_{false};
+  bool sender_parked_{false};
+  std::uint64_t waiting_calls_{0};
+  std::optional<wire::ResyncEndAnswer> end_answer_{};
+  std::uint64_t end_sequence_{0};
+  std::shared_ptr<ResyncRun> run_{};
+  bool diverged_{false};
+  Progress progress_{};
+  std::string problem_{};
+  std::atomic<std::int64_t> heard_{0};
+  std::atomic<std::int64_t> sent_{0};
+
+  std::thread sender_thread_{};
+  std::thread connector_{};
+  std::thread synchroniser_{};
+};
+
+}  // namespace safekit::replica

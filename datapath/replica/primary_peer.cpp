@@ -1,0 +1,416 @@
+// Being with and without the peer: connection, resynchronisation, loss, orderly end.
+#include "datapath/replica/primary.h"
+
+namespace safekit::replica {
+
+namespace {
+
+constexpr std::size_t kReadBytes = 64U << 10;
+constexpr Duration kConnectMax = seconds{2};
+constexpr Duration kDetachMax = seconds{10};
+constexpr int kLeftoverRoundsMax = 20;
+constexpr Duration kEndMax = seconds{600};  ///< a file system may take long to write all that was copied
+constexpr std::size_t kDurableMax = 1U << 16;        ///< answers kept for calls that have not asked yet
+constexpr const char* kLog = "primary";
+
+}  // namespace
+
+Primary::~Primary() {
+  (void)stop();  // idempotent; the owner has seen its error if it asked
+}
+
+void Primary::start() {
+  sender_thread_ = std::thread{[this] { send_heartbeats(); }};
+  connector_ = std::thread{[this] { look_for_peer(); }};
+}
+
+void Primary::allow_alone(bool allowed) {
+  const std::lock_guard lock{mutex_};
+  alone_allowed_ = allowed;
+  if (!allowed) return;
+  // A stream that still lives contradicts the control plane; a silent one does not.
+  if (link_ && clock_.mono_now().ns - heard_ > kHeartbeatLate.count()) lose(link_->number, "the peer is dead");
+  if (mode_ == Mode::Waiting && !link_) go_alone();
+}
+
+void Primary::go_alone() {
+  if (mode_ == Mode::Alone) return;
+  mode_ = Mode::Alone;
+  if (unconfirmed_) note_alone();
+  unconfirmed_ = false;
+  released_ = sequence_;
+  durable_.clear();
+  log_.write(LogLevel::Info, kLog, "peer=without");
+  waiters_.notify_all();
+  changed_();
+}
+
+void Primary::note_alone() {
+  if (alone_noted_) return;
+  // Durable before any write made without the peer is acknowledged (design.md 6).
+  const DataGeneration fresh{random_.u64() | 1};
+  const Status noted = journal_.update([&](journal::State& state) { journal::begin_alone(state.generations, fresh); });
+  if (!noted) {
+    fenced_ = true;
+    problem_ = noted.error().what;
+    log_.write(LogLevel::Error, kLog, fmt::format("step=note-alone error='{}'", noted.error().what));
+    waiters_.notify_all();
+    return;
+  }
+  alone_noted_ = true;
+}
+
+void Primary::lose(std::uint64_t number, const std::string& reason) {
+  if (!link_ || link_->number != number) return;
+  log_.write(LogLevel::Warning, kLog, fmt::format("connection=lost reason='{}'", reason));
+  link_->stream->shut();
+  link_.reset();
+  out_.clear();
+  for (const Touch& touch : window_.unacknowledged()) {
+    mark(touch);
+    if (touch.what == Touch::kForget) {
+      known_.erase(touch.id.value);
+    } else if (touch.what != Touch::kNothing) {
+      unconfirmed_ = true;
+    }
+  }
+  window_.restart({sequence_ + 1});
+  synchronised_ = false;
+  if (run_ != nullptr) run_->abort();
+  if (mode_ == Mode::Mirroring) {
+    mode_ = Mode::Waiting;
+    waiting_since_ = clock_.mono_now();
+    if (alone_allowed_) go_alone();
+  }
+  waiters_.notify_all();
+  sender_.notify_all();
+  changed_();
+}
+
+/// Caller holds mutex_.
+void Primary::check_times() {
+  const MonoTime now = clock_.mono_now();
+  if (link_) {
+    const Duration silent{now.ns - heard_};
+    if (silent > settings_.send_timeout || (alone_allowed_ && silent > kHeartbeatLate)) {
+      lose(link_->number, "the peer is silent");
+    } else if (!window_.empty() && now - window_.oldest() > settings_.lock_timeout) {
+      lose(link_->number, "the peer acknowledges nothing");
+    }
+  }
+  if (!link_ && mode_ == Mode::Waiting && (alone_allowed_ || now - waiting_since_ >= settings_.send_timeout)) go_alone();
+}
+
+void Primary::look_for_peer() {
+  for (;;) {
+    auto stream = source_.next(kConnectMax);
+    {
+      const std::lock_guard lock{mutex_};
+      if (stopped_) return;
+    }
+    const Status ended = stream ? serve(std::move(*stream)) : Status{stream.error()};
+    Lock lock{mutex_};
+    if (stopped_) return;
+    if (!ended) {
+      if (problem_ != ended.error().what && ended.error().code != Code::Unavailable && ended.error().code != Code::Timeout) {
+        set_problem(ended.error().what);
+      }
+      waiters_.wait_for(lock, kRetryEvery, [this] { return stopped_; });
+    }
+  }
+}
+
+void Primary::set_problem(const std::string& problem) {
+  problem_ = problem;
+  if (!problem.empty()) log_.write(LogLevel::Warning, kLog, fmt::format("problem='{}'", problem));
+  changed_();
+}
+
+Status Primary::serve(std::unique_ptr<Stream> stream) {
+  wire::FrameReader frames;
+  resync::Decision decision;
+  SK_TRY_VOID(greet(*stream, frames, decision));
+  const wire::ResyncMode mode = install(std::move(stream), decision);
+  std::shared_ptr<Link> link;
+  {
+    const std::lock_guard lock{mutex_};
+    link = link_;
+  }
+  if (!link) return Error{Code::Unavailable, "the connection was lost"};
+  if (mode != wire::ResyncMode::None) {
+    synchroniser_ = std::thread{[this, link, mode] { synchronise(link, mode); }};
+  }
+  const Status ended = receive(*link, frames);
+  {
+    const std::lock_guard lock{mutex_};
+    lose(link->number, ended ? "closed" : ended.error().what);
+  }
+  if (synchroniser_.joinable()) synchroniser_.join();
+  return ended;
+}
+
+Status Primary::greet(Stream& stream, wire::FrameReader& frames, resync::Decision& decision) {
+  const journal::State state = journal_.state();
+  SK_TRY_VOID(send_message(stream, make_hello(settings_, state, true), settings_.send_timeout));
+  SK_TRY(const auto message, read_message(stream, frames, kHelloMax));
+  if (const auto* refuse = std::get_if<wire::Refuse>(&message)) {
+    return Error{Code::Conflict, fmt::format("node '{}' refuses: {}", settings_.peer, refuse->reason)};
+  }
+  const auto* hello = std::get_if<wire::Hello>(&message);
+  if (hello == nullptr) return Error{Code::Corrupt, "the peer does not greet"};
+  SK_TRY_VOID(check_hello(settings_, *hello, true));
+  const journal::DataGenerations theirs{hello->current, hello->base, hello->history};
+  resync::Meeting meeting{.relation = journal::compare(state.generations, theirs),
+                          .peer_exact = hello->exact,
+                          .peer_inconsistent = hello->inconsistent,
+                          .peer_up_to_date = hello->up_to_date,
+                          .full_wanted = hello->full_wanted || state.full_wanted,
+                          .same_partner = state.peer == settings_.peer};
+  {
+    const std::lock_guard lock{mutex_};
+    meeting.zones_complete = marks_complete_ && !marks_.overflown();
+    meeting.zones_empty = marks_.empty();
+  }
+  decision = resync::choose(meeting);
+  log_.write(LogLevel::Info, kLog,
+             fmt::format("connection=made peer={} generations={} synchronise={} reason='{}'", settings_.peer,
+                         to_string(meeting.relation),
+                         decision.mode == wire::ResyncMode::None    ? "nothing"
+                         : decision.mode == wire::ResyncMode::Zones ? "zones"
+                                                                    : "full",
+                         decision.reason));
+  return {};
+}
+
+wire::ResyncMode Primary::install(std::unique_ptr<Stream> stream, const resync::Decision& decision) {
+  const std::lock_guard lock{mutex_};
+  if (stopped_) return wire::ResyncMode::None;
+  link_ = std::make_shared<Link>();
+  link_->stream = std::move(stream);
+  link_->number = ++links_;
+  link_->base = sequence_;
+  window_.restart({sequence_ + 1});
+  heard_ = clock_.mono_now().ns;
+  sent_ = heard_.load();
+  end_answer_.reset();
+  diverged_ = decision.diverged;
+  problem_.clear();
+  progress_ = {};
+  wire::ResyncMode mode = decision.mode;
+  if (mode == wire::ResyncMode::None && !marks_.empty()) mode = wire::ResyncMode::Zones;  // changed since it was decided
+  push(wire::ResyncBegin{mode}, {}, {});
+  // Nothing differs: mirroring begins in the same breath, so that no write is made without the peer any more.
+  if (mode == wire::ResyncMode::None) put_end();
+  sender_parked_ = false;
+  sender_.notify_one();
+  changed_();
+  return mode;
+}
+
+/// Caller holds mutex_.
+void Primary::put_end() {
+  const journal::State state = journal_.state();
+  push(wire::ResyncEnd{state.generations.current, state.generations.history}, {}, {});
+  end_sequence_ = sequence_ - link_->base;
+  end_answer_.reset();
+  // What was promised without the peer stays promised; the peer cannot be promoted before it has all of it, for it becomes
+  // up to date only by this frame. What is still waited for while Waiting is acknowledged by the peer in the normal way.
+  if (mode_ == Mode::Alone) released_ = sequence_;
+  mode_ = Mode::Mirroring;
+  kick_sender();
+}
+
+Status Primary::receive(Link& link, wire::FrameReader& frames) {
+  for (;;) {
+    SK_TRY(const auto frame, frames.next());
+    if (frame) {
+      BytesView data;
+      SK_TRY(auto message, wire::decode(*frame, data));
+      SK_TRY_VOID(take(link, std::move(message)));
+      continue;
+    }
+    SK_TRY(const std::size_t got, link.stream->read(frames.space(kReadBytes), seconds{1}));
+    frames.commit(got);
+    if (got > 0) heard_ = clock_.mono_now().ns;
+  }
+}
+
+Status Primary::take(Link& link, wire::Message&& message) {
+  if (std::holds_alternative<wire::Heartbeat>(message)) return {};
+  Lock lock{mutex_};
+  if (!link_ || link_->number != link.number) return Error{Code::Unavailable, "the connection was lost"};
+  if (const auto* acknowledge = std::get_if<wire::Acknowledge>(&message)) {
+    std::vector<Touch> freed;
+    const std::uint64_t upto = link.base + acknowledge->received.value;
+    if (!window_.acknowledge({upto}, freed)) return Error{Code::Corrupt, "the peer acknowledges what was not sent"};
+    for (const Touch& touch : freed) known_.erase(touch.id.value);
+    acknowledged_ = std::max(acknowledged_, upto);
+    if (waiting_calls_ > 0) waiters_.notify_all();
+  } else if (const auto* durable = std::get_if<wire::Durable>(&message)) {
+    durable_.insert(link.base + durable->sequence.value);
+    if (durable_.size() > kDurableMax) durable_.erase(durable_.begin());
+    waiters_.notify_all();
+  } else if (auto* listing = std::get_if<wire::ListingAnswer>(&message)) {
+    const std::shared_ptr<ResyncRun> run = run_;
+    lock.unlock();
+    if (run != nullptr) run->answer(std::move(*listing));
+  } else if (auto* zones = std::get_if<wire::ZonesWanted>(&message)) {
+    const std::shared_ptr<ResyncRun> run = run_;
+    lock.unlock();
+    if (run != nullptr) run->answer(std::move(*zones));
+  } else if (auto* end = std::get_if<wire::ResyncEndAnswer>(&message)) {
+    take_end_answer(std::move(*end));
+  } else if (const auto* failed = std::get_if<wire::Failed>(&message)) {
+    set_problem(fmt::format("node '{}': {}", settings_.peer, failed->reason));
+    // It has noted on its disk that it is out of date: it cannot be promoted, so nothing is lost by going on.
+    lose(link.number, failed->reason);
+    if (mode_ == Mode::Waiting) go_alone();
+  } else {
+    return Error{Code::Corrupt, "a frame that a secondary does not send"};
+  }
+  return {};
+}
+
+/// Caller holds mutex_.
+void Primary::take_end_answer(wire::ResyncEndAnswer&& answer) {
+  if (answer.sequence.value != end_sequence_) return;
+  if (answer.leftovers.empty()) {
+    synchronised();
+  } else {
+    // The peer has not become up to date: without it again, for one more round.
+    for (const Touch& touch : window_.unacknowledged()) mark(touch);
+    unconfirmed_ = true;
+    go_alone();
+  }
+  end_answer_ = std::move(answer);
+  waiters_.notify_all();
+  changed_();
+}
+
+/// Caller holds mutex_.
+void Primary::synchronised() {
+  const Status noted = journal_.update([&](journal::State& state) {
+    journal::end_alone(state.generations);
+    state.peer = settings_.peer;
+    state.ever_synchronised = true;
+    state.full_wanted = false;
+  });
+  if (!noted) {
+    set_problem(noted.error().what);
+    return;
+  }
+  marks_.clear();
+  marks_complete_ = true;
+  synchronised_ = true;
+  alone_noted_ = false;
+  diverged_ = false;
+  problem_.clear();
+  log_.write(LogLevel::Info, kLog, "synchronisation=done");
+}
+
+void Primary::synchronise(std::shared_ptr<Link> link, wire::ResyncMode mode) {
+  const Status done = synchronise_once(link, mode);
+  if (done) return;
+  const std::lock_guard lock{mutex_};
+  if (done.error().code != Code::Unavailable) set_problem(fmt::format("synchronisation: {}", done.error().what));
+  lose(link->number, done.error().what);
+}
+
+Status Primary::synchronise_once(const std::shared_ptr<Link>& link, wire::ResyncMode mode) {
+  ResyncHost& host = *this;
+  const auto run = std::make_shared<ResyncRun>(host, *inodes_, order_, settings_, changed_);
+  journal::ZoneMap map{settings_.zone_bytes};
+  {
+    Lock lock{mutex_};
+    // The peer is out of date on its disk from here on.
+    SK_TRY_VOID(await_durable(lock, *link, 1, settings_.lock_timeout));
+    if (mode_ == Mode::Waiting) go_alone();
+    map = marks_;
+    run_ = run;
+  }
+  const auto work = [&]() -> Status {
+    SK_TRY_VOID(mode == wire::ResyncMode::Full ? run->run_full() : run->run_zones(map));
+    for (int round = 0; round < kLeftoverRoundsMax; ++round) {
+      SK_TRY(const auto leftovers, end_synchronisation(link));
+      if (leftovers.empty()) return {};
+      SK_TRY_VOID(run->run_leftovers(leftovers));
+    }
+    return Error{Code::Exhausted, "the trees change faster than they can be made equal"};
+  };
+  Status done = work();
+  const std::lock_guard lock{mutex_};
+  progress_ = run->progress();
+  run_.reset();
+  return done;
+}
+
+Result<std::vector<InodeId>> Primary::end_synchronisation(const std::shared_ptr<Link>& link) {
+  SK_TRY(const SequenceNumber synced, put(wire::SyncAll{}, {}));
+  Lock lock{mutex_};
+  SK_TRY_VOID(await_durable(lock, *link, synced.value, kEndMax));
+  if (!link_ || link_->number != link->number) return Error{Code::Unavailable, "the connection was lost"};
+  put_end();
+  const bool answered = waiters_.wait_for(lock, kEndMax, [&] {
+    return stopped_ || !link_ || link_->number != link->number || end_answer_.has_value();
+  });
+  if (!link_ || link_->number != link->number || stopped_) return Error{Code::Unavailable, "the connection was lost"};
+  if (!answered) return Error{Code::Timeout, "the peer does not end the synchronisation"};
+  return std::move(end_answer_->leftovers);
+}
+
+Status Primary::await_durable(Lock& lock, const Link& link, std::uint64_t sequence, Duration timeout) {
+  sender_parked_ = false;
+  sender_.notify_one();
+  const std::uint64_t wanted = link.base + sequence;
+  ++waiting_calls_;
+  const bool came = waiters_.wait_for(lock, timeout, [&] {
+    return !link_ || link_->number != link.number || durable_.contains(wanted);
+  });
+  --waiting_calls_;
+  if (!link_ || link_->number != link.number) return Error{Code::Unavailable, "the connection was lost"};
+  if (!came) return Error{Code::Timeout, "the peer does not answer"};
+  durable_.erase(wanted);
+  return {};
+}
+
+/// The peer confirms that it has all. Caller holds no lock.
+bool Primary::detach() {
+  Lock lock{mutex_};
+  if (!link_ || !synchronised_) return false;
+  push(wire::Detach{}, {}, {});
+  const std::shared_ptr<Link> link = link_;
+  return static_cast<bool>(await_durable(lock, *link, sequence_ - link->base, std::min(kDetachMax, settings_.send_timeout)));
+}
+
+Status Primary::stop() {
+  const bool confirmed = detach();
+  {
+    const std::lock_guard lock{mutex_};
+    if (stopped_ && !connector_.joinable()) return {};
+    stopped_ = true;
+    if (confirmed) {
+      // All is there: what the loss below finds unacknowledged is nothing of the application's.
+      window_.restart({sequence_ + 1});
+    }
+    if (link_) lose(link_->number, "stopped");
+    if (!confirmed && unconfirmed_) note_alone();
+    mode_ = Mode::Alone;
+    released_ = sequence_;
+  }
+  source_.shut();
+  waiters_.notify_all();
+  sender_.notify_all();
+  if (connector_.joinable()) connector_.join();
+  if (sender_thread_.joinable()) sender_thread_.join();
+  const std::lock_guard lock{mutex_};
+  if (marks_complete_ && !marks_.overflown()) {
+    SK_TRY_VOID(journal_.save_zones(marks_));
+    return journal_.update([](journal::State& state) {
+      state.exact = true;
+      state.exact_in_boot.clear();
+    });
+  }
+  return {};
+}
+
+}  // namespace safekit::replica

@@ -1,0 +1,405 @@
+#include "datapath/replica/resync_run.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <numeric>
+
+#include "datapath/replica/tree_call.h"
+
+namespace safekit::replica {
+
+namespace {
+
+constexpr std::size_t kPendingMax = 256;          ///< answers awaited before new work is begun
+constexpr std::size_t kListingBytesMax = 512U << 10;  ///< of names in one frame
+
+Error ended() { return Error{Code::Unavailable, "the connection was lost during the synchronisation"}; }
+
+}  // namespace
+
+ResyncRun::ResyncRun(ResyncHost& host, Inodes& inodes, TreeOrder& order, const Settings& settings,
+                     std::function<void()> changed)
+    : host_(host), inodes_(inodes), order_(order), settings_(settings), changed_(std::move(changed)) {
+  for (std::uint32_t i = 0; i < std::max(1U, settings.workers); ++i) workers_.emplace_back([this] { work(); });
+}
+
+ResyncRun::~ResyncRun() {
+  abort();
+  for (std::thread& worker : workers_) worker.join();
+  // What was left undone is still pinned.
+  for (auto& queue : jobs_) {
+    for (const Job& job : queue) {
+      if (job.work) inodes_.unpin(job.work->id);
+    }
+  }
+  for (const auto& [sequence, list] : listings_) {
+    for (const Entry& entry : list.entries) inodes_.unpin(entry.id);
+  }
+  for (const auto& [sequence, asked] : asked_) inodes_.unpin(asked.work->id);
+}
+
+void ResyncRun::abort() {
+  {
+    const std::lock_guard lock{mutex_};
+    stopped_ = true;
+  }
+  wake_.notify_all();
+}
+
+Progress ResyncRun::progress() const {
+  const std::lock_guard lock{mutex_};
+  return progress_;
+}
+
+bool ResyncRun::is_quiet() const {
+  const std::lock_guard lock{mutex_};
+  return running_ == 0 && listings_.empty() && asked_.empty() &&
+         std::ranges::all_of(jobs_, [](const auto& queue) { return queue.empty(); });
+}
+
+void ResyncRun::push(Job job) {
+  {
+    const std::lock_guard lock{mutex_};
+    if (job.kind == Kind::Scan || job.kind == Kind::Fix) ++scans_;
+    if (job.kind == Kind::Inode) ++progress_.files_total;
+    jobs_[static_cast<std::size_t>(job.kind)].push_back(std::move(job));
+  }
+  wake_.notify_one();
+}
+
+void ResyncRun::work() {
+  std::unique_lock lock{mutex_};
+  const auto eligible = [this] {
+    const bool crowded = listings_.size() + asked_.size() >= kPendingMax;
+    for (auto& queue : jobs_) {
+      if (!queue.empty() && (!crowded || &queue == &jobs_[static_cast<std::size_t>(Kind::Zones)])) return &queue;
+    }
+    return static_cast<std::deque<Job>*>(nullptr);
+  };
+  for (;;) {
+    wake_.wait(lock, [&] { return stopped_ || eligible() != nullptr; });
+    if (stopped_) return;
+    std::deque<Job>& queue = *eligible();
+    Job job = std::move(queue.front());
+    queue.pop_front();
+    ++running_;
+    lock.unlock();
+    const Status done = do_job(job);
+    lock.lock();
+    --running_;
+    if (!done && failed_) {
+      failed_ = done;
+      stopped_ = true;
+    }
+    wake_.notify_all();
+  }
+}
+
+Status ResyncRun::do_job(Job& job) {
+  switch (job.kind) {
+    case Kind::Zones: {
+      Status sent = send_zones(job.work->id, job.zones);
+      const Status released = release(job.work);
+      return sent ? released : sent;
+    }
+    case Kind::Inode: {
+      Status sent = send_inode(job);
+      const Status released = release(job.work);
+      return sent ? released : sent;
+    }
+    case Kind::Fix: return fix(job);
+    case Kind::Scan: return scan(job);
+  }
+  return {};
+}
+
+Status ResyncRun::settle() {
+  std::unique_lock lock{mutex_};
+  wake_.wait(lock, [this] {
+    return stopped_ || (running_ == 0 && listings_.empty() && asked_.empty() &&
+                        std::ranges::all_of(jobs_, [](const auto& queue) { return queue.empty(); }));
+  });
+  if (!failed_) return failed_;
+  if (stopped_) return ended();
+  return {};
+}
+
+Status ResyncRun::run_full() {
+  for (std::uint32_t root = 0; root < inodes_.root_count(); ++root) {
+    SK_TRY(const FileHandle handle, inodes_.handle_of(inodes_.root_id(root)));
+    push({.kind = Kind::Scan, .key = to_key(handle), .deep = true});
+  }
+  return settle();
+}
+
+Status ResyncRun::run_zones(const journal::ZoneMap& map) {
+  struct Dirty {
+    std::size_t depth{0};
+    HandleKey key{};
+    bool deep{false};
+  };
+  std::vector<Dirty> directories;
+  std::vector<Job> inodes;
+  for (const auto& [key, marks] : map.inodes()) {
+    const auto handle = from_key(key);
+    if (!handle) continue;
+    const auto names = order_.names_shared();
+    const auto id = inodes_.pin(*handle);
+    if (!id) continue;  // it is gone: its directory is dirty too
+    const auto path = inodes_.path_of(*id);
+    const auto fd = path ? inodes_.open(*id, O_PATH) : Result<int>{path.error()};
+    struct stat st {};
+    const Fd closer{fd ? *fd : -1};
+    if (!fd || ::fstat(*fd, &st) != 0) {
+      inodes_.unpin(*id);
+      continue;
+    }
+    if (S_ISDIR(st.st_mode)) {
+      const auto depth = static_cast<std::size_t>(std::ranges::count(path->path, '/')) + (path->path.empty() ? 0 : 1);
+      directories.push_back({depth, key, marks.whole});
+      inodes_.unpin(*id);
+      continue;
+    }
+    auto work = std::make_shared<Work>();
+    work->id = *id;
+    Job job{.kind = Kind::Inode, .work = std::move(work), .fate = wire::EntryFate::Compare};
+    if (!marks.whole) {
+      job.only_zones = true;
+      for (const auto& [group, bits] : marks.zones) {
+        for (unsigned bit = 0; bit < 64; ++bit) {
+          if ((bits >> bit & 1) != 0) job.zones.push_back(group * 64 + bit);
+        }
+      }
+    }
+    inodes.push_back(std::move(job));
+  }
+  // Parents first: a listing makes the places that the paths of deeper ones lead through.
+  std::ranges::sort(directories, {}, &Dirty::depth);
+  Status sent{};
+  for (const Dirty& dirty : directories) {
+    {
+      const std::lock_guard lock{mutex_};
+      ++scans_;
+    }
+    sent = scan({.kind = Kind::Scan, .key = dirty.key, .deep = dirty.deep});
+    if (!sent) break;
+  }
+  if (sent) sent = settle();
+  if (!sent) {
+    for (const Job& job : inodes) inodes_.unpin(job.work->id);
+    return sent;
+  }
+  for (Job& job : inodes) push(std::move(job));
+  return settle();
+}
+
+Status ResyncRun::run_leftovers(const std::vector<InodeId>& leftovers) {
+  for (const InodeId id : leftovers) SK_TRY_VOID(fix_path(id));
+  return settle();
+}
+
+/// Queues the entry by which the inode is reached now; nothing for one that has no name any more.
+Status ResyncRun::fix_path(InodeId id) {
+  const auto names = order_.names_exclusive();
+  const auto path = inodes_.path_of(id);
+  if (!path) return {};
+  InodeId at = inodes_.root_id(path->root);
+  SK_TRY(FileHandle parent, inodes_.handle_of(at));
+  if (path->path.empty()) {
+    push({.kind = Kind::Scan, .key = to_key(parent), .deep = true});
+    return {};
+  }
+  std::vector<InodeId> pinned;
+  std::string name;
+  for (std::size_t begin = 0; begin <= path->path.size();) {
+    const std::size_t end = std::min(path->path.find('/', begin), path->path.size());
+    name = path->path.substr(begin, end - begin);
+    begin = end + 1;
+    if (begin > path->path.size()) break;
+    const auto next = inodes_.pin(at, name);
+    if (!next) break;
+    pinned.push_back(*next);
+    at = *next;
+    if (const auto handle = inodes_.handle_of(at)) parent = *handle;
+  }
+  push({.kind = Kind::Fix, .key = to_key(parent), .name = name, .deep = true});
+  for (const InodeId pin : pinned) inodes_.unpin(pin);
+  return {};
+}
+
+void ResyncRun::names_changed(const HandleKey& parent, const std::string& name) {
+  {
+    const std::lock_guard lock{mutex_};
+    if (scans_ == 0 || stopped_) return;
+  }
+  push({.kind = Kind::Fix, .key = parent, .name = name, .deep = true});
+}
+
+Status ResyncRun::scan(const Job& job) {
+  const auto finish = [this](Status status) {
+    const std::lock_guard lock{mutex_};
+    --scans_;
+    return status;
+  };
+  if (Status room = host_.wait_for_room(); !room) return finish(room);
+  const auto handle = from_key(job.key);
+  if (!handle) return finish(handle.error());
+  InodeId id{};
+  Status sent{};
+  {
+    const auto names = order_.names_exclusive();
+    const auto pinned = inodes_.pin(*handle);
+    if (!pinned) return finish({});  // removed meanwhile
+    id = *pinned;
+    sent = host_.make_known(id);
+    if (sent) {
+      const auto opened = inodes_.open(id, O_RDONLY | O_DIRECTORY);
+      const Fd fd{opened ? *opened : -1};
+      const auto entries = opened ? tree::entries_of(fd.get()) : Result<std::vector<std::string>>{opened.error()};
+      sent = entries ? put_listing(id, *entries, true, job.deep) : Status{entries.error()};
+    }
+  }
+  if (sent) sent = send_state(id);
+  inodes_.unpin(id);
+  // Without a name any more: its removal is in the stream.
+  if (!sent && sent.error().code == Code::NotFound) sent = {};
+  return finish(sent);
+}
+
+Status ResyncRun::fix(const Job& job) {
+  const auto finish = [this](Status status) {
+    const std::lock_guard lock{mutex_};
+    --scans_;
+    return status;
+  };
+  if (Status room = host_.wait_for_room(); !room) return finish(room);
+  const auto handle = from_key(job.key);
+  if (!handle) return finish(handle.error());
+  InodeId id{};
+  Status sent{};
+  {
+    const auto names = order_.names_exclusive();
+    const auto pinned = inodes_.pin(*handle);
+    if (!pinned) return finish({});  // removed meanwhile
+    id = *pinned;
+    sent = host_.make_known(id);
+    if (sent) sent = put_listing(id, {job.name}, false, job.deep);
+  }
+  if (sent) sent = send_state(id);
+  inodes_.unpin(id);
+  if (!sent && sent.error().code == Code::NotFound) sent = {};
+  return finish(sent);
+}
+
+/// Caller holds names exclusively.
+Status ResyncRun::put_listing(InodeId directory, const std::vector<std::string>& names, bool complete, bool deep) {
+  SK_TRY(const int opened, inodes_.open(directory, O_RDONLY | O_DIRECTORY));
+  const Fd fd{opened};
+  Listed list{.entries = {}, .deep = deep};
+  const auto give_up = [&](const Error& error) -> Status {
+    for (const Entry& entry : list.entries) inodes_.unpin(entry.id);
+    return error;
+  };
+  wire::Listing frame{.directory = directory, .complete = complete, .last = false};
+  std::size_t bytes = 0;
+  for (const std::string& name : names) {
+    wire::ListingEntry out;
+    auto entry = describe(directory, fd.get(), name, out);
+    if (!entry) {
+      if (entry.error().code == Code::NotFound) continue;
+      return give_up(entry.error());
+    }
+    bytes += out.name.size() + out.link_target.size() + 40;
+    frame.entries.push_back(std::move(out));
+    list.entries.push_back(std::move(*entry));
+    if (bytes < kListingBytesMax && frame.entries.size() < wire::kListingEntriesMax) continue;
+    if (const auto sent = host_.put(frame); !sent) return give_up(sent.error());
+    frame.entries.clear();
+    bytes = 0;
+  }
+  frame.last = true;
+  if (!complete && list.entries.empty()) return {};
+  {
+    const std::lock_guard lock{mutex_};
+    ++scans_;  // until the answer is worked on
+  }
+  const auto sequence = host_.put(frame);
+  if (!sequence) {
+    const std::lock_guard lock{mutex_};
+    --scans_;
+    return give_up(sequence.error());
+  }
+  for (const Entry& entry : list.entries) host_.note_known(entry.id, entry.key);
+  listing_sent(*sequence, std::move(list));
+  return {};
+}
+
+Result<ResyncRun::Entry> ResyncRun::describe(InodeId directory, int fd, const std::string& name, wire::ListingEntry& entry) {
+  struct stat st {};
+  if (::fstatat(fd, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return system_error("stat", errno);
+  SK_TRY(const InodeId id, inodes_.pin(directory, name));
+  const auto handle = inodes_.handle_of(id);
+  const auto target = S_ISLNK(st.st_mode) ? tree::link_target(fd, name) : Result<std::string>{std::string{}};
+  if (!handle || !target) {
+    inodes_.unpin(id);
+    return !handle ? handle.error() : target.error();
+  }
+  HandleKey key = to_key(*handle);
+  entry = {.name = name,
+           .id = id,
+           .identity = identity_of(key),
+           .mode = st.st_mode,
+           .device = st.st_rdev,
+           .link_target = *target};
+  return Entry{.id = id, .key = std::move(key), .mode = st.st_mode};
+}
+
+void ResyncRun::listing_sent(SequenceNumber sequence, Listed&& list) {
+  std::unique_lock lock{mutex_};
+  const auto early = early_listings_.extract(sequence.value);
+  if (early.empty()) {
+    listings_.emplace(sequence.value, std::move(list));
+    return;
+  }
+  lock.unlock();
+  listed(std::move(list), early.mapped().fates);
+}
+
+void ResyncRun::answer(wire::ListingAnswer&& message) {
+  std::unique_lock lock{mutex_};
+  auto waiting = listings_.extract(message.sequence.value);
+  if (waiting.empty()) {
+    early_listings_.emplace(message.sequence.value, std::move(message));
+    return;
+  }
+  ++running_;  // so that nobody finds all done before the new jobs are queued
+  lock.unlock();
+  listed(std::move(waiting.mapped()), message.fates);
+  lock.lock();
+  --running_;
+  lock.unlock();
+  wake_.notify_all();
+  changed_();
+}
+
+void ResyncRun::listed(Listed&& list, const std::vector<wire::EntryFate>& fates) {
+  for (std::size_t i = 0; i < list.entries.size(); ++i) {
+    Entry& entry = list.entries[i];
+    // No answer for it: the directory itself was not there; the peer names it as a leftover.
+    const bool skip = i >= fates.size() || (fates[i] == wire::EntryFate::Kept && !list.deep);
+    if (skip || S_ISDIR(entry.mode)) {
+      if (!skip) push({.kind = Kind::Scan, .key = std::move(entry.key), .deep = true});
+      inodes_.unpin(entry.id);
+      continue;
+    }
+    auto work = std::make_shared<Work>();
+    work->id = entry.id;
+    push({.kind = Kind::Inode, .work = std::move(work), .fate = fates[i]});
+  }
+  const std::lock_guard lock{mutex_};
+  --scans_;
+}
+
+}  // namespace safekit::replica

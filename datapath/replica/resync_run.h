@@ -1,0 +1,127 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "datapath/journal/zone_map.h"
+#include "datapath/replica/resync_host.h"
+#include "datapath/replica/settings.h"
+#include "datapath/replica/sink.h"
+
+namespace safekit::replica {
+
+/// Makes the peer's copy equal while the application runs; the primary's side, for one connection. docs/resync.md has the
+/// argument why this is right. In short:
+/// * Everything that changes the peer's copy is in the one ordered stream, put there under the same TreeOrder lock as live
+///   operations on the same thing.
+/// * A directory is made equal by one listing under names (exclusive): from there on live operations keep it equal.
+/// * Attributes, size and xattrs of an inode are made equal by one InodeState under content(id).
+/// * Content is compared by digests without locks, and where it differs sent under content(id). A digest that matches stays
+///   right whatever live writes do meanwhile: each of them is in the stream for the peer too.
+/// Thread: `run` by one thread, which starts workers; answers and `names_changed` from others. A service.
+class ResyncRun {
+ public:
+  ResyncRun(ResyncHost& host, Inodes& inodes, TreeOrder& order, const Settings& settings, std::function<void()> changed);
+  ~ResyncRun();
+  ResyncRun(const ResyncRun&) = delete;
+  ResyncRun& operator=(const ResyncRun&) = delete;
+
+  /// Everything. Returns when the peer has been sent all.
+  Status run_full();
+  /// What the map names.
+  Status run_zones(const journal::ZoneMap& map);
+  /// After a peer's answer that some inodes still need it.
+  Status run_leftovers(const std::vector<InodeId>& leftovers);
+  /// Ends a run early; it returns Unavailable.
+  void abort();
+
+  void answer(wire::ListingAnswer&& message);
+  void answer(wire::ZonesWanted&& message);
+  /// A live rename or link has put `name` into the directory; while listings are under way it may have come from a place
+  /// that was not equal yet.
+  void names_changed(const HandleKey& parent, const std::string& name);
+
+  [[nodiscard]] Progress progress() const;
+  [[nodiscard]] bool is_quiet() const;
+
+ private:
+  /// One inode being sent; pinned until all its parts are done.
+  struct Work {
+    InodeId id{};
+    std::atomic<int> parts{1};
+  };
+  using WorkRef = std::shared_ptr<Work>;
+  struct Entry {
+    InodeId id{};
+    HandleKey key{};
+    std::uint32_t mode{0};
+  };
+  struct Listed {
+    std::vector<Entry> entries{};
+    bool deep{false};
+  };
+  struct Asked {
+    WorkRef work{};
+    std::uint64_t first{0};
+  };
+  enum class Kind { Zones, Inode, Fix, Scan };
+  struct Job {
+    Kind kind{};
+    HandleKey key{};       ///< Scan, Fix: the directory
+    std::string name{};    ///< Fix
+    bool deep{false};      ///< Scan, Fix: also what is kept is compared, and all below
+    WorkRef work{};        ///< Inode, Zones
+    wire::EntryFate fate{wire::EntryFate::Kept};  ///< Inode
+    std::vector<std::uint64_t> zones{};           ///< Zones; Inode of a dirty file: only these
+    bool only_zones{false};
+  };
+
+  void push(Job job);
+  void work();
+  Status do_job(Job& job);
+  Status scan(const Job& job);
+  Status fix(const Job& job);
+  Status put_listing(InodeId directory, const std::vector<std::string>& names, bool complete, bool deep);
+  Result<Entry> describe(InodeId directory, int fd, const std::string& name, wire::ListingEntry& entry);
+  void listed(Listed&& list, const std::vector<wire::EntryFate>& fates);
+  Status send_inode(const Job& job);
+  Status send_state(InodeId id);
+  Status send_all(InodeId id);
+  Status compare(const WorkRef& work);
+  Status send_zones(InodeId id, const std::vector<std::uint64_t>& zones);
+  Status send_range(InodeId id, int fd, std::uint64_t begin, std::uint64_t end, bool punch);
+  Status release(const WorkRef& work);
+  void asked(SequenceNumber sequence, Asked&& asked);
+  void listing_sent(SequenceNumber sequence, Listed&& listed);
+  Status settle();
+  Status fix_path(InodeId id);
+
+  ResyncHost& host_;
+  Inodes& inodes_;
+  TreeOrder& order_;
+  const Settings& settings_;
+  std::function<void()> changed_{};
+
+  mutable std::mutex mutex_{};
+  std::condition_variable wake_{};
+  std::array<std::deque<Job>, 4> jobs_{};  ///< by Kind, the first are taken first
+  std::size_t running_{0};
+  std::size_t scans_{0};  ///< Scan and Fix jobs queued, running, or with their answer under way
+  std::unordered_map<std::uint64_t, Listed> listings_{};
+  std::unordered_map<std::uint64_t, Asked> asked_{};
+  std::unordered_map<std::uint64_t, wire::ListingAnswer> early_listings_{};
+  std::unordered_map<std::uint64_t, wire::ZonesWanted> early_zones_{};
+  bool stopped_{false};
+  Status failed_{};
+  Progress progress_{};
+  std::vector<std::thread> workers_{};
+};
+
+}  // namespace safekit::replica

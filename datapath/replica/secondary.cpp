@@ -1,0 +1,335 @@
+#include "datapath/replica/secondary.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "datapath/resync/zone_digest.h"
+
+namespace safekit::replica {
+
+namespace {
+
+constexpr std::size_t kReadBytes = 512U << 10;
+constexpr std::uint64_t kAcknowledgeBytes = 512U << 10;  ///< while more comes without a pause
+constexpr std::size_t kPoolThreadsMin = 4;
+constexpr const char* kLog = "secondary";
+
+}  // namespace
+
+Secondary::Secondary(Settings settings, journal::Journal& journal, Applier& applier, StreamSource& source,
+                     const Clock& clock, Log& log, std::function<void()> changed)
+    : settings_(std::move(settings)), journal_(journal), applier_(applier), source_(source), clock_(clock), log_(log),
+      changed_(std::move(changed)) {}
+
+void Secondary::start() {
+  pool_ = std::make_unique<WorkerPool>(std::max<std::size_t>(settings_.workers, kPoolThreadsMin));
+  set_status([](SecondaryStatus& status) { status.progress.phase = Progress::Phase::Connecting; });
+  acceptor_ = std::thread{[this] { accept(); }};
+  receiver_ = std::thread{[this] { serve(); }};
+}
+
+void Secondary::stop(bool orderly) {
+  {
+    const std::lock_guard lock{mutex_};
+    stopped_ = true;
+    if (current_ != nullptr) current_->shut();
+  }
+  source_.shut();
+  wake_.notify_all();
+  if (acceptor_.joinable()) acceptor_.join();
+  if (receiver_.joinable()) receiver_.join();
+  pool_.reset();
+  if (!orderly) return;
+  const Status synced = applier_.sync_all();
+  const Status noted = synced ? journal_.update([](journal::State& state) { state.exact_in_boot.clear(); }) : synced;
+  if (!noted) log_.write(LogLevel::Warning, kLog, fmt::format("step=stop error='{}'", noted.error().what));
+}
+
+SecondaryStatus Secondary::status() const {
+  const std::lock_guard lock{mutex_};
+  return status_;
+}
+
+void Secondary::set_status(const std::function<void(SecondaryStatus&)>& change) {
+  {
+    const std::lock_guard lock{mutex_};
+    const SecondaryStatus before = status_;
+    change(status_);
+    if (status_ == before) return;
+  }
+  changed_();
+}
+
+void Secondary::accept() {
+  for (;;) {
+    auto stream = source_.next(seconds{1});
+    std::unique_lock lock{mutex_};
+    if (stopped_) return;
+    if (stream) {
+      next_ = std::move(*stream);
+      if (current_ != nullptr) current_->shut();
+      wake_.notify_all();
+      continue;
+    }
+    if (stream.error().code == Code::Timeout) continue;
+    lock.unlock();
+    set_status([&](SecondaryStatus& status) { status.problem = stream.error().what; });
+    lock.lock();
+    wake_.wait_for(lock, kRetryEvery, [this] { return stopped_; });
+  }
+}
+
+void Secondary::serve() {
+  for (;;) {
+    std::unique_ptr<Stream> stream;
+    {
+      std::unique_lock lock{mutex_};
+      wake_.wait(lock, [this] { return stopped_ || next_ != nullptr; });
+      if (stopped_) return;
+      stream = std::move(next_);
+      current_ = stream.get();
+    }
+    const Status ended = serve_one(*stream);
+    {
+      const std::lock_guard lock{mutex_};
+      current_ = nullptr;
+      stream->shut();
+    }
+    pool_->drain();  // its tasks answer on this stream
+    stream.reset();
+    if (!ended) log_.write(LogLevel::Info, kLog, fmt::format("connection=ended reason='{}'", ended.error().what));
+    set_status([](SecondaryStatus& status) {
+      status.connected = false;
+      status.synchronised = false;
+      if (status.progress.phase != Progress::Phase::Connecting) status.progress = {.phase = Progress::Phase::Connecting};
+    });
+  }
+}
+
+Status Secondary::serve_one(Stream& stream) {
+  wire::FrameReader frames;
+  Status done = greet(stream, frames);
+  if (!done) {
+    (void)send_message(stream, wire::Refuse{done.error().what}, seconds{1});  // it will hear of it, or not
+    set_status([&](SecondaryStatus& status) { status.problem = done.error().what; });
+    return done;
+  }
+  done = receive(stream, frames);
+  const bool broken = !done && done.error().code != Code::Unavailable && done.error().code != Code::Timeout;
+  if (broken) fail(stream, done.error());
+  return done;
+}
+
+Status Secondary::greet(Stream& stream, wire::FrameReader& frames) {
+  SK_TRY(const auto message, read_message(stream, frames, kHelloMax));
+  const auto* hello = std::get_if<wire::Hello>(&message);
+  if (hello == nullptr) return Error{Code::Corrupt, "the peer does not greet"};
+  SK_TRY_VOID(check_hello(settings_, *hello, false));
+  primary_ = *hello;
+  SK_TRY_VOID(applier_.reset());
+  received_ = 0;
+  acknowledged_ = 0;
+  unacknowledged_bytes_ = 0;
+  const journal::State state = journal_.state();
+  SK_TRY_VOID(send_message(stream, make_hello(settings_, state, false), settings_.send_timeout));
+  const journal::DataGenerations theirs{hello->current, hello->base, hello->history};
+  const journal::Relation relation = journal::compare(state.generations, theirs);
+  log_.write(LogLevel::Info, kLog, fmt::format("connection=made peer={} generations={}", settings_.peer, to_string(relation)));
+  set_status([&](SecondaryStatus& status) {
+    status = {.connected = true,
+              .diverged = relation == journal::Relation::Diverged || relation == journal::Relation::Unrelated,
+              .progress = {.phase = Progress::Phase::Comparing}};
+  });
+  return {};
+}
+
+Status Secondary::receive(Stream& stream, wire::FrameReader& frames) {
+  MonoTime heard = clock_.mono_now();
+  MonoTime beat = heard;
+  for (;;) {
+    SK_TRY(const auto frame, frames.next());
+    if (frame) {
+      unacknowledged_bytes_ += frame->payload.size();
+      SK_TRY_VOID(take(stream, *frame));
+      if (unacknowledged_bytes_ >= kAcknowledgeBytes) SK_TRY_VOID(acknowledge(stream));
+      continue;
+    }
+    SK_TRY(std::size_t got, stream.read(frames.space(kReadBytes), Duration{0}));
+    if (got == 0) {
+      // Nothing more is here: the primary may be waiting for us.
+      SK_TRY_VOID(acknowledge(stream));
+      SK_TRY(got, stream.read(frames.space(kReadBytes), kHeartbeatEvery));
+    }
+    const MonoTime now = clock_.mono_now();
+    if (now - beat >= kHeartbeatEvery) {
+      SK_TRY_VOID(send_message(stream, wire::Heartbeat{}, settings_.send_timeout));
+      beat = now;
+    }
+    if (got > 0) {
+      frames.commit(got);
+      heard = now;
+    } else if (now - heard > settings_.send_timeout) {
+      return Error{Code::Timeout, "the primary is silent"};
+    }
+  }
+}
+
+Status Secondary::acknowledge(Stream& stream) {
+  unacknowledged_bytes_ = 0;
+  if (acknowledged_ == received_) return {};
+  acknowledged_ = received_;
+  return send_message(stream, wire::Acknowledge{{received_}}, settings_.send_timeout);
+}
+
+Status Secondary::take(Stream& stream, const wire::FrameView& frame) {
+  BytesView data;
+  SK_TRY(auto message, wire::decode(frame, data));
+  if (wire::is_sequenced(frame.type)) ++received_;
+  if (auto* operation = std::get_if<wire::Operation>(&message)) return take(stream, *operation, data);
+  if (auto* begin = std::get_if<wire::ResyncBegin>(&message)) return begin_resync(stream, begin->mode);
+  if (auto* listing = std::get_if<wire::Listing>(&message)) {
+    SK_TRY(auto fates, applier_.apply(std::move(*listing)));
+    if (!fates) return {};
+    return send_message(stream, wire::ListingAnswer{{received_}, std::move(*fates)}, settings_.send_timeout);
+  }
+  if (auto* state = std::get_if<wire::InodeState>(&message)) return applier_.apply(*state);
+  if (auto* digests = std::get_if<wire::ZoneDigests>(&message)) {
+    digest_later(stream, std::move(*digests));
+    return {};
+  }
+  if (auto* end = std::get_if<wire::ResyncEnd>(&message)) return end_resync(stream, *end);
+  if (std::holds_alternative<wire::Detach>(message)) return detach(stream);
+  if (std::holds_alternative<wire::SyncAll>(message)) {
+    sync_all_later(stream);
+    return {};
+  }
+  if (std::holds_alternative<wire::Heartbeat>(message)) return {};
+  return Error{Code::Corrupt, "a frame that a primary does not send"};
+}
+
+Status Secondary::take(Stream& stream, wire::Operation& operation, BytesView data) {
+  if (const auto* sync = std::get_if<wire::Sync>(&operation)) {
+    if (primary_.sync_durable) sync_later(stream, *sync);
+    return {};
+  }
+  return applier_.apply(operation, data);
+}
+
+void Secondary::sync_later(Stream& stream, const wire::Sync& sync) {
+  auto fd = applier_.descriptor(sync.id);
+  const SequenceNumber sequence{received_};
+  if (!fd) {
+    // Its name is gone here as on the primary: nothing of it is left to lose.
+    (void)send_message(stream, wire::Durable{sequence}, settings_.send_timeout);  // a lost stream shows at the next read
+    return;
+  }
+  pool_->run(
+      [this, &stream, sequence, fd = *fd, data_only = sync.data_only] {
+        const int done = data_only ? ::fdatasync(fd->get()) : ::fsync(fd->get());
+        if (done != 0 && errno != EINVAL && errno != EBADF) {
+          // What the kernel could not write may be lost: this copy cannot be trusted any more.
+          fail(stream, system_error("sync", errno));
+          return;
+        }
+        (void)send_message(stream, wire::Durable{sequence}, settings_.send_timeout);  // as above
+      },
+      true);
+}
+
+void Secondary::sync_all_later(Stream& stream) {
+  const SequenceNumber sequence{received_};
+  pool_->run(
+      [this, &stream, sequence] {
+        if (const Status synced = applier_.sync_all(); !synced) {
+          fail(stream, synced.error());
+          return;
+        }
+        (void)send_message(stream, wire::Durable{sequence}, settings_.send_timeout);  // a lost stream shows elsewhere
+      },
+      true);
+}
+
+void Secondary::digest_later(Stream& stream, wire::ZoneDigests&& digests) {
+  const SequenceNumber sequence{received_};
+  auto fd = applier_.descriptor(digests.id);
+  pool_->run(
+      [this, &stream, sequence, fd = fd ? *fd : SharedFd{}, digests = std::move(digests)] {
+        wire::ZonesWanted answer{.sequence = sequence};
+        const auto own = fd ? resync::digest_zones(fd->get(), settings_.zone_bytes, digests.first, digests.digests.size())
+                            : Result<std::vector<Digest128>>{Error{Code::NotFound, "gone"}};
+        for (std::uint32_t i = 0; i < digests.digests.size(); ++i) {
+          // A zone that cannot be read here may still be writable.
+          if (!own || (*own)[i] != digests.digests[i]) answer.wanted.push_back(i);
+        }
+        (void)send_message(stream, answer, settings_.send_timeout);  // a lost stream shows at the receiver
+      },
+      false);
+}
+
+Status Secondary::begin_resync(Stream& stream, wire::ResyncMode mode) {
+  if (mode != wire::ResyncMode::None) {
+    SK_TRY_VOID(journal_.update([&](journal::State& state) {
+      state.inconsistent = true;
+      state.up_to_date = false;
+      state.exact = false;
+      state.full_wanted = state.full_wanted || mode == wire::ResyncMode::Full;
+    }));
+    log_.write(LogLevel::Info, kLog, fmt::format("synchronisation=begin mode={}",
+                                                 mode == wire::ResyncMode::Full ? "full" : "zones"));
+  }
+  applier_.begin_resync(mode);
+  set_status([&](SecondaryStatus& status) { status.progress.phase = Progress::Phase::Copying; });
+  return send_message(stream, wire::Durable{{received_}}, settings_.send_timeout);
+}
+
+Status Secondary::end_resync(Stream& stream, const wire::ResyncEnd& end) {
+  wire::ResyncEndAnswer answer{.sequence = {received_}, .leftovers = applier_.leftovers()};
+  if (answer.leftovers.empty()) {
+    if (applier_.in_resync()) SK_TRY_VOID(applier_.sync_all());
+    SK_TRY_VOID(journal_.update([&](journal::State& state) {
+      journal::take_over(state.generations, end.current, end.history);
+      state.peer = settings_.peer;
+      state.up_to_date = true;
+      state.inconsistent = false;
+      state.ever_synchronised = true;
+      state.last_primary = false;
+      state.exact = true;
+      state.exact_in_boot = settings_.boot_id;
+      state.full_wanted = false;
+    }));
+    applier_.end_resync();
+    log_.write(LogLevel::Info, kLog, "synchronisation=done");
+    set_status([&](SecondaryStatus& status) {
+      status.synchronised = true;
+      status.diverged = false;
+      status.problem.clear();
+      status.progress.phase = Progress::Phase::Done;
+    });
+  } else {
+    applier_.clear_leftovers();
+  }
+  return send_message(stream, answer, settings_.send_timeout);
+}
+
+Status Secondary::detach(Stream& stream) {
+  SK_TRY_VOID(applier_.sync_all());
+  SK_TRY_VOID(journal_.update([&](journal::State& state) {
+    if (state.exact) state.exact_in_boot.clear();
+  }));
+  return send_message(stream, wire::Durable{{received_}}, settings_.send_timeout);
+}
+
+void Secondary::fail(Stream& stream, const Error& error) {
+  const Status noted = journal_.update([](journal::State& state) {
+    state.up_to_date = false;
+    state.exact = false;
+  });
+  const std::string what = fmt::format("this copy could not be kept equal: {}", noted ? error.what : noted.error().what);
+  log_.write(LogLevel::Error, kLog, fmt::format("step=apply error='{}'", what));
+  if (noted) (void)send_message(stream, wire::Failed{what}, seconds{1});  // else the primary finds out by its time-out
+  set_status([&](SecondaryStatus& status) { status.problem = what; });
+  stream.shut();
+}
+
+}  // namespace safekit::replica

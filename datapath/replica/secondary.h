@@ -1,0 +1,95 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "datapath/journal/journal.h"
+#include "datapath/replica/applier.h"
+#include "datapath/replica/handshake.h"
+#include "datapath/replica/settings.h"
+#include "datapath/replica/worker_pool.h"
+#include "schema/port/clock.h"
+#include "schema/port/log.h"
+#include "schema/port/stream.h"
+
+namespace safekit::replica {
+
+struct SecondaryStatus {
+  bool connected{false};
+  bool synchronised{false};  ///< this copy has all that the primary acknowledged
+  bool diverged{false};
+  Progress progress{};
+  std::string problem{};
+  friend bool operator==(const SecondaryStatus&, const SecondaryStatus&) = default;
+};
+
+/// Receives the stream and applies it in order. What has been acknowledged is applied, so a takeover has nothing to finish.
+/// Threads of its own: one accepts (a new connection of the authenticated primary ends the old one, which may be half
+/// dead), one receives and applies, some sync and digest beside it. A service.
+///
+///   listening -> greeted -> (ResyncBegin) synchronising -> (ResyncEnd) synchronised
+///   any -> listening when the connection ends; the copy keeps its marks: up to date once synchronised, until told else.
+class Secondary {
+ public:
+  Secondary(Settings settings, journal::Journal& journal, Applier& applier, StreamSource& source, const Clock& clock,
+            Log& log, std::function<void()> changed);
+  ~Secondary() { stop(); }
+  Secondary(const Secondary&) = delete;
+  Secondary& operator=(const Secondary&) = delete;
+
+  void start();
+  /// `orderly`: what was applied is put on disk and noted. Without, it returns as fast as it can (takeover).
+  void stop(bool orderly = false);
+  [[nodiscard]] SecondaryStatus status() const;
+
+ private:
+  void accept();
+  void serve();
+  Status serve_one(Stream& stream);
+  Status greet(Stream& stream, wire::FrameReader& frames);
+  Status receive(Stream& stream, wire::FrameReader& frames);
+  Status take(Stream& stream, const wire::FrameView& frame);
+  Status take(Stream& stream, wire::Operation& operation, BytesView data);
+  Status begin_resync(Stream& stream, wire::ResyncMode mode);
+  Status end_resync(Stream& stream, const wire::ResyncEnd& end);
+  Status detach(Stream& stream);
+  void sync_later(Stream& stream, const wire::Sync& sync);
+  void sync_all_later(Stream& stream);
+  void digest_later(Stream& stream, wire::ZoneDigests&& digests);
+  Status acknowledge(Stream& stream);
+  /// This copy can no longer be trusted: noted on disk, told to the primary.
+  void fail(Stream& stream, const Error& error);
+  void set_status(const std::function<void(SecondaryStatus&)>& change);
+
+  Settings settings_{};
+  journal::Journal& journal_;
+  Applier& applier_;
+  StreamSource& source_;
+  const Clock& clock_;
+  Log& log_;
+  std::function<void()> changed_{};
+
+  mutable std::mutex mutex_{};
+  std::condition_variable wake_{};
+  bool stopped_{false};
+  std::unique_ptr<Stream> next_{};   ///< accepted, waits for the receiver
+  Stream* current_{nullptr};
+  SecondaryStatus status_{};
+
+  // The receiver's own:
+  std::uint64_t received_{0};
+  std::uint64_t acknowledged_{0};
+  std::uint64_t unacknowledged_bytes_{0};
+  wire::Hello primary_{};
+  std::unique_ptr<WorkerPool> pool_{};
+
+  std::thread acceptor_{};
+  std::thread receiver_{};
+};
+
+}  // namespace safekit::replica

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "schema/base/time.h"
+
+namespace safekit::replica {
+
+/// What both sides of a replication need to know. A value.
+struct Settings {
+  std::string cluster_id{};
+  std::string module{};
+  std::string node{};
+  std::string peer{};
+  std::uint32_t zone_bytes{1 << 16};
+  std::uint32_t root_count{0};
+  std::uint32_t workers{6};
+  bool sync_durable{true};  ///< an fsync waits for the peer's disk
+  Duration send_timeout{seconds{30}};
+  Duration lock_timeout{seconds{100}};
+  std::string boot_id{};  ///< of this boot of the machine
+};
+
+/// How a synchronisation goes; for reports.
+struct Progress {
+  enum class Phase : std::uint8_t { None, Connecting, Comparing, Copying, Done };
+  Phase phase{Phase::None};
+  std::uint64_t files_total{0};
+  std::uint64_t files_done{0};
+  std::uint64_t bytes_copied{0};
+  friend bool operator==(const Progress&, const Progress&) = default;
+};
+
+inline constexpr Duration kHeartbeatEvery = milliseconds{250};
+/// Silence that confirms a peer which the control plane says is dead.
+inline constexpr Duration kHeartbeatLate = milliseconds{750};
+inline constexpr Duration kHelloMax = seconds{5};
+inline constexpr Duration kRetryEvery = milliseconds{300};
+
+}  // namespace safekit::replica

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace safekit::replica {
+
+/// A few threads that run tasks; urgent ones first. `stop` forgets what has not begun and waits for what has. A service.
+class WorkerPool {
+ public:
+  using Task = std::function<void()>;
+  explicit WorkerPool(std::size_t threads);
+  ~WorkerPool() { stop(); }
+  WorkerPool(const WorkerPool&) = delete;
+  WorkerPool& operator=(const WorkerPool&) = delete;
+
+  void run(Task task, bool urgent);
+  /// Forgets what has not begun and returns when nothing runs; new tasks may follow.
+  void drain();
+  void stop();
+
+ private:
+  void work();
+
+  std::mutex mutex_{};
+  std::condition_variable wake_{};
+  std::condition_variable idle_{};
+  std::deque<Task> urgent_{};
+  std::deque<Task> bulk_{};
+  std::size_t running_{0};
+  bool stopped_{false};
+  std::vector<std::thread> threads_{};
+};
+
+}  // namespace safekit::replica

@@ -1,0 +1,450 @@
+#include "datapath/role_driver.h"
+
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "datapath/linux/mounts.h"
+#include "datapath/linux/tls_stream.h"
+#include "datapath/replica/applier.h"
+
+namespace safekit {
+
+namespace {
+
+using control::ReplicaRole;
+
+constexpr Duration kRetryEvery = milliseconds{300};
+constexpr const char* kLog = "replicad";
+
+std::vector<std::string> paths_of(const control::Configure& configure) {
+  std::vector<std::string> paths;
+  for (const auto& directory : configure.directories) paths.push_back(directory.path);
+  return paths;
+}
+
+std::string_view name_of(ReplicaRole role) {
+  switch (role) {
+    case ReplicaRole::Idle: return "idle";
+    case ReplicaRole::Primary: return "primary";
+    case ReplicaRole::Secondary: return "secondary";
+  }
+  return "unknown";
+}
+
+TlsPeer tls_peer(const control::Configure& configure) {
+  return {.certificate_file = configure.certificate_file,
+          .key_file = configure.key_file,
+          .authority_file = configure.authority_file,
+          .peer = configure.peer,
+          .silence_max = configure.send_timeout};
+}
+
+control::SyncPhase phase_of(replica::Progress::Phase phase) {
+  using Phase = replica::Progress::Phase;
+  switch (phase) {
+    case Phase::None: return control::SyncPhase::None;
+    case Phase::Connecting: return control::SyncPhase::Connecting;
+    case Phase::Comparing: return control::SyncPhase::Comparing;
+    case Phase::Copying: return control::SyncPhase::Copying;
+    case Phase::Done: return control::SyncPhase::Done;
+  }
+  return control::SyncPhase::None;
+}
+
+void put_progress(control::Report& report, const replica::Progress& progress) {
+  report.phase = phase_of(progress.phase);
+  report.files_total = progress.files_total;
+  report.files_done = progress.files_done;
+  report.bytes_copied = progress.bytes_copied;
+}
+
+fuse::Options fuse_options(const control::Configure& configure) {
+  fuse::Options options;
+  switch (configure.durability) {
+    case control::Durability::Barrier: options.durability = fuse::Durability::Barrier; break;
+    case control::Durability::Fsync: options.durability = fuse::Durability::Fsync; break;
+    case control::Durability::Write: options.durability = fuse::Durability::Write; break;
+  }
+  options.fsync_level = configure.secondary_ack == control::SecondaryAck::Durable ? replica::Acknowledged::Durable
+                                                                                  : replica::Acknowledged::Received;
+  return options;
+}
+
+}  // namespace
+
+struct RoleDriver::PrimaryRole {
+  replica::TreeOrder order{};
+  std::unique_ptr<StreamSource> source{};
+  std::unique_ptr<replica::Primary> primary{};
+  std::unique_ptr<fuse::MountedTrees> trees{};  // before primary in destruction: it calls the sink
+};
+
+struct RoleDriver::SecondaryRole {
+  std::vector<std::string> paths{};
+  std::unique_ptr<StreamSource> source{};
+  std::unique_ptr<replica::Applier> applier{};
+  std::unique_ptr<replica::Secondary> secondary{};
+};
+
+RoleDriver::RoleDriver(Ports ports, journal::Journal& journal, std::string module, std::function<void()> changed)
+    : ports_(ports), journal_(journal), module_(std::move(module)), changed_(std::move(changed)) {
+  std::ifstream{"/proc/sys/kernel/random/boot_id"} >> boot_id_;
+  thread_ = std::thread{[this] { run(); }};
+}
+
+RoleDriver::~RoleDriver() {
+  {
+    const std::lock_guard lock{mutex_};
+    ended_ = true;
+  }
+  wake_.notify_all();
+  thread_.join();
+}
+
+void RoleDriver::configure(control::Configure configure) {
+  {
+    const std::lock_guard lock{mutex_};
+    if (configure_ == configure) return;
+    configure_ = std::move(configure);
+    poked_ = true;
+  }
+  wake_.notify_all();
+}
+
+void RoleDriver::want(const control::Want& want) {
+  std::shared_ptr<PrimaryRole> primary;
+  {
+    const std::lock_guard lock{mutex_};
+    want_ = want;
+    settled_ = false;
+    poked_ = true;
+    primary = primary_;
+  }
+  // At once, not behind a role change that takes time: writers may be waiting for it.
+  if (primary && want.role == ReplicaRole::Primary) primary->primary->allow_alone(want.may_be_alone);
+  wake_.notify_all();
+}
+
+void RoleDriver::shut() {
+  control::Want idle;
+  {
+    const std::lock_guard lock{mutex_};
+    idle = want_;
+  }
+  idle.role = ReplicaRole::Idle;
+  want(idle);
+}
+
+bool RoleDriver::is_idle() const {
+  const std::lock_guard lock{mutex_};
+  return role_ == ReplicaRole::Idle && !primary_ && !secondary_;
+}
+
+void RoleDriver::run() {
+  std::unique_lock lock{mutex_};
+  bool retry = false;
+  for (;;) {
+    const auto due = [this] { return ended_ || poked_; };
+    if (retry) {
+      wake_.wait_for(lock, kRetryEvery, due);
+    } else {
+      wake_.wait(lock, due);
+    }
+    if (ended_) break;
+    poked_ = false;
+    const control::Want want = want_;
+    if (!configure_) {
+      done_order_ = want.order;
+      settled_ = want.role == ReplicaRole::Idle;
+      retry = false;
+      continue;
+    }
+    const control::Configure configure = *configure_;
+    lock.unlock();
+    const Step problem = step(configure, want);
+    lock.lock();
+    if (problem && *problem != problem_) {
+      ports_.log.write(LogLevel::Warning, kLog, fmt::format("role={} problem='{}'", name_of(want.role), problem->what));
+    }
+    problem_ = problem.value_or(Problem{});
+    settled_ = !problem && want == want_;
+    done_order_ = want.order;
+    retry = problem.has_value();
+    lock.unlock();
+    changed_();
+    lock.lock();
+  }
+}
+
+RoleDriver::Step RoleDriver::step(const control::Configure& configure, const control::Want& want) {
+  if (configure.module != module_) return Problem{fmt::format("configured for module '{}', not '{}'", configure.module, module_), true};
+  if (Step problem = keep_marks(want)) return problem;
+  // role_, primary_ and secondary_ are written by this thread only.
+  if (role_ == want.role) {
+    if (role_ == ReplicaRole::Idle) look_for_data(configure);
+    const std::lock_guard lock{mutex_};
+    if (!mount_lost_.empty()) return Problem{mount_lost_, true};
+    return {};
+  }
+  if (role_ == ReplicaRole::Primary) {
+    if (Step problem = leave_primary()) return problem;
+  }
+  if (role_ == ReplicaRole::Secondary) {
+    if (Step problem = leave_secondary(want.role == ReplicaRole::Primary)) return problem;
+  }
+  switch (want.role) {
+    case ReplicaRole::Idle: look_for_data(configure); return {};
+    case ReplicaRole::Primary: return enter_primary(configure, want);
+    case ReplicaRole::Secondary: return enter_secondary(configure);
+  }
+  return {};
+}
+
+/// Marks are durable before the report that confirms them.
+RoleDriver::Step RoleDriver::keep_marks(const control::Want& want) {
+  const bool fresh = want.order != flags_order_;
+  const Status noted = journal_.update([&](journal::State& state) {
+    if (want.mark_out_of_date && want.role != ReplicaRole::Primary && fresh) state.up_to_date = false;
+    if (fresh && want.force_up_to_date) {
+      state.up_to_date = true;
+      state.inconsistent = false;
+    }
+    if (fresh && want.full_resync) state.full_wanted = true;
+  });
+  if (!noted) return Problem{noted.error().what, true};
+  flags_order_ = want.order;
+  return {};
+}
+
+RoleDriver::Step RoleDriver::prepare_directories(const control::Configure& configure) {
+  for (const auto& directory : configure.directories) {
+    if (const Status clean = mounts::clean_stale(directory.path); !clean) return Problem{clean.error().what, false};
+    if (Step problem = plain_again(directory.path, false)) return problem;
+    struct stat st {};
+    if (::stat(directory.path.c_str(), &st) != 0) {
+      return Problem{fmt::format("replicated directory '{}': {}; make it on this node", directory.path, std::strerror(errno)), true};
+    }
+    if (!S_ISDIR(st.st_mode)) {
+      return Problem{fmt::format("'{}' is to be replicated but is no directory; name a directory", directory.path), true};
+    }
+    for (const std::string& needed : directory.must_exist) {
+      const std::string path = directory.path + "/" + needed;
+      if (::lstat(path.c_str(), &st) == 0) continue;
+      return Problem{fmt::format("'{}' must exist before replication starts ({}); is the file system mounted?", path,
+                                 std::strerror(errno)), true};
+    }
+  }
+  return {};
+}
+
+RoleDriver::Step RoleDriver::plain_again(const std::string& path, bool takeover) {
+  const Status unbound = mounts::unbind(path);
+  if (unbound) return {};
+  // A reader that stands in the read-only view keeps that view; it must not hold up a failover.
+  if (takeover && unbound.error().code == Code::Conflict && ::umount2(path.c_str(), MNT_DETACH) == 0) return {};
+  return Problem{unbound.error().what, false};
+}
+
+replica::Settings RoleDriver::settings(const control::Configure& configure) const {
+  return {.cluster_id = configure.cluster_id,
+          .module = configure.module,
+          .node = configure.node,
+          .peer = configure.peer,
+          .zone_bytes = configure.zone_bytes,
+          .root_count = static_cast<std::uint32_t>(configure.directories.size()),
+          .workers = configure.resync_workers,
+          .sync_durable = configure.secondary_ack == control::SecondaryAck::Durable,
+          .send_timeout = configure.send_timeout,
+          .lock_timeout = configure.lock_timeout,
+          .boot_id = boot_id_};
+}
+
+RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, const control::Want& want) {
+  const journal::State state = journal_.state();
+  if (state.inconsistent) {
+    return Problem{"this copy is inconsistent: its synchronisation has not ended; start it as secondary, or force it with "
+                   "'safekit primforce'", true};
+  }
+  if (!state.up_to_date && state.ever_synchronised) {
+    return Problem{"this copy is not up to date; start the other node first, or 'safekit prim' here to take this copy", true};
+  }
+  if (Step problem = prepare_directories(configure)) return problem;
+  auto zones = journal_.take_zones();
+  if (!zones) return Problem{zones.error().what, false};
+  std::optional<journal::ZoneMap> marks;
+  if (replica::is_exact(state, boot_id_)) {
+    if (*zones) {
+      marks = std::move(**zones);
+    } else if (state.generations.base.value == 0 && state.ever_synchronised) {
+      marks = journal::ZoneMap{configure.zone_bytes};  // both were equal when they parted
+    }
+  }
+  const DataGeneration fresh{ports_.random.u64() | 1};
+  const Status noted = journal_.update([&](journal::State& next) {
+    next.exact = false;
+    next.up_to_date = true;
+    next.last_primary = true;
+    if (next.generations.current.value == 0) next.generations.current = fresh;
+  });
+  if (!noted) return Problem{noted.error().what, true};
+  auto role = std::make_shared<PrimaryRole>();
+  role->source = make_tls_connector(tls_peer(configure), configure.peer_address, configure.port);
+  role->primary = std::make_unique<replica::Primary>(settings(configure), journal_, role->order, *role->source,
+                                                     ports_.clock, ports_.random, ports_.log, changed_);
+  fuse::Options options = fuse_options(configure);
+  options.on_end = [this, paths = paths_of(configure)](std::uint32_t root) {
+    {
+      const std::lock_guard lock{mutex_};
+      mount_lost_ = fmt::format("the mount over '{}' was taken off by somebody else; start the module again", paths[root]);
+      poked_ = true;
+    }
+    wake_.notify_all();
+  };
+  role->trees = std::make_unique<fuse::MountedTrees>(paths_of(configure), options, *role->primary, role->order);
+  role->primary->prepare(role->trees->inodes(), std::move(marks));
+  role->primary->allow_alone(want.may_be_alone);
+  if (const Status mounted = role->trees->mount(); !mounted) {
+    (void)role->primary->stop();  // puts the zones back; the error of the mount is the one to tell
+    const bool fatal = mounted.error().code == Code::Unsupported || mounted.error().code == Code::Invalid;
+    return Problem{mounted.error().what, fatal};
+  }
+  role->primary->start();
+  {
+    const std::lock_guard lock{mutex_};
+    primary_ = role;
+    mount_lost_.clear();
+    // A newer wish may have come while nobody could hear it.
+    if (want_.role == ReplicaRole::Primary) role->primary->allow_alone(want_.may_be_alone);
+  }
+  set_role(ReplicaRole::Primary);
+  return {};
+}
+
+RoleDriver::Step RoleDriver::enter_secondary(const control::Configure& configure) {
+  if (Step problem = prepare_directories(configure)) return problem;
+  auto role = std::make_shared<SecondaryRole>();
+  role->paths = paths_of(configure);
+  role->applier = std::make_unique<replica::Applier>(role->paths);
+  if (const Status opened = role->applier->open(); !opened) return Problem{opened.error().what, true};
+  for (const std::string& path : role->paths) {
+    if (const Status bound = mounts::bind_read_only(path); !bound) return Problem{bound.error().what, false};
+  }
+  role->source = make_tls_listener(tls_peer(configure), configure.listen_address, configure.port);
+  role->secondary = std::make_unique<replica::Secondary>(settings(configure), journal_, *role->applier, *role->source,
+                                                         ports_.clock, ports_.log, changed_);
+  role->secondary->start();
+  {
+    const std::lock_guard lock{mutex_};
+    secondary_ = role;
+  }
+  set_role(ReplicaRole::Secondary);
+  return {};
+}
+
+RoleDriver::Step RoleDriver::leave_primary() {
+  if (primary_->trees) {
+    const Status unmounted = primary_->trees->unmount();
+    if (!unmounted && mount_lost_.empty()) return Problem{unmounted.error().what, false};
+  }
+  const Status stopped = primary_->primary->stop();
+  std::shared_ptr<PrimaryRole> old;
+  {
+    const std::lock_guard lock{mutex_};
+    old = std::move(primary_);
+    primary_ = {};
+    mount_lost_.clear();
+  }
+  old.reset();
+  set_role(ReplicaRole::Idle);
+  if (!stopped) return Problem{stopped.error().what, true};
+  return {};
+}
+
+RoleDriver::Step RoleDriver::leave_secondary(bool takeover) {
+  secondary_->secondary->stop(!takeover);
+  for (const std::string& path : secondary_->paths) {
+    if (Step problem = plain_again(path, takeover)) return problem;
+  }
+  std::shared_ptr<SecondaryRole> old;
+  {
+    const std::lock_guard lock{mutex_};
+    old = std::move(secondary_);
+    secondary_ = {};
+  }
+  old.reset();
+  set_role(ReplicaRole::Idle);
+  return {};
+}
+
+void RoleDriver::set_role(ReplicaRole role) {
+  {
+    const std::lock_guard lock{mutex_};
+    role_ = role;
+  }
+  ports_.log.write(LogLevel::Info, kLog, fmt::format("role={}", name_of(role)));
+  changed_();
+}
+
+void RoleDriver::look_for_data(const control::Configure& configure) {
+  bool found = false;
+  for (const auto& directory : configure.directories) {
+    std::error_code failed;
+    for (std::filesystem::directory_iterator entry{directory.path, failed}, end; !failed && entry != end; entry.increment(failed)) {
+      found = found || entry->path().filename() != "lost+found";
+    }
+  }
+  const std::lock_guard lock{mutex_};
+  has_data_ = found;
+}
+
+control::Report RoleDriver::report() const {
+  control::Report report;
+  std::shared_ptr<PrimaryRole> primary;
+  std::shared_ptr<SecondaryRole> secondary;
+  {
+    const std::lock_guard lock{mutex_};
+    report.order = done_order_;
+    report.role = role_;
+    report.settled = settled_;
+    report.configured = configure_.has_value();
+    report.has_data = has_data_;
+    report.problem = problem_.what;
+    report.fatal = problem_.fatal;
+    primary = primary_;
+    secondary = secondary_;
+  }
+  const journal::State state = journal_.state();
+  report.up_to_date = state.up_to_date;
+  report.inconsistent = state.inconsistent;
+  report.ever_synchronised = state.ever_synchronised;
+  report.last_primary = state.last_primary;
+  report.generation = state.generations.current;
+  std::string problem;
+  if (primary) {
+    const auto status = primary->primary->status();
+    report.connected = status.connected;
+    report.peer_synchronised = status.peer_synchronised;
+    report.waiting_for_alone = status.waiting_for_alone;
+    report.diverged = status.diverged;
+    report.zones_dirty = status.zones_dirty;
+    report.fatal = report.fatal || status.fenced;
+    put_progress(report, status.progress);
+    problem = status.problem;
+  } else if (secondary) {
+    const auto status = secondary->secondary->status();
+    report.connected = status.connected;
+    report.peer_synchronised = status.synchronised;
+    report.diverged = status.diverged;
+    put_progress(report, status.progress);
+    problem = status.problem;
+  }
+  if (report.problem.empty()) report.problem = problem;
+  return report;
+}
+
+}  // namespace safekit

@@ -1,0 +1,94 @@
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "datapath/control/message.h"
+#include "datapath/fuse/tree.h"
+#include "datapath/journal/journal.h"
+#include "datapath/replica/primary.h"
+#include "datapath/replica/secondary.h"
+#include "schema/port/clock.h"
+#include "schema/port/log.h"
+#include "schema/port/random.h"
+
+namespace safekit {
+
+/// Brings a replica to the role that is wanted and keeps it there: journal, mounts and the machine of the role. Its own
+/// thread does what may take time (unmounting waits for the application), so that reports never wait. A service.
+class RoleDriver {
+ public:
+  struct Ports {
+    const Clock& clock;
+    Random& random;
+    Log& log;
+  };
+  /// `changed` is called from any thread when a new report is worth sending.
+  RoleDriver(Ports ports, journal::Journal& journal, std::string module, std::function<void()> changed);
+  ~RoleDriver();
+  RoleDriver(const RoleDriver&) = delete;
+  RoleDriver& operator=(const RoleDriver&) = delete;
+
+  void configure(control::Configure configure);
+  void want(const control::Want& want);
+  /// As a wish for Idle; `is_idle` tells when that is reached.
+  void shut();
+  [[nodiscard]] bool is_idle() const;
+  [[nodiscard]] control::Report report() const;
+
+ private:
+  /// One role's objects; made and dropped by the driver's thread only, looked at by reports.
+  struct PrimaryRole;
+  struct SecondaryRole;
+  struct Problem {
+    std::string what{};
+    bool fatal{false};
+    friend bool operator==(const Problem&, const Problem&) = default;
+  };
+  using Step = std::optional<Problem>;
+
+  void run();
+  Step step(const control::Configure& configure, const control::Want& want);
+  Step keep_marks(const control::Want& want);
+  Step enter_primary(const control::Configure& configure, const control::Want& want);
+  Step enter_secondary(const control::Configure& configure);
+  Step leave_primary();
+  Step leave_secondary(bool takeover);
+  Step prepare_directories(const control::Configure& configure);
+  Step plain_again(const std::string& path, bool takeover);
+  replica::Settings settings(const control::Configure& configure) const;
+  void look_for_data(const control::Configure& configure);
+  void set_role(control::ReplicaRole role);
+
+  Ports ports_;
+  journal::Journal& journal_;
+  std::string module_{};
+  std::function<void()> changed_{};
+  std::string boot_id_{};
+
+  mutable std::mutex mutex_{};
+  std::condition_variable wake_{};
+  bool ended_{false};
+  bool poked_{false};
+  std::optional<control::Configure> configure_{};
+  control::Want want_{};
+  std::uint64_t done_order_{0};   ///< the last wish fully acted upon
+  std::uint64_t flags_order_{0};  ///< the last wish whose one-time flags were acted upon
+  control::ReplicaRole role_{control::ReplicaRole::Idle};
+  bool settled_{false};
+  bool has_data_{false};
+  Problem problem_{};
+  std::string mount_lost_{};
+  std::shared_ptr<PrimaryRole> primary_{};
+  std::shared_ptr<SecondaryRole> secondary_{};
+
+  std::thread thread_{};
+};
+
+}  // namespace safekit
