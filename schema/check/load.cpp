@@ -1,6 +1,7 @@
 #include "schema/check/load.h"
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 

@@ -206,10 +206,10 @@ Node encode_as(T object) {
     return value;
   };
   Node document = plain_document(object);
-  const auto [plain_meaning, plain_ok] = read_back(document);
+  const std::pair<T, bool> plain = read_back(document);
   restore_wording(document, object.xml.text, [&](const Node& candidate) {
     const auto [back, ok] = read_back(candidate);
-    return ok == plain_ok && comparable(back) == comparable(plain_meaning);
+    return ok == plain.second && comparable(back) == comparable(plain.first);
   });
   Node more = beyond(whole(object, Fill::EveryField), whole(read_back(document).first, Fill::EveryField));
   drop_empty_maps(more);
