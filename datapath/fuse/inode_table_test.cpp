@@ -1,0 +1,161 @@
+#include "datapath/fuse/inode_table.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace safekit::fuse {
+namespace {
+
+/// A table over a fresh directory. Opening by handle needs root, so tests that go deeper than the root directory skip.
+class InodeTableTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (std::filesystem::temp_directory_path() / "inode_table.XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    top_ = pattern;
+    ASSERT_TRUE(table_.add_root(top_));
+  }
+  void TearDown() override { std::filesystem::remove_all(top_); }
+
+  void write(const std::string& name) const { std::ofstream{top_ + "/" + name} << name; }
+  Inode& root() { return **table_.find(1); }
+  struct stat stat_of(const std::string& name) const {
+    struct stat found {};
+    EXPECT_EQ(::lstat((top_ + "/" + name).c_str(), &found), 0) << name;
+    return found;
+  }
+  Inode& adopt(Inode& parent, const std::string& folder, const std::string& name) {
+    const auto inode = table_.adopt(parent, name, stat_of(folder + name), InodeTable::For::Kernel);
+    EXPECT_TRUE(inode) << name;
+    return **inode;
+  }
+  static bool is_root() { return ::geteuid() == 0; }
+
+  std::string top_{};
+  InodeTable table_{2};
+};
+
+TEST_F(InodeTableTest, RootsComeFirstAndOthersCountUp) {
+  write("a");
+  write("b");
+  EXPECT_EQ(table_.root_id(0), InodeId{1});
+  EXPECT_EQ(adopt(root(), "", "a").id, InodeId{InodeTable::kFirstId});
+  EXPECT_EQ(adopt(root(), "", "b").id, InodeId{InodeTable::kFirstId + 1});
+}
+
+TEST_F(InodeTableTest, HardLinksAreOneInode) {
+  write("a");
+  std::filesystem::create_hard_link(top_ + "/a", top_ + "/b");
+  Inode& inode = adopt(root(), "", "a");
+  EXPECT_EQ(&adopt(root(), "", "b"), &inode);
+  table_.remove_name(inode, InodeId{1}, "a");
+  EXPECT_EQ(table_.path_of(inode.id)->path, "b");
+}
+
+TEST_F(InodeTableTest, AnIdIsNeverUsedAgain) {
+  write("a");
+  const InodeId id = adopt(root(), "", "a").id;
+  (void)adopt(root(), "", "a");
+  table_.forget(id, 1);
+  EXPECT_TRUE(table_.find(id.value));
+  table_.forget(id, 1);
+  EXPECT_FALSE(table_.find(id.value));
+  EXPECT_EQ(table_.retired(), std::vector{id});
+  EXPECT_TRUE(table_.handle_of(id)) << "the sink may ask until the inode is dropped";
+  EXPECT_FALSE(table_.path_of(id));
+  table_.drop(id);
+  EXPECT_FALSE(table_.handle_of(id));
+  EXPECT_NE(adopt(root(), "", "a").id, id);
+}
+
+TEST_F(InodeTableTest, RecallsOnlyByAKnownName) {
+  write("a");
+  EXPECT_EQ(table_.recall(stat_of("a"), InodeId{1}, "a"), nullptr);
+  Inode& inode = adopt(root(), "", "a");
+  EXPECT_EQ(table_.recall(stat_of("a"), InodeId{1}, "a"), &inode);
+  EXPECT_EQ(table_.recall(stat_of("a"), InodeId{1}, "b"), nullptr);
+  EXPECT_EQ(inode.lookups, 2U);
+}
+
+TEST_F(InodeTableTest, APathFollowsARenamedDirectoryWhichStaysWhileItHasChildren) {
+  if (!is_root()) GTEST_SKIP() << "needs root";
+  std::filesystem::create_directories(top_ + "/d");
+  write("d/f");
+  Inode& directory = adopt(root(), "", "d");
+  Inode& file = adopt(directory, "d/", "f");
+  table_.forget(directory.id, 1);
+  EXPECT_EQ(table_.path_of(file.id)->path, "d/f");
+  table_.remove_name(directory, InodeId{1}, "d");
+  table_.add_name(directory, InodeId{1}, "e");
+  EXPECT_EQ(table_.path_of(file.id)->path, "e/f");
+  table_.forget(file.id, 1);
+  EXPECT_EQ(table_.size(), 1U) << "the directory goes with its last child";
+}
+
+TEST_F(InodeTableTest, FindsANameThatNobodyLookedUp) {
+  if (!is_root()) GTEST_SKIP() << "needs root";
+  std::filesystem::create_directories(top_ + "/d/e");
+  write("d/e/f");
+  write("other");
+  std::filesystem::create_hard_link(top_ + "/other", top_ + "/d/e/second");
+  const auto handle = handle_at(0, AT_FDCWD, top_ + "/d/e/f");
+  ASSERT_TRUE(handle);
+  const auto pinned = table_.pin(*handle);
+  ASSERT_TRUE(pinned);
+  EXPECT_EQ(table_.path_of(*pinned)->path, "d/e/f");
+  Inode& linked = adopt(root(), "", "other");
+  ASSERT_EQ(::unlink((top_ + "/other").c_str()), 0);
+  table_.remove_name(linked, InodeId{1}, "other");
+  EXPECT_EQ(table_.path_of(linked.id)->path, "d/e/second");
+}
+
+TEST_F(InodeTableTest, KeepsFewDescriptors) {
+  if (!is_root()) GTEST_SKIP() << "needs root";
+  for (const char* name : {"a", "b", "c", "d"}) {
+    write(name);
+    EXPECT_TRUE(table_.path_fd(adopt(root(), "", name)));
+  }
+  EXPECT_EQ(table_.cached_descriptors(), 2U);
+}
+
+TEST_F(InodeTableTest, AHeldInodeOutlivesItsLastName) {
+  if (!is_root()) GTEST_SKIP() << "needs root";
+  write("a");
+  Inode& inode = adopt(root(), "", "a");
+  ASSERT_TRUE(table_.hold(inode));
+  ASSERT_EQ(::unlink((top_ + "/a").c_str()), 0);
+  table_.remove_name(inode, InodeId{1}, "a");
+  inode.nameless = true;
+  EXPECT_TRUE(table_.open_anew(inode, O_RDONLY));
+  EXPECT_EQ(table_.path_of(inode.id).error().code, Code::NotFound);
+}
+
+TEST_F(InodeTableTest, AllOpensShareADescriptorThatBecomesWritable) {
+  if (!is_root()) GTEST_SKIP() << "needs root";
+  write("a");
+  Inode& inode = adopt(root(), "", "a");
+  const auto reader = table_.open_file(inode, false);
+  const auto writer = table_.open_file(inode, true);
+  ASSERT_TRUE(reader && writer);
+  EXPECT_NE(*reader, *writer);
+  EXPECT_EQ(*table_.file_fd(inode), *writer);
+  EXPECT_EQ(*table_.open_file(inode, false), *writer);
+  table_.forget(inode.id, 1);
+  for (int i = 0; i < 3; ++i) table_.close_file(inode);
+  EXPECT_EQ(table_.size(), 1U) << "forgotten before its release: it goes with the last close";
+}
+
+TEST_F(InodeTableTest, NamesAndHandlesThatAreGoneAreNotFound) {
+  EXPECT_EQ(table_.pin(InodeId{1}, "none").error().code, Code::NotFound);
+  EXPECT_EQ(table_.pin(InodeId{77}, "none").error().code, Code::NotFound);
+  EXPECT_EQ(table_.path_of(InodeId{500}).error().code, Code::NotFound);
+  EXPECT_EQ(table_.path_of(InodeId{1})->path, "");
+}
+
+}  // namespace
+}  // namespace safekit::fuse
