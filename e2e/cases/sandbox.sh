@@ -76,6 +76,8 @@ ping_ok node1 node3
 
 step "power off and on"
 sandbox cut replication node1
+boot_id() { on node1 cat /proc/sys/kernel/random/boot_id; }
+first_boot=$(boot_id)
 node1_pid=$(sandbox status | awk '$1 == "node1" { print $3 }')
 sandbox kill node1
 gone "$node1_pid" || fail "PID 1 of node1 is still there"
@@ -83,6 +85,7 @@ expect 1 "$(on node1 true 2>/dev/null || echo $?)" "exec on a node that is off"
 fails ping_ok node2 node1
 sandbox start node1
 expect one "$(on node1 cat /srv/file)" "files after power on"
+[ "$(boot_id)" != "$first_boot" ] || fail "a node that was powered on again has the same boot identity"
 ping_ok node2 node1
 fails ping_ok node2 node1-replication # a cut outlives the power
 sandbox heal replication

@@ -162,6 +162,16 @@ Status mount_kernel_files() {
   return mount_at("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV);
 }
 
+/// A node that is powered on has booted, though its kernel has not: programs see that by the kernel's boot
+/// identity.
+Status mount_boot_identity() {
+  const fs::path kernel = "/proc/sys/kernel/random";
+  SK_TRY(const std::string identity, read_text(kernel / "uuid"));
+  SK_TRY_VOID(write_text("/run/.boot_id", identity));
+  SK_TRY(const Tree file, clone_tree("/run/.boot_id", kernel / "boot_id"));
+  return attach(file);
+}
+
 std::vector<std::pair<fs::path, fs::path>> own_directories(const NodeFiles& files) {
   std::vector<std::pair<fs::path, fs::path>> list{{files.directory / "state", "/var/lib/safekit"},
                                                   {files.directory / "run", "/run/safekit"},
@@ -198,6 +208,7 @@ Status enter_node_files(const NodeFiles& files) {
   if (!missing_in_root.empty()) SK_TRY_VOID(replace_root(files.directory / "new-root", missing_in_root));
   SK_TRY_VOID(mount_run());
   SK_TRY_VOID(mount_kernel_files());
+  SK_TRY_VOID(mount_boot_identity());
   std::vector<fs::path> own{"/run"};
   for (const fs::path& name : missing_in_root) own.push_back("/" / name);
   SK_TRY_VOID(overlay_where_missing(trees, std::move(own)));

@@ -21,8 +21,8 @@ struct NodeFiles {
 
 /// To be called in a new mount namespace. Everything of the machine is seen as it is, but: /var/lib/safekit,
 /// /run/safekit, /etc/safekit and the private paths are the node's own, /run and /dev/shm are empty, /proc
-/// and /sys are those of the node's namespaces. A directory that the machine lacks is made in memory, never
-/// on the machine.
+/// and /sys are those of the node's namespaces, with a boot identity of their own. A directory that the
+/// machine lacks is made in memory, never on the machine.
 [[nodiscard]] Status enter_node_files(const NodeFiles& files);
 
 }  // namespace safekit::sandbox

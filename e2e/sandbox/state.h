@@ -15,8 +15,8 @@ namespace safekit::sandbox {
 struct Holder {
   std::int32_t pid{0};
   std::uint64_t start_ticks{
-      0};  ///< field 22 of /proc/PID/stat: tells it from a later process with the same number
-  bool ending{false};            ///< it is being killed, though it may still be seen
+      0};              ///< field 22 of /proc/PID/stat: tells it from a later process with the same number
+  bool ending{false};  ///< it is being killed, though it may still be seen
   friend bool operator==(const Holder&, const Holder&) = default;
 };
 
