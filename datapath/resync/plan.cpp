@@ -10,9 +10,9 @@ Decision choose(const Meeting& meeting) {
                         meeting.relation == Relation::MineIsOlder;
   const auto full = [&](std::string reason) { return Decision{ResyncMode::Full, diverged, std::move(reason)}; };
   if (diverged) return full("both copies were written");
-  if (meeting.full_wanted) return full("asked for");
   if (meeting.peer_inconsistent) return full("the last synchronisation of the peer did not end");
   if (!meeting.same_partner) return full("first synchronisation of these two nodes");
+  if (meeting.full_wanted) return full("asked for");
   if (!meeting.peer_exact) return full("the peer was not left in order");
   if (!meeting.zones_complete) return full("the changes were not all noted");
   switch (meeting.relation) {

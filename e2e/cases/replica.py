@@ -1,0 +1,286 @@
+#!/usr/bin/env python3
+"""Replication of one directory between two real safekit-replicad: synchronisation under load, loss and return of either side,
+failover, swap, divergence. Usage: replica.py PROGRAM [CASE...]"""
+import os, signal, subprocess, sys, threading, time
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from replica_nodes import IDLE, PRIMARY, SECONDARY, Pair
+
+LOAD = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "replica_load.py")]
+
+
+class Load:
+    """Random changes in the background; `stop` fails when the application saw an unexpected error."""
+
+    def __init__(self, node, seed, sub="load"):
+        self.process = node.popen(*LOAD, "random", f"{node.pair.mount}/{sub}", str(seed), stdout=subprocess.PIPE, text=True)
+
+    def stop(self):
+        self.process.terminate()
+        out, _ = self.process.communicate(timeout=60)
+        assert out.startswith("done"), f"the load failed: {out}"
+        return int(out.split()[1])
+
+
+class Appends:
+    """A client that appends and syncs; knows what has been acknowledged."""
+
+    def __init__(self, node, name="appended"):
+        self.name, self.acknowledged = name, 0
+        self.process = node.popen(*LOAD, "append", f"{node.pair.mount}/{name}", stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL, text=True)
+        threading.Thread(target=self.listen, daemon=True).start()
+
+    def listen(self):
+        for line in self.process.stdout:
+            self.acknowledged = int(line)
+
+    def wait_for(self, count, timeout=30):
+        deadline = time.monotonic() + timeout
+        goal = self.acknowledged + count
+        while self.acknowledged < goal:
+            assert time.monotonic() < deadline, f"appends do not go on: {self.acknowledged} < {goal}"
+            time.sleep(0.01)
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+
+    def check(self, directory):
+        with open(f"{directory}/{self.name}") as file:
+            lines = file.read().split()
+        assert len(lines) >= self.acknowledged, f"lost: {len(lines)} of {self.acknowledged} acknowledged appends are there"
+        assert lines == ["%08d" % (i + 1) for i in range(len(lines))], "appends are out of order"
+
+
+def mirrored(pair):
+    """a is primary, b secondary, synchronised."""
+    pair.a.start()
+    pair.b.start()
+    pair.a.settle(PRIMARY, may_be_alone=True)
+    pair.b.settle(SECONDARY)
+    pair.a.synchronised()
+    pair.b.synchronised()
+    pair.a.want(PRIMARY)
+
+
+def assert_equal(pair):
+    """Times of last change follow within a moment, so look again for a while."""
+    deadline = time.monotonic() + 10
+    while (different := pair.differences()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not different, "the copies differ:\n" + "\n".join(different[:20])
+
+
+def fill(directory, other):
+    """Data on the primary, and on the secondary all that can be in the way of it."""
+    for i in range(30):
+        os.makedirs(f"{directory}/d{i}/e")
+        with open(f"{directory}/d{i}/f", "wb") as out:
+            out.write(os.urandom(i * 9973))
+    os.symlink("d0", f"{directory}/link")
+    os.mkfifo(f"{directory}/fifo")
+    os.link(f"{directory}/d1/f", f"{directory}/d2/e/same")
+    with open(f"{directory}/sparse", "wb") as out:
+        out.seek(1 << 30)
+        out.write(b"end")
+    os.setxattr(f"{directory}/d3", "user.x", b"y")
+    os.makedirs(f"{other}/d0/f/deep")
+    os.makedirs(f"{other}/extra/deep/er")
+    with open(f"{other}/d1", "w") as out:
+        out.write("a file where a directory is to be")
+    os.makedirs(f"{other}/d4")
+    with open(f"{other}/d4/f", "wb") as out:
+        out.write(os.urandom(100000))
+    os.makedirs(f"{other}/d5")
+    os.link(f"{other}/d4/f", f"{other}/d5/f")
+    os.symlink("elsewhere", f"{other}/link")
+    os.makedirs(f"{other}/fifo")
+    with open(f"{other}/sparse", "wb") as out:
+        out.write(b"not a hole" * 100000)
+
+
+def case_full_under_load(pair):
+    fill(pair.a.data, pair.b.data)
+    pair.a.start()
+    pair.b.start()
+    pair.a.settle(PRIMARY, may_be_alone=True)
+    loads = [Load(pair.a, 1), Load(pair.a, 2), Load(pair.a, 3, "d7")]
+    time.sleep(1)
+    pair.b.settle(SECONDARY)
+    pair.a.synchronised()
+    time.sleep(1)
+    print("   changes:", [load.stop() for load in loads])
+    assert_equal(pair)
+    assert os.stat(f"{pair.b.data}/sparse").st_blocks < 1000, "the hole was filled"
+    assert not pair.b.report["inconsistent"] and pair.b.report["up_to_date"]
+
+
+def case_secondary_killed_returns_by_zones(pair):
+    fill(pair.a.data, pair.b.data)
+    mirrored(pair)
+    load, appends = Load(pair.a, 4), Appends(pair.a)
+    appends.wait_for(20)
+    pair.b.kill()
+    pair.a.wait(lambda r: r["waiting_for_alone"], "waiting for the leave")
+    pair.a.want(PRIMARY, may_be_alone=True)
+    appends.wait_for(200)
+    pair.b.start()
+    pair.b.settle(SECONDARY)
+    pair.a.synchronised()
+    appends.wait_for(20)
+    load.stop()
+    appends.end()
+    assert_equal(pair)
+    log = open(f"{pair.root}/a.log").read()
+    assert "synchronise=zones" in log, "zones were not used"
+    print("   copied", pair.a.report["bytes_copied"])
+
+
+def case_failover_and_return(pair):
+    mirrored(pair)
+    load, appends = Load(pair.a, 5), Appends(pair.a)
+    appends.wait_for(300)
+    pair.a.kill()
+    began = time.monotonic()
+    pair.b.settle(PRIMARY, may_be_alone=True)
+    print("   takeover in ms:", round((time.monotonic() - began) * 1000, 1))
+    appends.end()
+    load.process.wait()
+    appends.check(pair.b.data)
+    second = Load(pair.b, 6)
+    time.sleep(1)
+    pair.a.start()
+    pair.a.settle(SECONDARY)
+    pair.b.synchronised()
+    pair.a.synchronised()
+    second.stop()
+    assert_equal(pair)
+
+
+def case_swap_copies_nothing(pair):
+    mirrored(pair)
+    load = Load(pair.a, 7)
+    time.sleep(1)
+    load.stop()
+    pair.a.settle(IDLE)
+    pair.b.settle(PRIMARY)
+    pair.a.settle(SECONDARY)
+    pair.a.synchronised()
+    pair.b.synchronised()
+    assert pair.b.report["bytes_copied"] == 0
+    assert "synchronise=nothing" in open(f"{pair.root}/b.log").read()
+    load = Load(pair.b, 8)
+    time.sleep(1)
+    load.stop()
+    assert_equal(pair)
+
+
+def case_stop_both_and_start_again(pair):
+    """Orderly: the secondary first, the primary goes on alone, stops, starts: zones survive on disk."""
+    mirrored(pair)
+    load = Load(pair.a, 9)
+    time.sleep(1)
+    assert pair.b.stop() == 0
+    pair.a.want(PRIMARY, may_be_alone=True)
+    time.sleep(1)
+    load.stop()
+    assert pair.a.stop() == 0
+    pair.a.start()
+    pair.a.settle(PRIMARY, may_be_alone=True)
+    pair.b.start()
+    pair.b.settle(SECONDARY)
+    pair.a.synchronised()
+    assert_equal(pair)
+    assert "synchronise=zones" in open(f"{pair.root}/a.log").read()
+
+
+def case_divergence_is_overwritten(pair):
+    mirrored(pair)
+    pair.b.kill()
+    pair.a.want(PRIMARY, may_be_alone=True)
+    pair.a.run("sh", "-c", f"echo a > {pair.mount}/one; sync {pair.mount}/one")
+    pair.a.kill()
+    pair.b.start()
+    pair.b.settle(PRIMARY, may_be_alone=True)
+    pair.b.run("sh", "-c", f"echo b > {pair.mount}/one; echo b > {pair.mount}/two; sync {pair.mount}/two")
+    pair.a.start()
+    pair.a.settle(SECONDARY)
+    pair.b.synchronised()
+    assert "generations=diverged" in open(f"{pair.root}/b.log").read()
+    assert_equal(pair)
+    assert open(f"{pair.a.data}/one").read() == "b\n"
+
+
+def case_silent_secondary(pair):
+    """The peer hangs: writers wait, then go on when told so, in time; the hung one is synchronised again."""
+    mirrored(pair)
+    appends = Appends(pair.a)
+    appends.wait_for(50)
+    os.kill(pair.b.process.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    pair.a.want(PRIMARY, may_be_alone=True)
+    appends.wait_for(20)
+    print("   went on after s:", round(time.monotonic() - began, 2))
+    assert time.monotonic() - began < 3
+    os.kill(pair.b.process.pid, signal.SIGCONT)
+    pair.a.synchronised()
+    pair.a.want(PRIMARY)
+    appends.wait_for(20)
+    # Without the leave: at most the send time-out.
+    os.kill(pair.b.process.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    appends.wait_for(20, timeout=20)
+    assert 4 < time.monotonic() - began < 14, time.monotonic() - began
+    os.kill(pair.b.process.pid, signal.SIGCONT)
+    pair.a.synchronised()
+    appends.end()
+    assert_equal(pair)
+
+
+def case_busy_unmount_is_refused(pair):
+    mirrored(pair)
+    holder = pair.a.popen("sh", "-c", f"cd {pair.mount} && exec sleep 60")
+    time.sleep(0.3)
+    pair.a.want(IDLE)
+    pair.a.wait(lambda r: "in use by" in r["problem"] and str(holder.pid) in r["problem"], "holder named")
+    holder.kill()
+    holder.wait()
+    pair.a.wait(lambda r: r["settled"] and r["role"] == IDLE, "idle")
+
+
+def case_problems_are_told(pair):
+    pair.a.start(must_exist=["mounted"])
+    pair.a.want(PRIMARY)
+    pair.a.wait(lambda r: r["fatal"] and "mounted" in r["problem"], "must exist")
+    print("  ", pair.a.report["problem"])
+    os.mkdir(f"{pair.a.data}/mounted")
+    pair.a.settle(PRIMARY, may_be_alone=True)
+    pair.b.start(port=19601)
+    pair.b.settle(SECONDARY)
+    time.sleep(0.5)
+    assert not pair.b.report["connected"]
+
+
+CASES = [value for name, value in list(globals().items()) if name.startswith("case_")]
+
+
+def main():
+    program, wanted = os.path.abspath(sys.argv[1]), sys.argv[2:]
+    failed = []
+    for case in CASES:
+        if wanted and case.__name__ not in wanted:
+            continue
+        pair, began = Pair(program), time.monotonic()
+        print(f"{case.__name__} ...", flush=True)
+        try:
+            case(pair)
+            print(f"{case.__name__} ok ({time.monotonic() - began:.1f} s)", flush=True)
+        except Exception as error:
+            failed.append(case.__name__)
+            print(f"{case.__name__} FAILED: {error!r}\n{error}\n{pair.logs()}", flush=True)
+        finally:
+            pair.close(keep=bool(failed) and bool(os.environ.get("SK_KEEP")))
+    sys.exit(1 if failed else 0)
+
+
+main()
