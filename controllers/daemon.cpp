@@ -7,12 +7,14 @@
 
 #include <fmt/format.h>
 
+#include "controllers/boot/effect.h"
 #include "controllers/checker/effect.h"
 #include "controllers/cluster_trust.h"
+#include "controllers/config/effect.h"
 #include "controllers/errd/effect.h"
 #include "controllers/membership/effect.h"
 #include "controllers/membership/service_heartbeats.h"
-#include "controllers/replica_link.h"
+#include "controllers/replication/client_link.h"
 #include "controllers/replication/effect.h"
 #include "controllers/role/effect.h"
 #include "controllers/script/effect.h"
@@ -120,7 +122,8 @@ void Daemon::Impl::wire_controllers() {
     engine.add(*controller);
     controllers.push_back(std::move(controller));
   };
-  role = std::make_unique<role::RoleController>(store, ports.clock, boot_identity(ports));
+  const std::string boot = boot_identity(ports);
+  role = std::make_unique<role::RoleController>(store, ports.clock, boot);
   engine.add(*role);
   add(std::make_unique<script::ScriptController>(
       store, ports.clock, ports.processes, ports.files, engine.waker("script"),
@@ -129,13 +132,15 @@ void Daemon::Impl::wire_controllers() {
                     .extra_environment = {"SAFEKIT_SOCKET=" + options.run_dir + "/safekitd.sock"}}));
   add(std::make_unique<replication::ReplicationController>(
       replication::ReplicationController::Ports{store, ports.clock, ports.processes, ports.files},
-      replica_connector(ports.loop), [this] { return replica_identity(); }, engine.waker("replication"),
+      replication::client_connector(ports.loop), [this] { return replica_identity(); }, engine.waker("replication"),
       replication::Paths{.state_dir = options.state_dir, .program_dir = options.program_dir}));
   add(std::make_unique<vip::VipController>(store, ports.clock, interfaces, engine.waker("vip")));
   add(std::make_unique<errd::ErrdController>(store, ports.clock, ports.processes, engine.waker("errd")));
   add(std::make_unique<checker::CheckerController>(
       checker::CheckerController::Ports{store, ports.clock, tcp, interfaces}, engine.waker("checker")));
   add(std::make_unique<membership::MembershipController>(store, ports.clock, heartbeats, engine.waker("membership")));
+  add(std::make_unique<boot::BootController>(store, ports.clock, boot));
+  add(std::make_unique<config::ConfigController>(store, ports.clock));
 }
 
 void Daemon::Impl::wire_peers() {
