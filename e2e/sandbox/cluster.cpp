@@ -55,18 +55,19 @@ Result<std::string> new_token(const Holder& node) {
 }
 
 Status add_node(const fs::path& directory, const State& state, std::size_t member) {
-  const fs::path files = directory / state.topology.members[member].name;
+  const std::string& name = state.topology.members[member].name;
+  const fs::path files = directory / name;
   SK_TRY_VOID(wait_for_daemon(files));
   if (fs::exists(files / "state" / "pki" / "cluster.id")) return {};
   if (member == 0) {
     SK_TRY(const std::string cluster, read_text(directory / "cluster.yaml"));
     SK_TRY_VOID(write_text(files / "etc" / "cluster.yaml", cluster));
-    SK_TRY_VOID(safekit_on(state.holders[0], {"cluster", "init", "-f", "/etc/safekit/cluster.yaml"}));
+    const std::string file = "/etc/safekit/cluster.yaml";
+    SK_TRY_VOID(safekit_on(state.holders[0], {"cluster", "init", "--node", name, "-f", file}));
     return {};
   }
   SK_TRY(const std::string token, new_token(state.holders[0]));
-  const std::string& address = state.topology.members[0].addresses[0];
-  SK_TRY_VOID(safekit_on(state.holders[member], {"cluster", "join", "--token", token, address}));
+  SK_TRY_VOID(safekit_on(state.holders[member], {"cluster", "join", token, "--node", name}));
   return {};
 }
 
