@@ -3,8 +3,12 @@
 namespace safekit::boot {
 namespace {
 
-std::string handled_key(const std::string& module) { return "boot/handled/" + module; }
-std::string ran_key(const std::string& module) { return "boot/ran/" + module; }
+std::string handled_key(const std::string& module) {
+  return "boot/handled/" + module;
+}
+std::string ran_key(const std::string& module) {
+  return "boot/ran/" + module;
+}
 
 }  // namespace
 
@@ -28,7 +32,8 @@ Result<engine::Outcome> BootController::reconcile(const engine::Request& request
     return engine::Outcome{};
   }
   const status::Module& status = store_.status(name);
-  if (status.role.since == WallTime{}) return engine::Outcome{};  // the role controller has not found its state yet
+  if (status.role.since == WallTime{})
+    return engine::Outcome{};  // the role controller has not found its state yet
   const Desired desired{.boot = spec->boot, .command = status.settings.boot};
   const bool ran = store_.fact(ran_key(module)).has_value();
   const bool stopped = status.role.role == status::Role::Stop;

@@ -9,7 +9,8 @@
 
 namespace safekit::boot {
 
-/// Submits the operation `start` for modules that are to be started at boot, and notes durably which ones run. A service.
+/// Submits the operation `start` for modules that are to be started at boot, and notes durably which ones
+/// run. A service.
 class BootController final : public engine::Controller {
  public:
   /// `boot_id`: /proc/sys/kernel/random/boot_id.

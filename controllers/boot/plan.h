@@ -6,8 +6,8 @@
 #include "schema/base/time.h"
 #include "schema/spec/boot.h"
 
-/// Starts modules once after each boot of the machine (spec/runtime.md 1.13). A new safekitd on a machine that has not
-/// been booted since starts nothing: what runs goes on, what was stopped stays stopped.
+/// Starts modules once after each boot of the machine (spec/runtime.md 1.13). A new safekitd on a machine
+/// that has not been booted since starts nothing: what runs goes on, what was stopped stays stopped.
 namespace safekit::boot {
 
 struct Desired {
@@ -17,11 +17,12 @@ struct Desired {
 };
 
 struct Observed {
-  std::string boot_id{};                   ///< of the machine now
-  std::optional<std::string> handled{};    ///< the boot for which this was decided last; nothing: never, a new module
-  bool ran_before{false};                  ///< it was started before the reboot, and not stopped
-  bool stopped{true};                      ///< the role is STOP
-  Duration since_boot_seen{};              ///< since this daemon came up
+  std::string boot_id{};  ///< of the machine now
+  std::optional<std::string>
+      handled{};               ///< the boot for which this was decided last; nothing: never, a new module
+  bool ran_before{false};      ///< it was started before the reboot, and not stopped
+  bool stopped{true};          ///< the role is STOP
+  Duration since_boot_seen{};  ///< since this daemon came up
   friend bool operator==(const Observed&, const Observed&) = default;
 };
 

@@ -19,9 +19,10 @@ TEST(BootPlan, FollowsThePolicyUnlessTheCommandSaysOtherwise) {
     bool starts;
   };
   const std::vector<Row> rows{
-      {BootPolicy::On, {}, false, true},      {BootPolicy::Off, {}, true, false},  {BootPolicy::Auto, {}, true, true},
-      {BootPolicy::Auto, {}, false, false},   {BootPolicy::Ignore, {}, true, false}, {BootPolicy::Ignore, true, false, true},
-      {BootPolicy::On, false, true, false},   {BootPolicy::Off, true, false, true},
+      {BootPolicy::On, {}, false, true},     {BootPolicy::Off, {}, true, false},
+      {BootPolicy::Auto, {}, true, true},    {BootPolicy::Auto, {}, false, false},
+      {BootPolicy::Ignore, {}, true, false}, {BootPolicy::Ignore, true, false, true},
+      {BootPolicy::On, false, true, false},  {BootPolicy::Off, true, false, true},
   };
   for (const Row& row : rows) {
     EXPECT_EQ(wants_start({.boot = {.policy = row.policy}, .command = row.command}, row.ran), row.starts);

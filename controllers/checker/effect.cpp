@@ -6,7 +6,9 @@
 namespace safekit::checker {
 namespace {
 
-std::string fact_key(const std::string& module) { return "checker/" + module; }
+std::string fact_key(const std::string& module) {
+  return "checker/" + module;
+}
 
 }  // namespace
 
@@ -28,7 +30,8 @@ Result<engine::Outcome> CheckerController::reconcile(const engine::Request& requ
   const auto floor = static_cast<std::uint64_t>(ports_.clock.wall_now().ns);
   const Plan plan = decide(desired, observed, live.memory, ports_.clock.mono_now(), floor);
   if (plan.memory.last_request != live.memory.last_request) {
-    SK_TRY_VOID(ports_.store.set_fact(fact_key(request.name), std::to_string(plan.memory.last_request), false));
+    SK_TRY_VOID(
+        ports_.store.set_fact(fact_key(request.name), std::to_string(plan.memory.last_request), false));
   }
   live.memory = plan.memory;
   publish(name, plan);
@@ -75,11 +78,12 @@ Observed CheckerController::observe(Live& live, const Desired& desired) {
 
 void CheckerController::ask(const std::string& module, const Ask& question) {
   const Check& check = question.check;
-  ports_.tcp.connect(check.address, check.port, check.timeout,
-                     [this, module, resource = resource_of(check), number = question.number](const Status& status) {
-                       modules_[module].answers[resource] = {number, status.has_value()};
-                       wake_(engine::Request{module});
-                     });
+  ports_.tcp.connect(
+      check.address, check.port, check.timeout,
+      [this, module, resource = resource_of(check), number = question.number](const Status& status) {
+        modules_[module].answers[resource] = {number, status.has_value()};
+        wake_(engine::Request{module});
+      });
 }
 
 void CheckerController::publish(const ModuleName& name, const Plan& plan) {

@@ -14,8 +14,8 @@
 
 namespace safekit::checker {
 
-/// Runs the tcp and ip checkers while the role says that their class is watched; writes CheckerSection and the resource
-/// values `tcp.*` and `ip.*`. The role controller acts upon CheckerSection. A service.
+/// Runs the tcp and ip checkers while the role says that their class is watched; writes CheckerSection and
+/// the resource values `tcp.*` and `ip.*`. The role controller acts upon CheckerSection. A service.
 class CheckerController final : public engine::Controller {
  public:
   using Wake = std::function<void(const engine::Request&)>;

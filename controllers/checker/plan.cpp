@@ -31,7 +31,9 @@ std::string action_text(spec::CheckerAction action) {
 }
 
 /// Of several true rules the most severe acts (spec/runtime.md 3.1); `wait` goes by its own way.
-int severity(const std::string& action) { return action == "stop" ? 3 : action == "stopstart" ? 2 : 1; }
+int severity(const std::string& action) {
+  return action == "stop" ? 3 : action == "stopstart" ? 2 : 1;
+}
 
 const char* value_text(Value value) {
   switch (value) {
@@ -60,15 +62,17 @@ void judge(const Check& check, bool fine, MonoTime now, State& state, Plan& plan
   if (value == state.value) return;
   state.value = value;
   const char* component = check.kind == Kind::Tcp ? "tcpcheck" : "ipcheck";
-  plan.lines.push_back({fine ? 'I' : 'E', component,
-                        fmt::format("Resource {} set to {} by {}", resource_of(check), value_text(value), component)});
+  plan.lines.push_back(
+      {fine ? 'I' : 'E', component,
+       fmt::format("Resource {} set to {} by {}", resource_of(check), value_text(value), component)});
 }
 
 void look(const Check& check, const Observed& observed, MonoTime now, State& state, Plan& plan) {
   const std::string resource = resource_of(check);
   if (check.kind == Kind::Ip) {
     const bool fine = observed.local_addresses.contains(check.address);
-    // A removed address is told at once by the vip controller's section, so that it needs no waiting for the interval.
+    // A removed address is told at once by the vip controller's section, so that it needs no waiting for the
+    // interval.
     const bool lost = state.value == Value::Up && !fine;
     if (observed.addresses_known && (now >= state.due || lost)) judge(check, fine, now, state, plan);
     return;
@@ -92,7 +96,8 @@ void apply_rules(const Desired& desired, MonoTime now, std::uint64_t floor, Plan
     if (check.action == "wait") {
       if (value == Value::Init) plan.wait_rule_init = true;
       if (value == Value::Down) plan.wait_rules_true.push_back(check.label);
-    } else if (value == Value::Down && (worst == nullptr || severity(check.action) > severity(worst->action))) {
+    } else if (value == Value::Down &&
+               (worst == nullptr || severity(check.action) > severity(worst->action))) {
       worst = &check;
     }
   }
@@ -115,10 +120,15 @@ void apply_rules(const Desired& desired, MonoTime now, std::uint64_t floor, Plan
 std::vector<Check> checks_of(const spec::Module& module) {
   std::vector<Check> checks;
   for (const spec::TcpChecker& tcp : module.checkers.tcp) {
-    Check check{.kind = Kind::Tcp, .ident = tcp.ident, .address = tcp.address, .port = tcp.port,
-                .interval = tcp.interval, .timeout = tcp.timeout,
+    Check check{.kind = Kind::Tcp,
+                .ident = tcp.ident,
+                .address = tcp.address,
+                .port = tcp.port,
+                .interval = tcp.interval,
+                .timeout = tcp.timeout,
                 .watch_class = class_of(spec::when_of(module, tcp)),
-                .label = {}, .action = action_text(spec::action_of(module, tcp))};
+                .label = {},
+                .action = action_text(spec::action_of(module, tcp))};
     if (!check.action.empty()) check.label = "t_" + tcp.ident;
     checks.push_back(std::move(check));
   }
@@ -128,14 +138,22 @@ std::vector<Check> checks_of(const spec::Module& module) {
     for (const spec::IpChecker& made : spec::generated_ip_checkers(module)) ips.push_back(made);
   }
   for (const spec::IpChecker& ip : ips) {
-    checks.push_back({.kind = Kind::Ip, .ident = ip.ident, .address = ip.address, .port = 0, .interval = ip.interval,
-                      .timeout = {}, .watch_class = class_of(spec::when_of(module, ip)), .label = "ip_failure",
+    checks.push_back({.kind = Kind::Ip,
+                      .ident = ip.ident,
+                      .address = ip.address,
+                      .port = 0,
+                      .interval = ip.interval,
+                      .timeout = {},
+                      .watch_class = class_of(spec::when_of(module, ip)),
+                      .label = "ip_failure",
                       .action = "stopstart"});
   }
   return checks;
 }
 
-std::string resource_of(const Check& check) { return (check.kind == Kind::Tcp ? "tcp." : "ip.") + check.ident; }
+std::string resource_of(const Check& check) {
+  return (check.kind == Kind::Tcp ? "tcp." : "ip.") + check.ident;
+}
 
 Plan decide(const Desired& desired, const Observed& observed, const Memory& before, MonoTime now,
             std::uint64_t request_floor) {
@@ -149,7 +167,8 @@ Plan decide(const Desired& desired, const Observed& observed, const Memory& befo
       continue;
     }
     const auto known = before.states.find(resource);
-    State state = known == before.states.end() ? State{.value = Value::Init, .enabled = now, .due = now} : known->second;
+    State state = known == before.states.end() ? State{.value = Value::Init, .enabled = now, .due = now}
+                                               : known->second;
     look(check, observed, now, state, plan);
     if (state.asked == 0) sooner(plan.recheck_after, state.due, now);
     plan.resources[resource] = value_text(state.value);

@@ -12,8 +12,8 @@
 #include "schema/spec/module.h"
 #include "schema/status/module.h"
 
-/// The tcp and ip checkers, and the rules made for them (spec/runtime.md 3.5 and 4). A checker whose class is not watched
-/// has the value `init`, so that a stale `down` fires no rule.
+/// The tcp and ip checkers, and the rules made for them (spec/runtime.md 3.5 and 4). A checker whose class is
+/// not watched has the value `init`, so that a stale `down` fires no rule.
 namespace safekit::checker {
 
 enum class Kind { Tcp, Ip };
@@ -41,8 +41,8 @@ enum class Value { Init, Up, Down };
 struct State {
   Value value{Value::Init};
   MonoTime enabled{};
-  MonoTime due{};           ///< of the next look
-  std::uint64_t asked{0};   ///< number of the probe under way; 0: none
+  MonoTime due{};          ///< of the next look
+  std::uint64_t asked{0};  ///< number of the probe under way; 0: none
   friend bool operator==(const State&, const State&) = default;
 };
 
@@ -62,8 +62,9 @@ struct Desired {
 
 /// Results since the last pass.
 struct Observed {
-  std::map<std::string, std::pair<std::uint64_t, bool>> answers{};  ///< by resource: number of the probe, and whether it is fine
-  std::set<std::string> local_addresses{};                          ///< set on an interface here, as text
+  std::map<std::string, std::pair<std::uint64_t, bool>>
+      answers{};                            ///< by resource: number of the probe, and whether it is fine
+  std::set<std::string> local_addresses{};  ///< set on an interface here, as text
   bool addresses_known{false};
 };
 
@@ -89,13 +90,13 @@ struct Plan {
   friend bool operator==(const Plan&, const Plan&) = default;
 };
 
-/// An application may need a while after its start script until it answers: so often it is asked then, without a verdict,
-/// for one interval of the checker.
+/// An application may need a while after its start script until it answers: so often it is asked then,
+/// without a verdict, for one interval of the checker.
 inline constexpr Duration kStartingStep = milliseconds{500};
 /// A request that met a module in transition was let go: while the cause lasts there is another one.
 inline constexpr Duration kRepeat = seconds{1};
 
-[[nodiscard]] Plan decide(const Desired& desired, const Observed& observed, const Memory& memory, MonoTime now,
-                          std::uint64_t request_floor);
+[[nodiscard]] Plan decide(const Desired& desired, const Observed& observed, const Memory& memory,
+                          MonoTime now, std::uint64_t request_floor);
 
 }  // namespace safekit::checker

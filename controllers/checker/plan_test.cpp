@@ -14,12 +14,21 @@ using ::testing::SizeIs;
 constexpr MonoTime kNow{100'000'000'000};
 
 Check web(const std::string& action = "restart", WatchClass watch_class = WatchClass::Prim) {
-  return {.kind = Kind::Tcp, .ident = "web", .address = "127.0.0.1", .port = 80, .watch_class = watch_class,
-          .label = "t_web", .action = action};
+  return {.kind = Kind::Tcp,
+          .ident = "web",
+          .address = "127.0.0.1",
+          .port = 80,
+          .watch_class = watch_class,
+          .label = "t_web",
+          .action = action};
 }
 Check vip() {
-  return {.kind = Kind::Ip, .ident = "10.0.0.9", .address = "10.0.0.9", .watch_class = WatchClass::Prim,
-          .label = "ip_failure", .action = "stopstart"};
+  return {.kind = Kind::Ip,
+          .ident = "10.0.0.9",
+          .address = "10.0.0.9",
+          .watch_class = WatchClass::Prim,
+          .label = "ip_failure",
+          .action = "stopstart"};
 }
 Desired watched(std::vector<Check> checks) {
   return {.watched = {WatchClass::Pre, WatchClass::Prim}, .checks = std::move(checks)};
@@ -78,7 +87,8 @@ TEST(CheckerPlan, HoldsTheModuleByWaitRules) {
   const Check pre = web("wait", WatchClass::Pre);
   Plan plan = decide(watched({pre}), {}, {}, kNow, 1);
   EXPECT_TRUE(plan.wait_rule_init);
-  plan = decide(watched({pre}), answer(plan, false), plan.memory, kNow, 1);  // something external: judged at once
+  plan = decide(watched({pre}), answer(plan, false), plan.memory, kNow,
+                1);  // something external: judged at once
   EXPECT_FALSE(plan.wait_rule_init);
   EXPECT_THAT(plan.wait_rules_true, ElementsAre("t_web"));
   EXPECT_EQ(plan.memory.request, std::nullopt);
@@ -102,8 +112,10 @@ TEST(CheckerPlan, ActsByTheMostSevereRule) {
   Memory memory;
   memory.states = {{"tcp.web", {.value = Value::Down, .due = kNow + seconds{9}}},
                    {"ip.10.0.0.9", {.value = Value::Down, .due = kNow + seconds{9}}}};
-  EXPECT_EQ(decide(watched({web(), vip()}), address(false), memory, kNow, 1).memory.request->by, "ip_failure");
-  EXPECT_EQ(decide(watched({web("stop"), vip()}), address(false), memory, kNow, 1).memory.request->by, "t_web");
+  EXPECT_EQ(decide(watched({web(), vip()}), address(false), memory, kNow, 1).memory.request->by,
+            "ip_failure");
+  EXPECT_EQ(decide(watched({web("stop"), vip()}), address(false), memory, kNow, 1).memory.request->by,
+            "t_web");
 }
 
 TEST(CheckerPlan, IgnoresTheAnswerOfAnOlderProbe) {

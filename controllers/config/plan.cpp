@@ -16,9 +16,10 @@ std::optional<status::Condition> conflict(const std::string& module, const std::
       .type = "ConfigConflict",
       .is_true = true,
       .reason = "EditedOnBothSides",
-      .message = fmt::format("this module was also changed on {} while the nodes did not see each other; each goes on with "
-                             "its own: `safekit diff {}`, then `safekit apply --take NODE module/{}` or a new apply",
-                             names, module, module),
+      .message = fmt::format(
+          "this module was also changed on {} while the nodes did not see each other; each goes on with "
+          "its own: `safekit diff {}`, then `safekit apply --take NODE module/{}` or a new apply",
+          names, module, module),
       .since = {}};
 }
 
@@ -43,8 +44,10 @@ void replace(const std::string& type, std::optional<status::Condition> wanted,
     return;
   }
   wanted->since = old != conditions.end() && old->is_true == wanted->is_true ? old->since : now;
-  if (old != conditions.end()) *old = *wanted;
-  else conditions.push_back(*wanted);
+  if (old != conditions.end())
+    *old = *wanted;
+  else
+    conditions.push_back(*wanted);
 }
 
 }  // namespace

@@ -21,14 +21,16 @@ TEST(ConfigPlan, NamesTheNodesInConflict) {
   EXPECT_EQ(conditions[1].type, "ConfigConflict");
   EXPECT_THAT(conditions[1].message, HasSubstr("also changed on b "));
   EXPECT_EQ(conditions[1].since, WallTime{5});
-  const auto later = decide("db", {.conflicting = {NodeName{"b"}}, .unhonoured = {}}, conditions, WallTime{9});
+  const auto later =
+      decide("db", {.conflicting = {NodeName{"b"}}, .unhonoured = {}}, conditions, WallTime{9});
   EXPECT_EQ(later, conditions);
   EXPECT_EQ(decide("db", {}, conditions, WallTime{9}), std::vector{ready});
 }
 
 TEST(ConfigPlan, ListsSettingsWithoutEffect) {
   const auto conditions =
-      decide("db", {.conflicting = {}, .unhonoured = {{"spec.a", "not yet"}, {"spec.b", "ignored"}}}, {}, WallTime{5});
+      decide("db", {.conflicting = {}, .unhonoured = {{"spec.a", "not yet"}, {"spec.b", "ignored"}}}, {},
+             WallTime{5});
   ASSERT_EQ(conditions.size(), 1U);
   EXPECT_EQ(conditions[0].message, "spec.a: not yet; spec.b: ignored");
 }

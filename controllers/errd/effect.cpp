@@ -5,7 +5,9 @@
 namespace safekit::errd {
 namespace {
 
-std::string fact_key(const std::string& module) { return "errd/" + module; }
+std::string fact_key(const std::string& module) {
+  return "errd/" + module;
+}
 
 }  // namespace
 
@@ -54,7 +56,8 @@ void ErrdController::load(const std::string& module, Live& live) {
   if (live.loaded) return;
   live.loaded = true;
   if (const auto text = store_.fact(fact_key(module))) {
-    // Only digits were ever stored; anything else counts as none, and the wall clock keeps the numbers growing.
+    // Only digits were ever stored; anything else counts as none, and the wall clock keeps the numbers
+    // growing.
     for (const char digit : *text) {
       if (digit < '0' || digit > '9') break;
       live.memory.last_request = live.memory.last_request * 10 + static_cast<std::uint64_t>(digit - '0');

@@ -12,8 +12,8 @@
 
 namespace safekit::errd {
 
-/// Watches the processes of a module while the role says that their class is watched; writes ErrdSection and the
-/// resource values `proc.*`. The role controller acts upon ErrdSection::request. A service.
+/// Watches the processes of a module while the role says that their class is watched; writes ErrdSection and
+/// the resource values `proc.*`. The role controller acts upon ErrdSection::request. A service.
 class ErrdController final : public engine::Controller {
  public:
   using Wake = std::function<void(const engine::Request&)>;
@@ -29,7 +29,8 @@ class ErrdController final : public engine::Controller {
     bool something_ended{false};
     std::shared_ptr<const spec::Module> spec{};  ///< of `targets`
     Targets targets{};
-    std::map<std::int32_t, std::pair<ProcessIdentity, std::uint64_t>> watches{};  ///< by process, with the watch's id
+    std::map<std::int32_t, std::pair<ProcessIdentity, std::uint64_t>>
+        watches{};  ///< by process, with the watch's id
   };
 
   void load(const std::string& module, Live& live);

@@ -19,7 +19,8 @@ struct Pattern::Compiled {
 
 Result<Pattern> Pattern::compile(const std::string& text) {
   const auto compiled = std::make_shared<Compiled>();
-  if (const int error = ::regcomp(&compiled->expression, text.c_str(), REG_EXTENDED | REG_NOSUB); error != 0) {
+  if (const int error = ::regcomp(&compiled->expression, text.c_str(), REG_EXTENDED | REG_NOSUB);
+      error != 0) {
     char what[256];
     ::regerror(error, &compiled->expression, what, sizeof what);
     return Error{Code::Invalid, fmt::format("'{}' is no regular expression: {}", text, what)};

@@ -7,8 +7,8 @@
 
 namespace safekit::errd {
 
-/// A compiled POSIX extended regular expression (regcomp(3)), case-sensitive, searched anywhere in a text. A value;
-/// copies share what is compiled.
+/// A compiled POSIX extended regular expression (regcomp(3)), case-sensitive, searched anywhere in a text. A
+/// value; copies share what is compiled.
 class Pattern {
  public:
   /// Errors: Invalid, with the library's text.

@@ -21,7 +21,8 @@ std::optional<status::WatchClass> parse_class(const std::string& text) {
   return std::nullopt;  // a class of the author's own, driven by `safekit errd enable`
 }
 
-Result<Target> target_of(const spec::Module& module, const spec::Process& process, status::WatchClass watch_class) {
+Result<Target> target_of(const spec::Module& module, const spec::Process& process,
+                         status::WatchClass watch_class) {
   Target target;
   target.name = process.name;
   target.watch_class = watch_class;
@@ -30,8 +31,9 @@ Result<Target> target_of(const spec::Module& module, const spec::Process& proces
   target.at_most = process.at_most;
   target.start_after = process.start_after;
   if (process.service) {
-    return Error{Code::Unsupported, fmt::format("module '{}': service '{}' is not watched; watch its process by name",
-                                                module.metadata.name, process.name)};
+    return Error{Code::Unsupported,
+                 fmt::format("module '{}': service '{}' is not watched; watch its process by name",
+                             module.metadata.name, process.name)};
   }
   if (process.name_regex.empty()) {
     target.command = process.name.substr(0, kCommandBytes);
@@ -65,16 +67,21 @@ void sooner(std::optional<Duration>& recheck, Duration after) {
   if (!recheck || after < *recheck) recheck = after;
 }
 
-bool may_request(const Memory& memory, MonoTime now) { return !memory.requested || now >= *memory.requested + kRepeat; }
+bool may_request(const Memory& memory, MonoTime now) {
+  return !memory.requested || now >= *memory.requested + kRepeat;
+}
 
 void request_action(const Target& target, MonoTime now, std::uint64_t floor, Memory& memory) {
   if (!may_request(memory, now)) return;
   memory.requested = now;
   memory.last_request = std::max(memory.last_request + 1, floor);
-  // A handler of the author's own belongs to a class of his own; where it fails or cannot be, the module is restarted.
+  // A handler of the author's own belongs to a class of his own; where it fails or cannot be, the module is
+  // restarted.
   const bool known = target.action == "restart" || target.action == "stop";
-  memory.request = status::ActionRequest{
-      .id = memory.last_request, .action = known ? target.action : "stopstart", .by = "errd", .from_rule = false};
+  memory.request = status::ActionRequest{.id = memory.last_request,
+                                         .action = known ? target.action : "stopstart",
+                                         .by = "errd",
+                                         .from_rule = false};
 }
 
 }  // namespace
@@ -86,8 +93,10 @@ Targets targets_of(const spec::Module& module) {
     const auto watch_class = parse_class(spec::class_of(module, process));
     if (!watch_class) continue;
     auto target = target_of(module, process, *watch_class);
-    if (target) targets.list.push_back(std::move(*target));
-    else if (targets.problem.empty()) targets.problem = target.error().what;
+    if (target)
+      targets.list.push_back(std::move(*target));
+    else if (targets.problem.empty())
+      targets.problem = target.error().what;
   }
   return targets;
 }
@@ -155,8 +164,8 @@ Preparation prepare(const Desired& desired, const Memory& before, bool something
   return result;
 }
 
-Plan decide(const Desired& desired, const std::map<std::string, Found>& found, bool scanned, const Memory& before,
-            MonoTime now, std::uint64_t request_floor) {
+Plan decide(const Desired& desired, const std::map<std::string, Found>& found, bool scanned,
+            const Memory& before, MonoTime now, std::uint64_t request_floor) {
   Plan plan;
   plan.memory = before;
   Memory& memory = plan.memory;

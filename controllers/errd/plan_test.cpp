@@ -15,19 +15,28 @@ using ::testing::SizeIs;
 constexpr MonoTime kNow{100'000'000'000};
 
 Target server(std::int32_t at_least = 1, std::int32_t at_most = -1) {
-  return {.name = "server", .command = "server", .watch_class = WatchClass::Prim, .action = "restart",
-          .at_least = at_least, .at_most = at_most};
+  return {.name = "server",
+          .command = "server",
+          .watch_class = WatchClass::Prim,
+          .action = "restart",
+          .at_least = at_least,
+          .at_most = at_most};
 }
 Desired watched(Target target = server()) {
   return {.watched = {WatchClass::Prim}, .poll = seconds{30}, .targets = {std::move(target)}};
 }
-ProcessInfo process(std::int32_t pid, std::int32_t parent, const std::string& command, const std::string& arguments = "") {
-  return {.identity = {.pid = pid, .start_ticks = 1}, .parent = parent, .command = command, .arguments = arguments};
+ProcessInfo process(std::int32_t pid, std::int32_t parent, const std::string& command,
+                    const std::string& arguments = "") {
+  return {.identity = {.pid = pid, .start_ticks = 1},
+          .parent = parent,
+          .command = command,
+          .arguments = arguments};
 }
 /// A whole pass in which the table shows `count` servers.
 Plan pass(const Desired& desired, const Memory& memory, int count, MonoTime now, bool ended = false) {
   const Preparation preparation = prepare(desired, memory, ended, now);
-  return decide(desired, {{"server", Found{.count = count, .watch = {}}}}, preparation.scan, preparation.memory, now, 1000);
+  return decide(desired, {{"server", Found{.count = count, .watch = {}}}}, preparation.scan,
+                preparation.memory, now, 1000);
 }
 
 TEST(ErrdPlan, RequestsTheActionWhenAProcessEnds) {
@@ -119,11 +128,12 @@ TEST(ErrdMatch, TakesNameAndPatterns) {
   EXPECT_FALSE(matches(server(), process(1, 0, "server2")));
   spec::Module module;
   module.errd = spec::Errd{};
-  module.errd->processes = {{.name = "a-very-long-command-name", .watch_class = "prim"},
-                            {.name = "label", .name_regex = "^pg(sql|bouncer)$", .arg_regex = "-D +/data", .watch_class = "both"},
-                            {.name = "own", .watch_class = "mine"},
-                            {.name = "unit", .service = true, .watch_class = "prim"},
-                            {.name = "broken", .name_regex = "(", .watch_class = "prim"}};
+  module.errd->processes = {
+      {.name = "a-very-long-command-name", .watch_class = "prim"},
+      {.name = "label", .name_regex = "^pg(sql|bouncer)$", .arg_regex = "-D +/data", .watch_class = "both"},
+      {.name = "own", .watch_class = "mine"},
+      {.name = "unit", .service = true, .watch_class = "prim"},
+      {.name = "broken", .name_regex = "(", .watch_class = "prim"}};
   const Targets targets = targets_of(module);
   ASSERT_EQ(targets.list.size(), 2U);
   EXPECT_TRUE(matches(targets.list[0], process(1, 0, "a-very-long-com")));
@@ -134,8 +144,8 @@ TEST(ErrdMatch, TakesNameAndPatterns) {
 }
 
 TEST(ErrdFind, WatchesTheServerAndNotItsWorkers) {
-  const std::vector<ProcessInfo> table{process(10, 1, "server"), process(11, 10, "server"), process(12, 10, "server"),
-                                       process(20, 1, "other")};
+  const std::vector<ProcessInfo> table{process(10, 1, "server"), process(11, 10, "server"),
+                                       process(12, 10, "server"), process(20, 1, "other")};
   EXPECT_EQ(find(server(1), table), (Found{.count = 3, .watch = {{10, 1}}}));
   EXPECT_THAT(find(server(2), table).watch, SizeIs(3));
   EXPECT_THAT(find(server(0, 5), table).watch, IsEmpty());

@@ -4,8 +4,13 @@
 
 namespace safekit::membership {
 
-MembershipController::MembershipController(store::Store& store, const Clock& clock, Heartbeats& heartbeats, Wake wake)
-    : store_(store), clock_(clock), heartbeats_(heartbeats), wake_(std::move(wake)), started_(clock.mono_now()) {
+MembershipController::MembershipController(store::Store& store, const Clock& clock, Heartbeats& heartbeats,
+                                           Wake wake)
+    : store_(store),
+      clock_(clock),
+      heartbeats_(heartbeats),
+      wake_(std::move(wake)),
+      started_(clock.mono_now()) {
   heartbeats_.on_change([this](const NodeName& peer) { peer_changed(peer); });
 }
 
@@ -61,7 +66,8 @@ Status MembershipController::refresh_links(const std::vector<std::shared_ptr<con
   return {};
 }
 
-Status MembershipController::refresh_payload(const std::vector<std::shared_ptr<const spec::Module>>& modules) {
+Status MembershipController::refresh_payload(
+    const std::vector<std::shared_ptr<const spec::Module>>& modules) {
   Payload payload{.node = store_.node().str(), .modules = {}};
   std::map<std::string, ModuleEntry> entries;
   bool complete = true;
@@ -124,7 +130,8 @@ void MembershipController::publish(const ModuleName& name, const Plan& plan) {
 
 void MembershipController::peer_changed(const NodeName& peer) {
   for (const auto& module : mirrors()) {
-    if (std::ranges::find(module->nodes, peer) != module->nodes.end()) wake_(engine::Request{module->metadata.name});
+    if (std::ranges::find(module->nodes, peer) != module->nodes.end())
+      wake_(engine::Request{module->metadata.name});
   }
 }
 

@@ -12,9 +12,9 @@
 
 namespace safekit::membership {
 
-/// Feeds the heartbeat service with links and payload, and writes PeerSection and the resource values `heartbeat.*` and
-/// `state.remote` of every mirror module here. Key `cluster`: links and payload; key of a module: its peer as well.
-/// A service.
+/// Feeds the heartbeat service with links and payload, and writes PeerSection and the resource values
+/// `heartbeat.*` and `state.remote` of every mirror module here. Key `cluster`: links and payload; key of a
+/// module: its peer as well. A service.
 class MembershipController final : public engine::Controller {
  public:
   using Wake = std::function<void(const engine::Request&)>;
@@ -23,8 +23,9 @@ class MembershipController final : public engine::Controller {
   [[nodiscard]] std::optional<engine::Request> wants(const store::Change& change) const override;
   Result<engine::Outcome> reconcile(const engine::Request& request) override;
 
-  /// After a restart nothing is sent until every module's controllers have found their state again, so that a peer does
-  /// not take a module that runs for a stopped one; but one module that cannot must not silence the others.
+  /// After a restart nothing is sent until every module's controllers have found their state again, so that a
+  /// peer does not take a module that runs for a stopped one; but one module that cannot must not silence the
+  /// others.
   static constexpr Duration kWithholdMax = seconds{5};
 
  private:

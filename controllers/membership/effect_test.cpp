@@ -39,7 +39,8 @@ class FakeHeartbeats final : public Heartbeats {
 
 class MembershipTest : public ::testing::Test {
  protected:
-  MembershipTest() : controller(store, clock, heartbeats, [this](const engine::Request& r) { woken.push_back(r.name); }) {
+  MembershipTest()
+      : controller(store, clock, heartbeats, [this](const engine::Request& r) { woken.push_back(r.name); }) {
     const auto cluster = store.apply(
         {store::Kind::Cluster, "cluster"},
         R"({"apiVersion":"safekit/v1","kind":"Cluster","metadata":{"name":"cluster"},"spec":{"lans":[{"name":"net",)"
@@ -65,8 +66,8 @@ class MembershipTest : public ::testing::Test {
     return outcome->requeue_after;
   }
   void hear(status::Role role) {
-    heartbeats.said = encode(
-        Payload{.node = "b", .modules = {{.name = "db", .role = role, .readiness = status::Readiness::Ready}}});
+    heartbeats.said = encode(Payload{
+        .node = "b", .modules = {{.name = "db", .role = role, .readiness = status::Readiness::Ready}}});
     heartbeats.states[LanName{"net"}] = {.heard = clock.mono_now(), .listening_since = MonoTime{1}};
     heartbeats.changed(kPeer);
   }

@@ -28,28 +28,30 @@ struct LinkPlan {
   friend bool operator==(const LinkPlan&, const LinkPlan&) = default;
 };
 
-/// When a link was heard. `listening_since`: silence before it counts for nothing; it moves forward when this node itself
-/// did not run for a while (a suspended machine, a starved thread), so that its own absence is no loss of the peer.
-/// Nothing: nobody listens yet.
+/// When a link was heard. `listening_since`: silence before it counts for nothing; it moves forward when this
+/// node itself did not run for a while (a suspended machine, a starved thread), so that its own absence is no
+/// loss of the peer. Nothing: nobody listens yet.
 struct LinkState {
   std::optional<MonoTime> heard{};
   std::optional<MonoTime> listening_since{};
   friend bool operator==(const LinkState&, const LinkState&) = default;
 };
 
-/// What membership needs of the heartbeat service. Thread: the loop's (the service has its own thread for the rest).
+/// What membership needs of the heartbeat service. Thread: the loop's (the service has its own thread for the
+/// rest).
 class Heartbeats {
  public:
   virtual ~Heartbeats() = default;
   /// Replaces all links; those that stay go on undisturbed.
   virtual Status configure(const LinkPlan& plan) = 0;
-  /// What every heartbeat carries from now on; sent at once on every link as well. Nothing is sent before the first call.
+  /// What every heartbeat carries from now on; sent at once on every link as well. Nothing is sent before the
+  /// first call.
   virtual Status publish(Bytes payload) = 0;
   [[nodiscard]] virtual LinkState state(const LanName& lan, const NodeName& peer) const = 0;
   /// The last payload of a peer, whichever link brought it. Nothing: none since the start.
   [[nodiscard]] virtual std::optional<Bytes> payload(const NodeName& peer) const = 0;
-  /// The task runs on the loop soon after a peer's payload changed, and after a link was heard again that had been
-  /// silent for more than two periods.
+  /// The task runs on the loop soon after a peer's payload changed, and after a link was heard again that had
+  /// been silent for more than two periods.
   virtual void on_change(std::function<void(const NodeName& peer)> task) = 0;
 };
 

@@ -8,10 +8,18 @@ namespace {
 
 /// Bit i of the flags is entry i. New ones are added at the end.
 constexpr std::array kFlags{
-    &ModuleEntry::up_to_date,       &ModuleEntry::inconsistent,          &ModuleEntry::ever_synchronised,
-    &ModuleEntry::has_data,         &ModuleEntry::last_primary,          &ModuleEntry::replicates,
-    &ModuleEntry::paired,           &ModuleEntry::in_service_hand_over,  &ModuleEntry::swap_requested,
-    &ModuleEntry::out_of_date_requested, &ModuleEntry::marked_out_of_date, &ModuleEntry::wants_primary,
+    &ModuleEntry::up_to_date,
+    &ModuleEntry::inconsistent,
+    &ModuleEntry::ever_synchronised,
+    &ModuleEntry::has_data,
+    &ModuleEntry::last_primary,
+    &ModuleEntry::replicates,
+    &ModuleEntry::paired,
+    &ModuleEntry::in_service_hand_over,
+    &ModuleEntry::swap_requested,
+    &ModuleEntry::out_of_date_requested,
+    &ModuleEntry::marked_out_of_date,
+    &ModuleEntry::wants_primary,
     &ModuleEntry::came_from_second,
 };
 static_assert(kFlags.size() <= 32);
@@ -63,7 +71,8 @@ Result<Payload> decode(BytesView bytes) {
   ByteReader in{bytes};
   const std::uint8_t version = in.u8();
   if (in.ok() && version > kPayloadVersion) {
-    return Error{Code::Unsupported, "heartbeat of version '" + std::to_string(version) + "': update this node"};
+    return Error{Code::Unsupported,
+                 "heartbeat of version '" + std::to_string(version) + "': update this node"};
   }
   Payload payload;
   payload.node = in.text(256);

@@ -9,10 +9,10 @@
 #include "schema/base/ids.h"
 #include "schema/status/module.h"
 
-/// What a heartbeat says of its sender: each of its mirror modules in short. The datagram around it (sequence,
-/// authentication) is the heartbeat service's.
-/// Shape, little-endian: u8 version, text node, u16 modules, each a blob: text name, u8 role, u8 readiness, u32 flags,
-/// u64 data generation. A reader skips what a newer writer added at the end of a blob or of the whole.
+/// What a heartbeat says of its sender: each of its mirror modules in short. The datagram around it
+/// (sequence, authentication) is the heartbeat service's. Shape, little-endian: u8 version, text node, u16
+/// modules, each a blob: text name, u8 role, u8 readiness, u32 flags, u64 data generation. A reader skips
+/// what a newer writer added at the end of a blob or of the whole.
 namespace safekit::membership {
 
 /// One module as its node describes it. The members are those of status::PeerSection.
@@ -50,8 +50,9 @@ inline constexpr std::size_t kModulesMax = 1000;  ///< 64 KiB hold more entries 
 /// Errors: Corrupt; Unsupported for a version above ours.
 [[nodiscard]] Result<Payload> decode(BytesView bytes);
 
-/// This node's entry for a module. Nothing: what would be said now could mislead the peer, because a controller has not
-/// found its state again after a restart of safekitd; the last entry holds, and without one nothing is sent.
+/// This node's entry for a module. Nothing: what would be said now could mislead the peer, because a
+/// controller has not found its state again after a restart of safekitd; the last entry holds, and without
+/// one nothing is sent.
 [[nodiscard]] std::optional<ModuleEntry> entry_of(const status::Module& module, bool replicates);
 
 }  // namespace safekit::membership

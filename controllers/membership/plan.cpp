@@ -18,8 +18,8 @@ struct Judgement {
   std::optional<Duration> changes_after{};
 };
 
-/// A link is up while the last heartbeat is younger than the time-out, and down when it has been silent for that long
-/// while this node listened.
+/// A link is up while the last heartbeat is younger than the time-out, and down when it has been silent for
+/// that long while this node listened.
 Judgement judge(const LinkState& link, Duration timeout, MonoTime now) {
   if (link.heard && now < *link.heard + timeout) return {Sound::Up, *link.heard + timeout - now};
   if (!link.listening_since) return {Sound::Undetermined, kListenSoon};
@@ -78,9 +78,10 @@ Links links_of(const spec::Cluster& cluster, const std::vector<std::shared_ptr<c
       for (const std::string& address : {local, there.address}) {
         if (parse_ip(address)) continue;
         usable = false;
-        result.problems.push_back(fmt::format("no heartbeat to node '{}' on network '{}': '{}' is no IP address; write "
-                                              "the address in place of the name",
-                                              there.name.str(), lan.name.str(), address));
+        result.problems.push_back(
+            fmt::format("no heartbeat to node '{}' on network '{}': '{}' is no IP address; write "
+                        "the address in place of the name",
+                        there.name.str(), lan.name.str(), address));
       }
       if (!usable) continue;
       plan.links.push_back(
@@ -129,8 +130,8 @@ Plan decide(const Desired& desired, const Observed& observed, MonoTime now) {
       peer.heartbeats[wish.ident] = up;
       const bool changed = known == observed.before.heartbeats.end() ? !up : known->second != up;
       if (changed) {
-        plan.lines.push_back(
-            {up ? 'I' : 'E', fmt::format("Resource heartbeat.{} set to {} by heart", wish.ident, up ? "up" : "down")});
+        plan.lines.push_back({up ? 'I' : 'E', fmt::format("Resource heartbeat.{} set to {} by heart",
+                                                          wish.ident, up ? "up" : "down")});
       }
       peer.heard = peer.heard || up;
     }
@@ -139,7 +140,9 @@ Plan decide(const Desired& desired, const Observed& observed, MonoTime now) {
       plan.recheck_after = judgement.changes_after;
     }
     const auto value = peer.heartbeats.find(wish.ident);
-    plan.resources["heartbeat." + wish.ident] = value == peer.heartbeats.end() ? "init" : value->second ? "up" : "down";
+    plan.resources["heartbeat." + wish.ident] = value == peer.heartbeats.end() ? "init"
+                                                : value->second                ? "up"
+                                                                               : "down";
   }
   // Undetermined after having been heard: still heard, until there is reason to say otherwise.
   if (!peer.heard && !all_down) peer.heard = observed.before.heard;

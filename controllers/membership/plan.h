@@ -13,18 +13,20 @@
 #include "schema/spec/module.h"
 #include "schema/status/module.h"
 
-/// Who is heard, on which network, and what he says of each module. Flows run between each pair of nodes on every network
-/// of the cluster; each module judges them by its own time-outs.
+/// Who is heard, on which network, and what he says of each module. Flows run between each pair of nodes on
+/// every network of the cluster; each module judges them by its own time-outs.
 namespace safekit::membership {
 
-/// Every network of the cluster to every other node on it, at the shortest period that any module asks for. A link whose
-/// address is a name is left out, with a line in `problems`: a heartbeat must not depend on a name server.
+/// Every network of the cluster to every other node on it, at the shortest period that any module asks for. A
+/// link whose address is a name is left out, with a line in `problems`: a heartbeat must not depend on a name
+/// server.
 struct Links {
   LinkPlan plan{};
   std::vector<std::string> problems{};
 };
 [[nodiscard]] Links links_of(const spec::Cluster& cluster,
-                                const std::vector<std::shared_ptr<const spec::Module>>& modules, const NodeName& node);
+                             const std::vector<std::shared_ptr<const spec::Module>>& modules,
+                             const NodeName& node);
 
 struct HeartbeatWish {
   std::string ident{};
@@ -40,9 +42,10 @@ struct Desired {
 [[nodiscard]] Desired desired_of(const spec::Module& module, const NodeName& node);
 
 struct Observed {
-  std::map<LanName, LinkState> links{};  ///< of the peer; a network that the cluster does not have is not in it
-  std::optional<ModuleEntry> entry{};    ///< what the peer says of the module; nothing: it says nothing of it
-  bool payload_seen{false};              ///< the peer has said something at all
+  std::map<LanName, LinkState>
+      links{};                         ///< of the peer; a network that the cluster does not have is not in it
+  std::optional<ModuleEntry> entry{};  ///< what the peer says of the module; nothing: it says nothing of it
+  bool payload_seen{false};            ///< the peer has said something at all
   status::PeerSection before{};
   friend bool operator==(const Observed&, const Observed&) = default;
 };

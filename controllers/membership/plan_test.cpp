@@ -18,12 +18,18 @@ Desired two_networks() {
           .heartbeats = {{.ident = "net", .lan = kNet, .timeout = seconds{1}},
                          {.ident = "flow", .lan = kPrivate, .timeout = seconds{2}}}};
 }
-LinkState heard(Duration ago) { return {.heard = kNow - ago, .listening_since = kNow - minutes{1}}; }
+LinkState heard(Duration ago) {
+  return {.heard = kNow - ago, .listening_since = kNow - minutes{1}};
+}
 ModuleEntry second() {
-  return {.name = "db", .role = status::Role::Second, .readiness = status::Readiness::Ready, .up_to_date = true};
+  return {
+      .name = "db", .role = status::Role::Second, .readiness = status::Readiness::Ready, .up_to_date = true};
 }
 Observed hears(Duration net, Duration flow) {
-  return {.links = {{kNet, heard(net)}, {kPrivate, heard(flow)}}, .entry = second(), .payload_seen = true, .before = {}};
+  return {.links = {{kNet, heard(net)}, {kPrivate, heard(flow)}},
+          .entry = second(),
+          .payload_seen = true,
+          .before = {}};
 }
 
 TEST(MembershipPlan, HearsThePeerOnAnyNetwork) {
@@ -133,7 +139,8 @@ TEST(MembershipLinks, CoverEveryNetworkOfTheCluster) {
   EXPECT_THAT(links_of(cluster, {}, NodeName{"c"}).plan.links, IsEmpty());
   cluster.lans[0].nodes[1].address = "b.example";
   EXPECT_THAT(links_of(cluster, {}, NodeName{"a"}).plan.links, IsEmpty());
-  EXPECT_THAT(links_of(cluster, {}, NodeName{"a"}).problems, ElementsAre(::testing::HasSubstr("'b.example'")));
+  EXPECT_THAT(links_of(cluster, {}, NodeName{"a"}).problems,
+              ElementsAre(::testing::HasSubstr("'b.example'")));
 }
 
 Payload full_payload() {
@@ -144,7 +151,9 @@ Payload full_payload() {
   return {.node = "b", .modules = {entry, {.name = "other"}}};
 }
 
-TEST(MembershipPayload, ComesBackAsItWas) { EXPECT_EQ(decode(encode(full_payload())).value(), full_payload()); }
+TEST(MembershipPayload, ComesBackAsItWas) {
+  EXPECT_EQ(decode(encode(full_payload())).value(), full_payload());
+}
 
 TEST(MembershipPayload, RefusesWhatIsCutOrWrong) {
   const Bytes bytes = encode(full_payload());

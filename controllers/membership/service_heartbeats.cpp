@@ -8,7 +8,8 @@ void ServiceHeartbeats::use(std::unique_ptr<heartbeat::HeartbeatService> service
   service_->on_change([this](const NodeName& peer) {
     if (task_) task_(peer);
   });
-  if (!plan_.links.empty()) (void)apply();  // refused before as it is now: the controller has reported it then
+  if (!plan_.links.empty())
+    (void)apply();  // refused before as it is now: the controller has reported it then
   if (payload_) (void)service_->publish(*payload_);
 }
 

@@ -7,8 +7,8 @@
 
 namespace safekit::membership {
 
-/// Heartbeats by the real service. The service needs the cluster's key, which a new node does not have yet: until `use`,
-/// nothing is sent or heard, and what was asked for meanwhile is then done. A service.
+/// Heartbeats by the real service. The service needs the cluster's key, which a new node does not have yet:
+/// until `use`, nothing is sent or heard, and what was asked for meanwhile is then done. A service.
 class ServiceHeartbeats final : public Heartbeats {
  public:
   /// Also replaces one service by another (a new key).

@@ -7,7 +7,9 @@
 namespace safekit::replication {
 namespace {
 
-std::string fact_key(const std::string& module) { return "replication/" + module; }
+std::string fact_key(const std::string& module) {
+  return "replication/" + module;
+}
 
 /// What stays true of a copy when its replica is stopped.
 status::ReplicationSection marks_of(const control::Report& report) {
@@ -23,8 +25,8 @@ status::ReplicationSection marks_of(const control::Report& report) {
 
 }  // namespace
 
-ReplicationController::ReplicationController(const Ports& ports, Connector connect, IdentitySource identity, Wake wake,
-                                             Paths paths)
+ReplicationController::ReplicationController(const Ports& ports, Connector connect, IdentitySource identity,
+                                             Wake wake, Paths paths)
     : ports_(ports),
       connect_(std::move(connect)),
       identity_(std::move(identity)),
@@ -73,7 +75,8 @@ Desired ReplicationController::desire(const std::string& module, Live& live) con
   Desired desired;
   desired.order = ports_.store.status(ModuleName{module}).role.replica;
   const auto spec = ports_.store.module(ModuleName{module});
-  // A module that was deleted or replicates no more is still to be stopped in order: the role says when it is.
+  // A module that was deleted or replicates no more is still to be stopped in order: the role says when it
+  // is.
   const bool replicates = spec != nullptr && spec->replication.has_value();
   desired.configured = replicates || live.memory.process.has_value();
   if (replicates) {
@@ -136,17 +139,24 @@ Status ReplicationController::start(const std::string& module, Live& live) {
   // safekitd may have been killed between the last start and the note of it.
   SK_TRY(const auto all, ports_.processes.list());
   for (const ProcessInfo& info : all) {
-    if (info.command.starts_with("safekit-replica") && info.arguments.find(identifying) != std::string::npos) {
+    if (info.command.starts_with("safekit-replica") &&
+        info.arguments.find(identifying) != std::string::npos) {
       process = info.identity;
     }
   }
   if (!process) {
     ProcessSpec spec;
-    spec.argv = {paths_.program_dir + "/safekit-replicad", "--module", module, "--state-dir", paths_.state_dir,
-                 "--socket", directory + "/replica.sock"};
+    spec.argv = {paths_.program_dir + "/safekit-replicad",
+                 "--module",
+                 module,
+                 "--state-dir",
+                 paths_.state_dir,
+                 "--socket",
+                 directory + "/replica.sock"};
     spec.environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"};
     spec.output_path = directory + "/replicad.log";
-    SK_TRY(process, ports_.processes.start(spec, [this, module](const ExitStatus&) { wake_(engine::Request{module}); }));
+    SK_TRY(process, ports_.processes.start(
+                        spec, [this, module](const ExitStatus&) { wake_(engine::Request{module}); }));
   }
   live.memory.process = process;
   live.observed.running = true;
@@ -176,7 +186,8 @@ Status ReplicationController::connect(const std::string& module, Live& live) {
                                      },
                              });
   if (!link) {
-    // Not there yet: the next pass tries again (recheck_after); anything else is worth an error and its backoff.
+    // Not there yet: the next pass tries again (recheck_after); anything else is worth an error and its
+    // backoff.
     const bool early = link.error().code == Code::Unavailable || link.error().code == Code::NotFound;
     return early ? Status{} : Status{std::move(link).error()};
   }
@@ -226,7 +237,8 @@ void ReplicationController::publish(const std::string& module, const Desired& de
     }
   });
   for (const std::string& value : told) {
-    ports_.store.record(name, "rfs", value == "up" ? 'I' : 'E', "Resource rfs.uptodate set to " + value + " by rfs");
+    ports_.store.record(name, "rfs", value == "up" ? 'I' : 'E',
+                        "Resource rfs.uptodate set to " + value + " by rfs");
   }
 }
 

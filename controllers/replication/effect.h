@@ -19,9 +19,9 @@ struct Paths {
   std::string program_dir{};  ///< where safekit-replicad is
 };
 
-/// Starts, instructs and stops the replica of each mirror module; writes ReplicationSection and the class `rfs` of the
-/// resource values. Does nothing for a module whose role controller has not spoken yet (RoleSection::since): after a
-/// restart of safekitd the replica goes on as it is until then. A service.
+/// Starts, instructs and stops the replica of each mirror module; writes ReplicationSection and the class
+/// `rfs` of the resource values. Does nothing for a module whose role controller has not spoken yet
+/// (RoleSection::since): after a restart of safekitd the replica goes on as it is until then. A service.
 class ReplicationController final : public engine::Controller {
  public:
   using Wake = std::function<void(const engine::Request&)>;
@@ -32,7 +32,8 @@ class ReplicationController final : public engine::Controller {
     Processes& processes;
     Files& files;
   };
-  ReplicationController(const Ports& ports, Connector connect, IdentitySource identity, Wake wake, Paths paths);
+  ReplicationController(const Ports& ports, Connector connect, IdentitySource identity, Wake wake,
+                        Paths paths);
   [[nodiscard]] std::string_view name() const override { return "replication"; }
   [[nodiscard]] std::optional<engine::Request> wants(const store::Change& change) const override;
   Result<engine::Outcome> reconcile(const engine::Request& request) override;

@@ -9,7 +9,8 @@
 
 namespace safekit::replication {
 
-/// One connection to a replica's control socket. Thread: the loop's. Closed by its destructor, after which no task runs.
+/// One connection to a replica's control socket. Thread: the loop's. Closed by its destructor, after which no
+/// task runs.
 class ReplicaLink {
  public:
   virtual ~ReplicaLink() = default;
@@ -23,6 +24,7 @@ struct LinkTasks {
 };
 
 /// Connects at once or not at all (a local socket). Errors: Unavailable when nobody listens.
-using Connector = std::function<Result<std::unique_ptr<ReplicaLink>>(const std::string& socket_path, LinkTasks tasks)>;
+using Connector =
+    std::function<Result<std::unique_ptr<ReplicaLink>>(const std::string& socket_path, LinkTasks tasks)>;
 
 }  // namespace safekit::replication

@@ -22,13 +22,14 @@ std::string encode(const Memory& memory) {
   const status::ReplicaOrder& wish = memory.wish;
   const status::ReplicationSection& last = memory.last;
   const ProcessIdentity process = memory.process.value_or(ProcessIdentity{});
-  return fmt::format("{} {} {} {} {} {} {} {} {} {} {}", kVersion, process.pid, process.start_ticks, memory.started.ns,
-                     memory.number, static_cast<int>(wish.role),
-                     flags_text({wish.may_be_alone, wish.mark_out_of_date, wish.force_up_to_date, wish.full_resync}),
-                     memory.terminated ? memory.terminated->ns : -1, flags_text({memory.killed, memory.died}),
-                     flags_text({last.up_to_date, last.inconsistent, last.ever_synchronised, last.has_data,
-                                 last.last_primary}),
-                     last.generation);
+  return fmt::format(
+      "{} {} {} {} {} {} {} {} {} {} {}", kVersion, process.pid, process.start_ticks, memory.started.ns,
+      memory.number, static_cast<int>(wish.role),
+      flags_text({wish.may_be_alone, wish.mark_out_of_date, wish.force_up_to_date, wish.full_resync}),
+      memory.terminated ? memory.terminated->ns : -1, flags_text({memory.killed, memory.died}),
+      flags_text(
+          {last.up_to_date, last.inconsistent, last.ever_synchronised, last.has_data, last.last_primary}),
+      last.generation);
 }
 
 std::optional<Memory> decode(const std::string& text) {
@@ -43,7 +44,8 @@ std::optional<Memory> decode(const std::string& text) {
   Memory memory;
   in >> version >> process.pid >> process.start_ticks >> memory.started.ns >> memory.number >> role >> wish >>
       terminated >> ends >> marks >> memory.last.generation;
-  if (!in || version != kVersion || role < 0 || role > 3 || wish.size() != 4 || ends.size() != 2 || marks.size() != 5) {
+  if (!in || version != kVersion || role < 0 || role > 3 || wish.size() != 4 || ends.size() != 2 ||
+      marks.size() != 5) {
     return std::nullopt;
   }
   if (process.pid != 0) memory.process = process;

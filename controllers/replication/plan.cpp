@@ -11,7 +11,9 @@ namespace {
 
 using OrderRole = status::ReplicaOrder::Role;
 
-bool is_active(OrderRole role) { return role == OrderRole::Primary || role == OrderRole::Secondary; }
+bool is_active(OrderRole role) {
+  return role == OrderRole::Primary || role == OrderRole::Secondary;
+}
 
 control::ReplicaRole wire_role(OrderRole role) {
   switch (role) {
@@ -124,11 +126,13 @@ Plan decide(const Desired& desired, const Observed& observed, const Memory& befo
   if (desired.configure && observed.sent_configure != desired.configure) {
     plan.actions.push_back(SendConfigure{*desired.configure});
   }
-  if (observed.sent_number != memory.number) plan.actions.push_back(SendWant{want_of(memory.number, memory.wish)});
+  if (observed.sent_number != memory.number)
+    plan.actions.push_back(SendWant{want_of(memory.number, memory.wish)});
   return plan;
 }
 
-status::ReplicationSection section_of(const Desired& desired, const Observed& observed, const Memory& memory) {
+status::ReplicationSection section_of(const Desired& desired, const Observed& observed,
+                                      const Memory& memory) {
   status::ReplicationSection section;
   section.configured = desired.configured;
   if (!desired.configured) return section;
@@ -142,22 +146,25 @@ status::ReplicationSection section_of(const Desired& desired, const Observed& ob
   section.generation = memory.last.generation;
   if (observed.running && observed.connected && observed.report) {
     copy_report(*observed.report, section);
-    // Want number 1 may also be the answer to an older safekitd's: only what was sent on this connection counts.
-    section.settled =
-        observed.report->settled && observed.sent_number == memory.number && observed.report->order == memory.number;
+    // Want number 1 may also be the answer to an older safekitd's: only what was sent on this connection
+    // counts.
+    section.settled = observed.report->settled && observed.sent_number == memory.number &&
+                      observed.report->order == memory.number;
   }
   section.alive = observed.running && (observed.reported || memory.terminated);
   if (section.problem.empty()) section.problem = desired.problem;
   return section;
 }
 
-std::vector<Line> lines_between(const status::ReplicationSection& before, const status::ReplicationSection& after,
+std::vector<Line> lines_between(const status::ReplicationSection& before,
+                                const status::ReplicationSection& after,
                                 const std::vector<std::string>& directories) {
   std::vector<Line> lines;
   const auto copies = [](const std::string& phase) { return phase == "comparing" || phase == "copying"; };
   const bool secondary = after.order.role == OrderRole::Secondary;
   if (after.died && !before.died) {
-    lines.push_back({"rfsplug", 'C', "The replication process died; the module is stopped and started again"});
+    lines.push_back(
+        {"rfsplug", 'C', "The replication process died; the module is stopped and started again"});
   }
   if (secondary && copies(after.phase) && !copies(before.phase)) {
     for (const std::string& directory : directories) {
@@ -172,11 +179,13 @@ std::vector<Line> lines_between(const status::ReplicationSection& before, const 
   const bool primary = after.order.role == OrderRole::Primary && after.settled && after.up_to_date;
   const bool was_primary = before.order.role == OrderRole::Primary && before.settled && before.up_to_date;
   const bool new_period = before.order.role != OrderRole::Primary || !before.settled;
-  if (primary && !was_primary && new_period) lines.push_back({"rfsplug", 'E', "Uptodate replicated file system"});
+  if (primary && !was_primary && new_period)
+    lines.push_back({"rfsplug", 'E', "Uptodate replicated file system"});
   if (after.diverged && !before.diverged) {
     lines.push_back({"rfsplug", 'E', "Both nodes have written since they were parted: the copies differ"});
   }
-  if (after.problem != before.problem && !after.problem.empty()) lines.push_back({"rfsplug", 'E', after.problem});
+  if (after.problem != before.problem && !after.problem.empty())
+    lines.push_back({"rfsplug", 'E', after.problem});
   return lines;
 }
 
@@ -190,19 +199,22 @@ std::vector<std::pair<std::string, std::string>> resources_of(const status::Repl
           {"rfs.rei_copy_size_metric", std::to_string(section.bytes_copied / 1024)}};
 }
 
-Result<control::Configure> configure_of(const spec::Cluster& cluster, const spec::Module& module, const NodeName& node,
-                                        const ClusterIdentity& identity) {
+Result<control::Configure> configure_of(const spec::Cluster& cluster, const spec::Module& module,
+                                        const NodeName& node, const ClusterIdentity& identity) {
   const std::string& name = module.metadata.name;
-  if (!module.replication) return Error{Code::Invalid, fmt::format("module '{}' replicates no directory", name)};
+  if (!module.replication)
+    return Error{Code::Invalid, fmt::format("module '{}' replicates no directory", name)};
   const auto peer = std::ranges::find_if(module.nodes, [&](const NodeName& other) { return other != node; });
   if (module.nodes.size() != 2 || peer == module.nodes.end()) {
-    return Error{Code::Invalid, fmt::format("module '{}' names {} nodes; a mirror has two", name, module.nodes.size())};
+    return Error{Code::Invalid,
+                 fmt::format("module '{}' names {} nodes; a mirror has two", name, module.nodes.size())};
   }
   const LanName lan_name = module.replication->lan.empty() ? spec::flow_lan(module) : module.replication->lan;
   const spec::Lan* lan = spec::find_lan(cluster, lan_name);
   if (lan == nullptr) {
-    return Error{Code::Invalid, fmt::format("replication of module '{}' names network '{}', which the cluster has not",
-                                            name, lan_name.str())};
+    return Error{Code::Invalid,
+                 fmt::format("replication of module '{}' names network '{}', which the cluster has not", name,
+                             lan_name.str())};
   }
   const spec::NodeAddress* here = spec::find_node(*lan, node);
   const spec::NodeAddress* there = spec::find_node(*lan, *peer);
@@ -228,12 +240,13 @@ Result<control::Configure> configure_of(const spec::Cluster& cluster, const spec
     case spec::Durability::Write: to.durability = control::Durability::Write; break;
   }
   to.secondary_ack = from.secondary_ack == spec::SecondaryAck::Durable ? control::SecondaryAck::Durable
-                                                                      : control::SecondaryAck::Received;
+                                                                       : control::SecondaryAck::Received;
   to.send_timeout = from.send_timeout;
   to.lock_timeout = from.lock_timeout;
   to.resync_timeout = from.resync_timeout;
   // SafeKit's 8 MiB is a choice for its own file format; where nobody chose, the replica's finer zones stand.
-  if (from.zone_size) to.zone_bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(*from.zone_size, 1U << 30));
+  if (from.zone_size)
+    to.zone_bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(*from.zone_size, 1U << 30));
   to.resync_workers = from.resync_threads;
   to.certificate_file = identity.certificate_file;
   to.key_file = identity.key_file;

@@ -13,21 +13,24 @@
 #include "schema/spec/module.h"
 #include "schema/status/module.h"
 
-/// The replica of a mirror module: a process of its own that outlives safekitd and is told what to do over a local
-/// socket. The order comes from RoleSection::replica; what the replica says goes into ReplicationSection.
+/// The replica of a mirror module: a process of its own that outlives safekitd and is told what to do over a
+/// local socket. The order comes from RoleSection::replica; what the replica says goes into
+/// ReplicationSection.
 ///
 ///   no process --Start--> running --Connect--> connected --Configure, Want--> settled
 ///        ^                   |  order None: SIGTERM, after kStopLimit SIGKILL
-///        +---- exited -------+  exited under Primary or Secondary: `died`, and no new start until the order is Idle or
-///                               None, because the application has to be stopped before its directories are touched
+///        +---- exited -------+  exited under Primary or Secondary: `died`, and no new start until the order
+///        is Idle or
+///                               None, because the application has to be stopped before its directories are
+///                               touched
 namespace safekit::replication {
 
 /// What must be found again after a restart of safekitd.
 struct Memory {
   std::optional<ProcessIdentity> process{};
   MonoTime started{};
-  std::uint64_t number{0};              ///< of `wish`, in control::Want::order
-  status::ReplicaOrder wish{};          ///< the last order given
+  std::uint64_t number{0};               ///< of `wish`, in control::Want::order
+  status::ReplicaOrder wish{};           ///< the last order given
   std::optional<MonoTime> terminated{};  ///< SIGTERM was sent then
   bool killed{false};
   bool died{false};
@@ -38,7 +41,8 @@ struct Memory {
 struct Desired {
   bool configured{false};  ///< the module replicates directories
   status::ReplicaOrder order{};
-  std::optional<control::Configure> configure{};  ///< nothing: it cannot be said (see `problem`), the last one holds
+  std::optional<control::Configure>
+      configure{};  ///< nothing: it cannot be said (see `problem`), the last one holds
   std::string problem{};
   friend bool operator==(const Desired&, const Desired&) = default;
 };
@@ -84,12 +88,14 @@ struct Plan {
 inline constexpr Duration kStopLimit = seconds{30};
 inline constexpr Duration kRestartPause = seconds{1};
 inline constexpr Duration kConnectPause = milliseconds{20};
-inline constexpr Duration kStartTime = seconds{5};  ///< of quick tries; who does not listen then is not asked so often
+inline constexpr Duration kStartTime =
+    seconds{5};  ///< of quick tries; who does not listen then is not asked so often
 
-[[nodiscard]] Plan decide(const Desired& desired, const Observed& observed, const Memory& memory, MonoTime now);
+[[nodiscard]] Plan decide(const Desired& desired, const Observed& observed, const Memory& memory,
+                          MonoTime now);
 
-/// `alive` from the first report on, and while a process that was told to stop is not gone. Until then a reader must
-/// not act upon the marks: they may be older than the journal.
+/// `alive` from the first report on, and while a process that was told to stop is not gone. Until then a
+/// reader must not act upon the marks: they may be older than the journal.
 [[nodiscard]] status::ReplicationSection section_of(const Desired& desired, const Observed& observed,
                                                     const Memory& memory);
 
@@ -105,7 +111,8 @@ struct Line {
                                               const status::ReplicationSection& after,
                                               const std::vector<std::string>& directories);
 /// Values of the class `rfs` (spec/runtime.md 3.4).
-[[nodiscard]] std::vector<std::pair<std::string, std::string>> resources_of(const status::ReplicationSection& section);
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> resources_of(
+    const status::ReplicationSection& section);
 
 /// What a node needs to prove to its peer who it is; PEM files.
 struct ClusterIdentity {
@@ -115,8 +122,9 @@ struct ClusterIdentity {
   std::string authority_file{};
 };
 /// Errors: Invalid, with what to change, when the specs do not say how the two nodes reach each other.
-[[nodiscard]] Result<control::Configure> configure_of(const spec::Cluster& cluster, const spec::Module& module,
-                                                      const NodeName& node, const ClusterIdentity& identity);
+[[nodiscard]] Result<control::Configure> configure_of(const spec::Cluster& cluster,
+                                                      const spec::Module& module, const NodeName& node,
+                                                      const ClusterIdentity& identity);
 
 /// Memory as text and back; nothing for a text that cannot be read.
 [[nodiscard]] std::string encode(const Memory& memory);

@@ -13,10 +13,16 @@ using OrderRole = status::ReplicaOrder::Role;
 constexpr MonoTime kNow{100'000'000'000};
 
 Desired wants(OrderRole role) {
-  return {.configured = true, .order = {.role = role}, .configure = control::Configure{.module = "db"}, .problem = {}};
+  return {.configured = true,
+          .order = {.role = role},
+          .configure = control::Configure{.module = "db"},
+          .problem = {}};
 }
 Memory with_process(OrderRole wish, std::uint64_t number = 4) {
-  return {.process = ProcessIdentity{.pid = 7, .start_ticks = 7}, .started = kNow, .number = number, .wish = {.role = wish}};
+  return {.process = ProcessIdentity{.pid = 7, .start_ticks = 7},
+          .started = kNow,
+          .number = number,
+          .wish = {.role = wish}};
 }
 Observed settled(std::uint64_t number, control::ReplicaRole role) {
   return {.running = true,
@@ -33,7 +39,8 @@ TEST(ReplicationPlan, StartsAndConnectsAndTells) {
   plan = decide(wants(OrderRole::Idle), {.running = true}, with_process(OrderRole::None, 0), kNow);
   EXPECT_THAT(plan.actions, ElementsAre(Action{Connect{}}));
   EXPECT_EQ(plan.recheck_after, kConnectPause);
-  plan = decide(wants(OrderRole::Primary), {.running = true, .connected = true}, with_process(OrderRole::None, 0), kNow);
+  plan = decide(wants(OrderRole::Primary), {.running = true, .connected = true},
+                with_process(OrderRole::None, 0), kNow);
   EXPECT_THAT(plan.actions,
               ElementsAre(Action{SendConfigure{{.module = "db"}}},
                           Action{SendWant{{.order = 1, .role = control::ReplicaRole::Primary}}}));
@@ -88,15 +95,18 @@ TEST(ReplicationPlan, DoesNotTouchTheMountsOfAReplicaThatDiedUnderTheApplication
 }
 
 TEST(ReplicationPlan, PausesBetweenStartsOfAReplicaThatWillNotLive) {
-  const Plan plan = decide(wants(OrderRole::Idle), {}, with_process(OrderRole::Idle), kNow + milliseconds{400});
+  const Plan plan =
+      decide(wants(OrderRole::Idle), {}, with_process(OrderRole::Idle), kNow + milliseconds{400});
   EXPECT_THAT(plan.actions, IsEmpty());
   EXPECT_EQ(plan.recheck_after, milliseconds{600});
 }
 
 TEST(ReplicationPlan, SectionSaysSettledOnlyForTheWishInForce) {
   const Memory memory = with_process(OrderRole::Primary, 4);
-  EXPECT_TRUE(section_of(wants(OrderRole::Primary), settled(4, control::ReplicaRole::Primary), memory).settled);
-  EXPECT_FALSE(section_of(wants(OrderRole::Primary), settled(3, control::ReplicaRole::Primary), memory).settled);
+  EXPECT_TRUE(
+      section_of(wants(OrderRole::Primary), settled(4, control::ReplicaRole::Primary), memory).settled);
+  EXPECT_FALSE(
+      section_of(wants(OrderRole::Primary), settled(3, control::ReplicaRole::Primary), memory).settled);
   Observed gone = settled(4, control::ReplicaRole::Primary);
   gone.connected = false;
   gone.report.reset();
@@ -151,7 +161,8 @@ TEST(ReplicationLines, TellThatAPrimaryHasCurrentData) {
   after.order.role = OrderRole::Primary;
   after.settled = true;
   after.up_to_date = true;
-  EXPECT_THAT(lines_between(before, after, {}), ElementsAre(Line{"rfsplug", 'E', "Uptodate replicated file system"}));
+  EXPECT_THAT(lines_between(before, after, {}),
+              ElementsAre(Line{"rfsplug", 'E', "Uptodate replicated file system"}));
   EXPECT_THAT(lines_between(after, after, {}), IsEmpty());
 }
 
@@ -206,7 +217,8 @@ TEST(ReplicationConfigure, SaysWhatIsMissing) {
   EXPECT_EQ(configure_of(cluster(), module, NodeName{"a"}, {}).error().code, Code::Invalid);
   module = mirror();
   module.replication->lan = LanName{"other"};
-  EXPECT_THAT(configure_of(cluster(), module, NodeName{"a"}, {}).error().what, ::testing::HasSubstr("'other'"));
+  EXPECT_THAT(configure_of(cluster(), module, NodeName{"a"}, {}).error().what,
+              ::testing::HasSubstr("'other'"));
 }
 
 }  // namespace

@@ -10,7 +10,9 @@
 namespace safekit::script {
 namespace {
 
-std::string fact_key(const std::string& module) { return "script/" + module; }
+std::string fact_key(const std::string& module) {
+  return "script/" + module;
+}
 
 const spec::Scripts* scripts_of(const spec::Module* spec) {
   return spec != nullptr && spec->scripts && spec->scripts->enabled ? &*spec->scripts : nullptr;
@@ -18,8 +20,8 @@ const spec::Scripts* scripts_of(const spec::Module* spec) {
 
 }  // namespace
 
-ScriptController::ScriptController(store::Store& store, const Clock& clock, Processes& processes, Files& files,
-                                   Wake wake, Paths paths)
+ScriptController::ScriptController(store::Store& store, const Clock& clock, Processes& processes,
+                                   Files& files, Wake wake, Paths paths)
     : store_(store),
       clock_(clock),
       processes_(processes),
@@ -52,7 +54,8 @@ Result<engine::Outcome> ScriptController::reconcile(const engine::Request& reque
   const Plan plan = decide(desired, observed, clock_.mono_now());
   for (const Action& action : plan.actions) SK_TRY_VOID(apply(module, live, action));
   if (live.record) {
-    store_.update_status(ModuleName{module}, [&](status::Module& m) { m.script = section_of(live.record->run); });
+    store_.update_status(ModuleName{module},
+                         [&](status::Module& m) { m.script = section_of(live.record->run); });
   }
   return engine::Outcome{.requeue_after = plan.recheck_after};
 }
@@ -87,25 +90,28 @@ Status ScriptController::observe(const std::string& module, Live& live) {
     }
   }
   if (!text) {
-    // The runner writes it before the script's first instruction: the script has not run, so it may be started.
+    // The runner writes it before the script's first instruction: the script has not run, so it may be
+    // started.
     live.record.reset();
     SK_TRY_VOID(store_.forget_fact(fact_key(module)));
     if (runner.pid == 0) return {};
-    return Error{Code::Io, fmt::format("the runner of a script of module '{}' ended before it began; is '{}' writable?",
-                                       module, path)};
+    return Error{Code::Io,
+                 fmt::format("the runner of a script of module '{}' ended before it began; is '{}' writable?",
+                             module, path)};
   }
   const ProcessIdentity script{.pid = status.pid, .start_ticks = status.start_ticks};
   if (script.pid != 0 && processes_.is_running(script)) return watch(module, live, script);
-  finish(module, live, RunnerStatus{.signal = SIGKILL});  // the runner was killed: nobody saw how the script ended
+  finish(module, live,
+         RunnerStatus{.signal = SIGKILL});  // the runner was killed: nobody saw how the script ended
   return {};
 }
 
 Status ScriptController::watch(const std::string& module, Live& live, ProcessIdentity process) {
   if (live.watch != 0) return {};
   SK_TRY(live.watch, processes_.watch_exit(process, [this, module] {
-           modules_[module].watch = 0;
-           wake_(engine::Request{module});
-         }));
+    modules_[module].watch = 0;
+    wake_(engine::Request{module});
+  }));
   return {};
 }
 
@@ -116,8 +122,9 @@ void ScriptController::finish(const std::string& module, Live& live, const Runne
   if (live.watch != 0) processes_.unwatch_exit(live.watch);
   live.watch = 0;
   if (run.timed_out) {
-    store_.record(ModuleName{module}, "userplug", 'E',
-                  fmt::format("Script {} was ended after its time limit of {}", run.name, to_string(run.time_limit)));
+    store_.record(
+        ModuleName{module}, "userplug", 'E',
+        fmt::format("Script {} was ended after its time limit of {}", run.name, to_string(run.time_limit)));
   }
   (void)save(module, *live.record);  // the status file says the same after a restart
 }
@@ -164,9 +171,11 @@ Status ScriptController::materialise(const std::string& module, Live& live) {
   return {};
 }
 
-Status ScriptController::replace_if_new(const std::string& path, const std::string& text, std::uint32_t mode) {
+Status ScriptController::replace_if_new(const std::string& path, const std::string& text,
+                                        std::uint32_t mode) {
   const auto old = files_.read(path);
-    // Not synced: the loop must not wait for a disk, and after a power loss they are compared and written again.
+  // Not synced: the loop must not wait for a disk, and after a power loss they are compared and written
+  // again.
   return old && *old == text ? Status{} : files_.put(path, text, mode);
 }
 
@@ -214,7 +223,8 @@ Status ScriptController::start(const std::string& module, Live& live, const stat
   process.argv.insert(process.argv.end(), order.arguments.begin(), order.arguments.end());
   process.environment = environment_of(environment);
   process.directory = bin;
-  const auto runner = processes_.start(process, [this, module](const ExitStatus&) { wake_(engine::Request{module}); });
+  const auto runner =
+      processes_.start(process, [this, module](const ExitStatus&) { wake_(engine::Request{module}); });
   if (!runner) {
     live.record.reset();
     (void)store_.forget_fact(fact_key(module));  // a next pass finds no runner and starts again as well
@@ -235,13 +245,15 @@ Status ScriptController::signal(const std::string& module, Live& live, const Sig
   if (!record.run.terminated) record.run.terminated = clock_.mono_now();
   record.run.timed_out = record.run.timed_out || wanted.timed_out;
   SK_TRY_VOID(save(module, record));
-  if (status.pid == 0) return {};  // the runner has not come to start the script yet; the next pass signals again
+  if (status.pid == 0)
+    return {};  // the runner has not come to start the script yet; the next pass signals again
   const ProcessIdentity script{.pid = status.pid, .start_ticks = status.start_ticks};
   return processes_.signal_group(script, wanted.kill ? SIGKILL : SIGTERM);
 }
 
 Status ScriptController::save(const std::string& module, const Record& record) {
-  // Not durable: after a power loss no script runs, and the role controller counts its orders on from its own facts.
+  // Not durable: after a power loss no script runs, and the role controller counts its orders on from its own
+  // facts.
   return store_.set_fact(fact_key(module), encode(record), false);
 }
 

@@ -20,13 +20,15 @@ struct Paths {
   std::vector<std::string> extra_environment{};  ///< NAME=value for every script of this node
 };
 
-/// Runs the scripts that RoleSection::script orders; writes ScriptSection. A script runs under `safekit-runner` in a
-/// session of its own: it does not notice that safekitd goes away, and a new safekitd finds it by the stored fact
-/// `script/<module>` (written before the start) and the runner's status file. A service.
+/// Runs the scripts that RoleSection::script orders; writes ScriptSection. A script runs under
+/// `safekit-runner` in a session of its own: it does not notice that safekitd goes away, and a new safekitd
+/// finds it by the stored fact `script/<module>` (written before the start) and the runner's status file. A
+/// service.
 class ScriptController final : public engine::Controller {
  public:
   using Wake = std::function<void(const engine::Request&)>;
-  ScriptController(store::Store& store, const Clock& clock, Processes& processes, Files& files, Wake wake, Paths paths);
+  ScriptController(store::Store& store, const Clock& clock, Processes& processes, Files& files, Wake wake,
+                   Paths paths);
   [[nodiscard]] std::string_view name() const override { return "script"; }
   [[nodiscard]] std::optional<engine::Request> wants(const store::Change& change) const override;
   Result<engine::Outcome> reconcile(const engine::Request& request) override;

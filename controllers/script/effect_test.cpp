@@ -78,7 +78,8 @@ TEST_F(ScriptTest, RunsAScriptUnderTheRunnerAndReportsItsEnd) {
   order(1, "start_both");
   pass();
   EXPECT_EQ(files.entries.at(kBin + "/start_both").mode, 0755U);
-  EXPECT_THAT(files.entries.at("/state/private/modules/db/conf/safeconf.xml").text, HasSubstr("mode=\"light\""));
+  EXPECT_THAT(files.entries.at("/state/private/modules/db/conf/safeconf.xml").text,
+              HasSubstr("mode=\"light\""));
   ASSERT_EQ(processes.started.size(), 1U);
   const ProcessSpec& started = processes.started[0];
   EXPECT_EQ(started.argv.front(), "/usr/bin/safekit-runner");
@@ -157,7 +158,8 @@ TEST_F(ScriptTest, WaitsForAScriptThatOutlivesItsRunner) {
   order(1, "start_both");
   pass();
   const ProcessIdentity script = processes.add("start_both", kBin + "/start_both");
-  runner_file(1, "pid=" + std::to_string(script.pid) + "\nstart_ticks=" + std::to_string(script.start_ticks) + "\n");
+  runner_file(
+      1, "pid=" + std::to_string(script.pid) + "\nstart_ticks=" + std::to_string(script.start_ticks) + "\n");
   processes.end(101, {.signal = SIGKILL});
   pass();
   EXPECT_TRUE(section().running);

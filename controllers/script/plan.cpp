@@ -99,7 +99,8 @@ std::vector<std::string> environment_of(const Environment& environment) {
   };
   result.insert(result.end(), environment.extra.begin(), environment.extra.end());
   for (const auto& [name, value] : environment.variables) result.push_back(name + "=" + value);
-  // Ours last: where a name stands twice the last one counts for most programs, and these must not be replaced.
+  // Ours last: where a name stands twice the last one counts for most programs, and these must not be
+  // replaced.
   result.push_back("SAFE=" + program);
   result.push_back("SAFEVAR=" + state);
   result.push_back("SAFEBIN=" + program);
@@ -120,27 +121,31 @@ std::vector<std::string> environment_of(const Environment& environment) {
 
 std::string output_name(WallTime now, const std::string& script) {
   const std::string stamp = to_log_string(now);  // 2026-11-23 20:00:11.123456
-  return fmt::format("userlog_{}T{}{}{}_{}.ulog", stamp.substr(0, 10), stamp.substr(11, 2), stamp.substr(14, 2),
-                     stamp.substr(17, 2), script);
+  return fmt::format("userlog_{}T{}{}{}_{}.ulog", stamp.substr(0, 10), stamp.substr(11, 2),
+                     stamp.substr(14, 2), stamp.substr(17, 2), script);
 }
 
 std::string log_line(const status::ScriptOrder& order, const std::string& output) {
   std::string line = "Script " + order.name;
   const bool forced = !order.arguments.empty() && order.arguments.front() == "force";
   // The states are left out; of the action only `prestart` tells (spec/runtime.md 2.2, observed).
-  if (forced) line += " \"force\"";
-  else if (order.name == "prestart" && order.arguments.size() >= 3) line += " \"" + order.arguments[2] + "\"";
+  if (forced)
+    line += " \"force\"";
+  else if (order.name == "prestart" && order.arguments.size() >= 3)
+    line += " \"" + order.arguments[2] + "\"";
   if (!output.empty()) line += " > " + output;
   return line;
 }
 
 std::string encode(const Record& record) {
   const Execution& run = record.run;
-  std::string text = fmt::format("run={}\nname={}\nfinished={}\nstarted={}\nlimit={}\nrunner={}\nticks={}\n", run.id,
-                                 run.name, static_cast<int>(run.phase == Execution::Phase::Finished), run.started.ns,
-                                 run.time_limit.count(), record.runner_pid, record.runner_ticks);
-  text += fmt::format("killed={}\ntimed_out={}\nmissing={}\nexit={}\noutput={}\n", static_cast<int>(run.killed),
-                      static_cast<int>(run.timed_out), static_cast<int>(run.missing), run.exit_code, run.output_file);
+  std::string text =
+      fmt::format("run={}\nname={}\nfinished={}\nstarted={}\nlimit={}\nrunner={}\nticks={}\n", run.id,
+                  run.name, static_cast<int>(run.phase == Execution::Phase::Finished), run.started.ns,
+                  run.time_limit.count(), record.runner_pid, record.runner_ticks);
+  text += fmt::format("killed={}\ntimed_out={}\nmissing={}\nexit={}\noutput={}\n",
+                      static_cast<int>(run.killed), static_cast<int>(run.timed_out),
+                      static_cast<int>(run.missing), run.exit_code, run.output_file);
   if (run.terminated) text += fmt::format("terminated={}\n", run.terminated->ns);
   return text;
 }
@@ -151,20 +156,34 @@ std::optional<Record> decode(const std::string& text) {
   bool good = false;
   each_line(text, [&](std::string_view key, const std::string& value) {
     std::int64_t number = 0;
-    if (key == "run") good = parse_number(value, run.id);
-    else if (key == "name") run.name = value;
-    else if (key == "output") run.output_file = value;
-    else if (key == "ticks") (void)parse_number(value, record.runner_ticks);  // 0: not known
-    else if (!parse_number(value, number)) return;
-    else if (key == "finished") run.phase = number != 0 ? Execution::Phase::Finished : Execution::Phase::Running;
-    else if (key == "started") run.started = MonoTime{number};
-    else if (key == "limit") run.time_limit = Duration{number};
-    else if (key == "runner") record.runner_pid = static_cast<std::int32_t>(number);
-    else if (key == "killed") run.killed = number != 0;
-    else if (key == "timed_out") run.timed_out = number != 0;
-    else if (key == "missing") run.missing = number != 0;
-    else if (key == "exit") run.exit_code = static_cast<int>(number);
-    else if (key == "terminated") run.terminated = MonoTime{number};
+    if (key == "run")
+      good = parse_number(value, run.id);
+    else if (key == "name")
+      run.name = value;
+    else if (key == "output")
+      run.output_file = value;
+    else if (key == "ticks")
+      (void)parse_number(value, record.runner_ticks);  // 0: not known
+    else if (!parse_number(value, number))
+      return;
+    else if (key == "finished")
+      run.phase = number != 0 ? Execution::Phase::Finished : Execution::Phase::Running;
+    else if (key == "started")
+      run.started = MonoTime{number};
+    else if (key == "limit")
+      run.time_limit = Duration{number};
+    else if (key == "runner")
+      record.runner_pid = static_cast<std::int32_t>(number);
+    else if (key == "killed")
+      run.killed = number != 0;
+    else if (key == "timed_out")
+      run.timed_out = number != 0;
+    else if (key == "missing")
+      run.missing = number != 0;
+    else if (key == "exit")
+      run.exit_code = static_cast<int>(number);
+    else if (key == "terminated")
+      run.terminated = MonoTime{number};
   });
   if (!good) return std::nullopt;
   return record;
@@ -174,12 +193,18 @@ RunnerStatus parse_runner_status(const std::string& text) {
   RunnerStatus status;
   each_line(text, [&](std::string_view key, const std::string& value) {
     int number = 0;
-    if (key == "start_ticks") (void)parse_number(value, status.start_ticks);  // 0: not known
-    else if (!parse_number(value, number)) return;
-    else if (key == "pid") status.pid = number;
-    else if (key == "pgid") status.group = number;
-    else if (key == "exit") status.exit_code = number;
-    else if (key == "signal") status.signal = number;
+    if (key == "start_ticks")
+      (void)parse_number(value, status.start_ticks);  // 0: not known
+    else if (!parse_number(value, number))
+      return;
+    else if (key == "pid")
+      status.pid = number;
+    else if (key == "pgid")
+      status.group = number;
+    else if (key == "exit")
+      status.exit_code = number;
+    else if (key == "signal")
+      status.signal = number;
   });
   return status;
 }
@@ -192,8 +217,10 @@ Housekeeping housekeeping(std::vector<LogFile> files, std::uint64_t size_limit_b
   Housekeeping result;
   const std::size_t surplus = files.size() > kOutputFilesMax ? files.size() - kOutputFilesMax : 0;
   for (std::size_t i = 0; i < files.size(); ++i) {
-    if (i < surplus) result.remove.push_back(files[i].name);
-    else if (files[i].size_bytes >= size_limit_bytes) result.truncate.push_back(files[i].name);
+    if (i < surplus)
+      result.remove.push_back(files[i].name);
+    else if (files[i].size_bytes >= size_limit_bytes)
+      result.truncate.push_back(files[i].name);
   }
   return result;
 }

@@ -10,10 +10,10 @@
 #include "schema/base/time.h"
 #include "schema/status/module.h"
 
-/// One role script at a time per module (spec/runtime.md 2). Each order (RoleSection::script) is executed once, also when
-/// safekitd is killed and started again in the middle of it. A new order while an older script runs ends the older one
-/// (that is how `forcestop` gets past a start script that hangs); no order at all leaves what runs alone, because that
-/// is what a role controller that has just come up says.
+/// One role script at a time per module (spec/runtime.md 2). Each order (RoleSection::script) is executed
+/// once, also when safekitd is killed and started again in the middle of it. A new order while an older
+/// script runs ends the older one (that is how `forcestop` gets past a start script that hangs); no order at
+/// all leaves what runs alone, because that is what a role controller that has just come up says.
 namespace safekit::script {
 
 /// The last script started, as the stored fact and the runner's status file tell.
@@ -23,7 +23,7 @@ struct Execution {
   std::string name{};
   Phase phase{Phase::Running};
   MonoTime started{};
-  Duration time_limit{};                ///< 0: none
+  Duration time_limit{};                 ///< 0: none
   std::optional<MonoTime> terminated{};  ///< SIGTERM was sent then
   bool killed{false};                    ///< SIGKILL was sent
   bool timed_out{false};
@@ -84,7 +84,7 @@ inline constexpr Duration kGrace = seconds{5};
 struct Environment {
   std::string module{};
   std::string state_dir{};
-  std::string program_dir{};  ///< where safekit and safekit-runner are
+  std::string program_dir{};                                     ///< where safekit and safekit-runner are
   std::vector<std::pair<std::string, std::string>> variables{};  ///< of the user section
   std::vector<std::string> extra{};                              ///< NAME=value, of the node
 };
@@ -99,8 +99,8 @@ struct Environment {
 /// `Script stop_prim "force" > userlog_....ulog`; an empty output is not named.
 [[nodiscard]] std::string log_line(const status::ScriptOrder& order, const std::string& output);
 
-/// What is kept of a run over a restart of the daemon, as text and back. `decode` gives nothing for a text that it
-/// cannot read.
+/// What is kept of a run over a restart of the daemon, as text and back. `decode` gives nothing for a text
+/// that it cannot read.
 struct Record {
   Execution run{};
   std::int32_t runner_pid{0};
@@ -121,8 +121,8 @@ struct RunnerStatus {
 };
 [[nodiscard]] RunnerStatus parse_runner_status(const std::string& text);
 
-/// Which output files to empty and which to remove at module start (spec/runtime.md 2.6): over the size limit, and the
-/// oldest of too many. Their names sort by date.
+/// Which output files to empty and which to remove at module start (spec/runtime.md 2.6): over the size
+/// limit, and the oldest of too many. Their names sort by date.
 struct Housekeeping {
   std::vector<std::string> truncate{};
   std::vector<std::string> remove{};

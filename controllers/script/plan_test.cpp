@@ -87,11 +87,12 @@ TEST(ScriptText, NamesTheOutputAndTheLogLine) {
 }
 
 TEST(ScriptText, GivesTheEnvironmentOfTheSpec) {
-  const auto lines = environment_of({.module = "db",
-                                     .state_dir = "/var/lib/safekit",
-                                     .program_dir = "/usr/bin",
-                                     .variables = {{"PORT", "5432"}, {"SAFEMODULE", "other"}, {"PATH", "/mine"}},
-                                     .extra = {}});
+  const auto lines =
+      environment_of({.module = "db",
+                      .state_dir = "/var/lib/safekit",
+                      .program_dir = "/usr/bin",
+                      .variables = {{"PORT", "5432"}, {"SAFEMODULE", "other"}, {"PATH", "/mine"}},
+                      .extra = {}});
   EXPECT_THAT(lines, Contains("PORT=5432"));
   EXPECT_THAT(lines, Contains("SAFEMODULE=db"));
   EXPECT_THAT(lines, Not(Contains("SAFEMODULE=other")));
@@ -125,7 +126,8 @@ TEST(ScriptText, BoundsOutputFilesInSizeAndNumber) {
   EXPECT_THAT(housekeeping(files, 2000).truncate, ElementsAre("userlog_a_x.ulog"));
   EXPECT_TRUE(housekeeping(files, 2000).remove.empty());
   files.clear();
-  for (std::size_t i = 0; i < kOutputFilesMax + 2; ++i) files.push_back({fmt::format("userlog_{:05}.ulog", i), 0});
+  for (std::size_t i = 0; i < kOutputFilesMax + 2; ++i)
+    files.push_back({fmt::format("userlog_{:05}.ulog", i), 0});
   EXPECT_THAT(housekeeping(files, 2000).remove, ElementsAre("userlog_00000.ulog", "userlog_00001.ulog"));
 }
 

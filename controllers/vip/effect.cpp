@@ -7,7 +7,9 @@ namespace {
 
 constexpr int kRoundsMax = 3;
 
-std::string fact_key(const std::string& module) { return "vip/" + module; }
+std::string fact_key(const std::string& module) {
+  return "vip/" + module;
+}
 
 }  // namespace
 
@@ -57,7 +59,8 @@ Desired VipController::desire(const ModuleName& name) const {
   Desired desired;
   const status::Module& module = store_.status(name);
   desired.wanted = module.role.addresses_wanted;
-  desired.starting = module.role.role == status::Role::Wait && module.role.readiness == status::Readiness::Transient;
+  desired.starting =
+      module.role.role == status::Role::Wait && module.role.readiness == status::Readiness::Transient;
   desired.stopped = module.role.role == status::Role::Stop;
   desired.peer_serves = module.peer.heard && module.peer.module_known && status::is_serving(module.peer.role);
   if (const auto spec = store_.module(name)) {
@@ -68,7 +71,8 @@ Desired VipController::desire(const ModuleName& name) const {
   } else if (desired.wanted) {
     // The module was deleted and is being stopped: its addresses stay until the application is down.
     for (const Held& held : modules_.at(name.str()).memory.held) {
-      desired.addresses.push_back({.ip = held.address.ip, .interface = {}, .prefix = held.address.prefix_length});
+      desired.addresses.push_back(
+          {.ip = held.address.ip, .interface = {}, .prefix = held.address.prefix_length});
     }
   }
   return desired;
@@ -99,8 +103,8 @@ Result<bool> VipController::apply(const std::string& module, const Action& actio
     }
     Result<bool> operator()(const AddAddress& add) const {
       if (auto done = self.interfaces_.add_address(add.index, add.address); !done) {
-        return Error{done.error().code, fmt::format("cannot set virtual address {}: {}", to_string(add.address.ip),
-                                                    done.error().what)};
+        return Error{done.error().code, fmt::format("cannot set virtual address {}: {}",
+                                                    to_string(add.address.ip), done.error().what)};
       }
       say("set", add.address.ip);
       return true;
@@ -118,7 +122,8 @@ Result<bool> VipController::apply(const std::string& module, const Action& actio
       return true;
     }
     Result<bool> operator()(const Announce& announce) const {
-      (void)self.interfaces_.announce(announce.index, announce.ip);  // others follow; an interface just down is no error
+      (void)self.interfaces_.announce(announce.index,
+                                      announce.ip);  // others follow; an interface just down is no error
       return false;
     }
     Result<bool> operator()(const AskOwner& question) const {

@@ -11,8 +11,9 @@
 
 namespace safekit::vip {
 
-/// Sets, announces and removes the virtual addresses of mirror modules; writes AddressSection. What it has set is in the
-/// fact `vip/<module>`, so that a new safekitd neither takes an address down and up again nor forgets one. A service.
+/// Sets, announces and removes the virtual addresses of mirror modules; writes AddressSection. What it has
+/// set is in the fact `vip/<module>`, so that a new safekitd neither takes an address down and up again nor
+/// forgets one. A service.
 class VipController final : public engine::Controller {
  public:
   using Wake = std::function<void(const engine::Request&)>;

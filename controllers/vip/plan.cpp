@@ -26,7 +26,9 @@ bool in_network(const IpAddress& ip, const InterfaceAddress& network) {
   return (ip.bytes[whole] & mask) == (network.ip.bytes[whole] & mask);
 }
 
-std::uint8_t host_prefix(const IpAddress& ip) { return ip.v6 ? 128 : 32; }
+std::uint8_t host_prefix(const IpAddress& ip) {
+  return ip.v6 ? 128 : 32;
+}
 
 /// The network of an interface that holds the address, not counting the address itself.
 const InterfaceAddress* network_of(const Interface& interface, const IpAddress& ip) {
@@ -38,7 +40,8 @@ const InterfaceAddress* network_of(const Interface& interface, const IpAddress& 
 }
 
 /// Where the address is set now.
-std::optional<std::pair<int, InterfaceAddress>> find_set(const std::vector<Interface>& interfaces, const IpAddress& ip) {
+std::optional<std::pair<int, InterfaceAddress>> find_set(const std::vector<Interface>& interfaces,
+                                                         const IpAddress& ip) {
   for (const Interface& interface : interfaces) {
     for (const InterfaceAddress& address : interface.addresses) {
       if (address.ip == ip) return std::pair{interface.index, address};
@@ -74,7 +77,8 @@ struct Pass {
   }
 
   Held* held(const IpAddress& ip) {
-    const auto found = std::ranges::find_if(plan.memory.held, [&](const Held& h) { return h.address.ip == ip; });
+    const auto found =
+        std::ranges::find_if(plan.memory.held, [&](const Held& h) { return h.address.ip == ip; });
     return found == plan.memory.held.end() ? nullptr : &*found;
   }
 
@@ -98,9 +102,10 @@ struct Pass {
   void set(const AddressWish& wish) {
     Held* known = held(wish.ip);
     if (const auto there = find_set(interfaces, wish.ip)) {
-      if (known == nullptr) {  // a safekitd before us set it, or a person did: it is ours now, and the network knows it
-        plan.memory.held.push_back({.index = there->first, .address = there->second, .since = now,
-                                    .announced = kAnnounceAt.size()});
+      if (known == nullptr) {  // a safekitd before us set it, or a person did: it is ours now, and the
+                               // network knows it
+        plan.memory.held.push_back(
+            {.index = there->first, .address = there->second, .since = now, .announced = kAnnounceAt.size()});
         known = &plan.memory.held.back();
       }
       known->index = there->first;
@@ -112,21 +117,26 @@ struct Pass {
     plan.section.all_set = false;
     if (known != nullptr && !is_up(interfaces, known->index)) known->lost = true;
     if (known != nullptr && !known->lost && known->announced > 0) {
-      return problem(fmt::format("virtual address {} was taken off its interface by somebody else", to_string(wish.ip)));
+      return problem(
+          fmt::format("virtual address {} was taken off its interface by somebody else", to_string(wish.ip)));
     }
     const auto place = place_of(wish, interfaces);
     if (!place) return problem(place.error().what);
-    const Held fresh{.index = place->index, .address = {.ip = wish.ip, .prefix_length = place->prefix}, .since = now};
-    if (known == nullptr) plan.memory.held.push_back(fresh);
-    else *known = fresh;
+    const Held fresh{
+        .index = place->index, .address = {.ip = wish.ip, .prefix_length = place->prefix}, .since = now};
+    if (known == nullptr)
+      plan.memory.held.push_back(fresh);
+    else
+      *known = fresh;
     plan.actions.push_back(AddAddress{fresh.index, fresh.address});
   }
 
   /// Takes down what this module has set and does not want, or no longer names.
   void unset() {
     const auto is_wanted = [&](const Held& h) {
-      return desired.wanted &&
-             std::ranges::any_of(desired.addresses, [&](const AddressWish& w) { return w.ip == h.address.ip; });
+      return desired.wanted && std::ranges::any_of(desired.addresses, [&](const AddressWish& w) {
+               return w.ip == h.address.ip;
+             });
     };
     std::erase_if(plan.memory.held, [&](const Held& h) {
       return !is_wanted(h) && !find_set(interfaces, h.address.ip).has_value();
@@ -168,10 +178,12 @@ Result<Place> place_of(const AddressWish& wish, const std::vector<Interface>& in
   if (!wish.interface.empty()) {
     const auto named = std::ranges::find(interfaces, wish.interface, &Interface::name);
     if (named == interfaces.end()) {
-      return Error{Code::NotFound, fmt::format("virtual address {}: there is no interface '{}'", ip, wish.interface)};
+      return Error{Code::NotFound,
+                   fmt::format("virtual address {}: there is no interface '{}'", ip, wish.interface)};
     }
     if (!named->up) {
-      return Error{Code::NotFound, fmt::format("virtual address {}: interface '{}' is down", ip, wish.interface)};
+      return Error{Code::NotFound,
+                   fmt::format("virtual address {}: interface '{}' is down", ip, wish.interface)};
     }
     const InterfaceAddress* network = network_of(*named, wish.ip);
     const std::uint8_t prefix = network == nullptr ? host_prefix(wish.ip) : network->prefix_length;
@@ -183,13 +195,15 @@ Result<Place> place_of(const AddressWish& wish, const std::vector<Interface>& in
       return Place{.index = interface.index, .prefix = wish.prefix.value_or(network->prefix_length)};
     }
   }
-  return Error{Code::NotFound,
-               fmt::format("virtual address {}: no interface that is up has an address in its network; set one up, or "
-                           "name the interface in the module",
-                           ip)};
+  return Error{
+      Code::NotFound,
+      fmt::format("virtual address {}: no interface that is up has an address in its network; set one up, or "
+                  "name the interface in the module",
+                  ip)};
 }
 
-Plan decide(const Desired& desired, const std::vector<Interface>& interfaces, const Memory& memory, MonoTime now) {
+Plan decide(const Desired& desired, const std::vector<Interface>& interfaces, const Memory& memory,
+            MonoTime now) {
   Pass pass{.desired = desired, .interfaces = interfaces, .now = now};
   Plan& plan = pass.plan;
   plan.memory = memory;
@@ -209,9 +223,10 @@ Plan decide(const Desired& desired, const std::vector<Interface>& interfaces, co
   for (const auto& [ip, probe] : plan.memory.probes) {
     if (probe.state != Probe::State::Taken || desired.peer_serves || desired.wanted) continue;
     plan.section.in_use_elsewhere = true;
-    pass.problem(fmt::format("virtual address {} is in use by the machine with MAC address {}: stop it there, or give "
-                             "the module another address",
-                             to_string(ip), probe.owner));
+    pass.problem(
+        fmt::format("virtual address {} is in use by the machine with MAC address {}: stop it there, or give "
+                    "the module another address",
+                    to_string(ip), probe.owner));
   }
   return plan;
 }
@@ -223,11 +238,16 @@ Wishes wishes_of(const spec::Module& module) {
     for (const spec::VirtualAddress& address : interface.addresses) {
       const auto ip = parse_ip(address.address);
       if (!ip) {
-        wishes.problem = fmt::format("virtual address '{}' is no IP address; names are not looked up here", address.address);
+        wishes.problem = fmt::format("virtual address '{}' is no IP address; names are not looked up here",
+                                     address.address);
         continue;
       }
-      AddressWish wish{.ip = *ip, .interface = interface.name, .prefix = {}, .announce_on = interface.arp_reroute,
-                       .announce_interval = interface.arp_interval, .announce_elapse = interface.arp_elapse};
+      AddressWish wish{.ip = *ip,
+                       .interface = interface.name,
+                       .prefix = {},
+                       .announce_on = interface.arp_reroute,
+                       .announce_interval = interface.arp_interval,
+                       .announce_elapse = interface.arp_elapse};
       if (const auto mask = parse_ip(address.netmask); mask && !mask->v6) {
         int bits = 0;
         for (std::size_t i = 0; i < 4; ++i) bits += std::popcount(mask->bytes[i]);
@@ -242,8 +262,8 @@ Wishes wishes_of(const spec::Module& module) {
 std::string encode(const std::vector<Held>& held) {
   std::string text;
   for (const Held& h : held) {
-    text += fmt::format("{} {} {} {} {} {}\n", to_string(h.address.ip), h.address.prefix_length, h.index, h.since.ns,
-                        h.announced, static_cast<int>(h.lost));
+    text += fmt::format("{} {} {} {} {} {}\n", to_string(h.address.ip), h.address.prefix_length, h.index,
+                        h.since.ns, h.announced, static_cast<int>(h.lost));
   }
   return text;
 }

@@ -12,16 +12,17 @@
 #include "schema/spec/module.h"
 #include "schema/status/module.h"
 
-/// Virtual addresses of a module: on their interface while the role wants them, and announced to the network; probed for
-/// another owner while the module starts. An address that somebody takes off a working interface is not put back: that is
-/// the ip checker's matter. An interface that was away and is back gets its addresses again.
+/// Virtual addresses of a module: on their interface while the role wants them, and announced to the network;
+/// probed for another owner while the module starts. An address that somebody takes off a working interface
+/// is not put back: that is the ip checker's matter. An interface that was away and is back gets its
+/// addresses again.
 namespace safekit::vip {
 
 struct AddressWish {
   IpAddress ip{};
-  std::string interface{};                  ///< empty: the one whose network holds the address
-  std::optional<std::uint8_t> prefix{};     ///< empty: that of the network
-  bool announce_on{false};                  ///< `arpreroute`: every `announce_interval` for `announce_elapse`
+  std::string interface {};              ///< empty: the one whose network holds the address
+  std::optional<std::uint8_t> prefix{};  ///< empty: that of the network
+  bool announce_on{false};               ///< `arpreroute`: every `announce_interval` for `announce_elapse`
   Duration announce_interval{seconds{60}};
   Duration announce_elapse{seconds{1200}};
   friend bool operator==(const AddressWish&, const AddressWish&) = default;
@@ -34,7 +35,7 @@ struct Desired {
   bool stopped{false};      ///< the role is STOP: what was found out is forgotten
   bool peer_serves{false};  ///< the peer has them, rightly
   bool tcp_reset{true};
-  std::string problem{};    ///< an address that cannot be used as it is written
+  std::string problem{};  ///< an address that cannot be used as it is written
   friend bool operator==(const Desired&, const Desired&) = default;
 };
 
@@ -96,8 +97,8 @@ struct Plan {
 inline constexpr Duration kProbeWait = milliseconds{300};
 inline constexpr Duration kProbeAgain = seconds{10};  ///< while another machine has an address
 
-[[nodiscard]] Plan decide(const Desired& desired, const std::vector<Interface>& interfaces, const Memory& memory,
-                          MonoTime now);
+[[nodiscard]] Plan decide(const Desired& desired, const std::vector<Interface>& interfaces,
+                          const Memory& memory, MonoTime now);
 
 /// Where an address belongs. Errors: NotFound, with what to write, when no interface fits.
 struct Place {

@@ -12,8 +12,12 @@ using ::testing::IsEmpty;
 
 constexpr MonoTime kNow{100'000'000'000};
 
-IpAddress ip(const char* text) { return parse_ip(text).value(); }
-InterfaceAddress address(const char* text, std::uint8_t prefix) { return {.ip = ip(text), .prefix_length = prefix}; }
+IpAddress ip(const char* text) {
+  return parse_ip(text).value();
+}
+InterfaceAddress address(const char* text, std::uint8_t prefix) {
+  return {.ip = ip(text), .prefix_length = prefix};
+}
 
 std::vector<Interface> machine() {
   Interface lo{.index = 1, .name = "lo", .up = true, .carrier = true, .loopback = true};
@@ -23,7 +27,8 @@ std::vector<Interface> machine() {
   return {lo, eth};
 }
 Desired wants() {
-  return {.addresses = {{.ip = ip("10.0.0.9"), .interface = {}, .prefix = {}}}, .wanted = true, .problem = {}};
+  return {
+      .addresses = {{.ip = ip("10.0.0.9"), .interface = {}, .prefix = {}}}, .wanted = true, .problem = {}};
 }
 Desired drops() {
   Desired desired = wants();
@@ -62,12 +67,14 @@ TEST(VipPlan, GoesOnAnnouncingWhereItIsAskedTo) {
   Desired desired = wants();
   desired.addresses[0].announce_on = true;
   desired.addresses[0].announce_elapse = seconds{120};
-  Memory memory{.held = {{.index = 2, .address = address("10.0.0.9", 24), .since = kNow, .announced = 3}}, .probes = {}};
+  Memory memory{.held = {{.index = 2, .address = address("10.0.0.9", 24), .since = kNow, .announced = 3}},
+                .probes = {}};
   Plan plan = decide(desired, with_address(), memory, kNow + seconds{2});
   EXPECT_EQ(plan.recheck_after, seconds{58});
   plan = decide(desired, with_address(), plan.memory, kNow + seconds{60});
   EXPECT_THAT(plan.actions, ElementsAre(Action{Announce{2, ip("10.0.0.9")}}));
-  plan = decide(desired, with_address(), plan.memory, kNow + seconds{500});  // late: one stands for the missed ones
+  plan = decide(desired, with_address(), plan.memory,
+                kNow + seconds{500});  // late: one stands for the missed ones
   EXPECT_THAT(plan.actions, ElementsAre(Action{Announce{2, ip("10.0.0.9")}}));
   EXPECT_EQ(plan.recheck_after, std::nullopt);
 }
@@ -179,7 +186,8 @@ TEST(VipWishes, ComeFromTheModule) {
   module.vip = spec::Vip{};
   spec::VipInterface interface;
   interface.name = "eth0";
-  interface.addresses = {{.address = "10.0.0.9", .where = {}, .netmask = "255.255.240.0"}, {.address = "web"}};
+  interface.addresses = {{.address = "10.0.0.9", .where = {}, .netmask = "255.255.240.0"},
+                         {.address = "web"}};
   module.vip->interfaces = {interface};
   const Wishes wishes = wishes_of(module);
   ASSERT_EQ(wishes.addresses.size(), 1U);
@@ -191,7 +199,8 @@ TEST(VipWishes, ComeFromTheModule) {
 }
 
 TEST(VipText, KeepsWhatIsHeld) {
-  const std::vector<Held> held{{2, address("10.0.0.9", 24), kNow, 3, false}, {3, address("2001:db8::9", 64), kNow, 0, true}};
+  const std::vector<Held> held{{2, address("10.0.0.9", 24), kNow, 3, false},
+                               {3, address("2001:db8::9", 64), kNow, 0, true}};
   EXPECT_EQ(decode(encode(held)), held);
   EXPECT_THAT(decode("rubbish\n10.0.0.9 99 1 1 1 0\n"), IsEmpty());
 }

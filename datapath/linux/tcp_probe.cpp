@@ -27,7 +27,8 @@ struct SystemTcpProbe::Attempt {
   std::uint16_t port{0};
   std::function<void(Status)> task{};
   Fd socket{};
-  /// An epoll set with the socket in it: it is readable when the socket is writable, which is what the loop can watch.
+  /// An epoll set with the socket in it: it is readable when the socket is writable, which is what the loop
+  /// can watch.
   Fd ready{};
   WatcherId watcher{0};
   TimerId timer{0};
@@ -62,7 +63,9 @@ sockaddr_storage address_of(const IpAddress& ip, std::uint16_t port, socklen_t& 
   return storage;
 }
 
-Error refused(int error) { return Error{Code::Unavailable, std::strerror(error)}; }
+Error refused(int error) {
+  return Error{Code::Unavailable, std::strerror(error)};
+}
 
 }  // namespace
 
@@ -84,7 +87,9 @@ void SystemTcpProbe::connect(const std::string& host, std::uint16_t port, Durati
   attempt->host = host;
   attempt->port = port;
   attempt->task = std::move(task);
-  attempt->timer = loop_.after(timeout, [this, id] { finish(id, Error{Code::Timeout, "no answer in time"}); });
+  attempt->timer = loop_.after(timeout, [this, id] {
+    finish(id, Error{Code::Timeout, "no answer in time"});
+  });
   attempts_.emplace(id, std::move(attempt));
   if (const auto ip = parse_ip(host == "localhost" ? "127.0.0.1" : host)) {
     Address address;
@@ -109,7 +114,8 @@ void SystemTcpProbe::begin(std::uint64_t id, const Address& address) {
   attempt.ready = Fd{::epoll_create1(EPOLL_CLOEXEC)};
   if (!attempt.socket || !attempt.ready) return tell(Error{Code::Io, std::strerror(errno)});
   sockaddr_storage storage = address.storage;
-  if (::connect(attempt.socket.get(), reinterpret_cast<sockaddr*>(&storage), address.size) == 0) return tell(Status{});
+  if (::connect(attempt.socket.get(), reinterpret_cast<sockaddr*>(&storage), address.size) == 0)
+    return tell(Status{});
   if (errno != EINPROGRESS) return tell(refused(errno));
   epoll_event event{.events = EPOLLOUT, .data = {}};
   if (::epoll_ctl(attempt.ready.get(), EPOLL_CTL_ADD, attempt.socket.get(), &event) != 0) {
@@ -129,7 +135,8 @@ void SystemTcpProbe::finish(std::uint64_t id, Status status) {
   Attempt& attempt = *node.mapped();
   if (attempt.watcher != 0) loop_.unwatch(attempt.watcher);
   loop_.cancel(attempt.timer);
-  if (!status) status.error().what = fmt::format("{} port {}: {}", attempt.host, attempt.port, status.error().what);
+  if (!status)
+    status.error().what = fmt::format("{} port {}: {}", attempt.host, attempt.port, status.error().what);
   attempt.task(std::move(status));
 }
 
@@ -156,8 +163,10 @@ void SystemTcpProbe::look_up(std::uint64_t id, const std::string& host, std::uin
     if (!shared->alive) return;
     loop_.post([this, id, shared, address, why = std::string{error == 0 ? "" : ::gai_strerror(error)}] {
       if (!shared->alive) return;
-      if (address) begin(id, *address);
-      else finish(id, Error{Code::NotFound, why});
+      if (address)
+        begin(id, *address);
+      else
+        finish(id, Error{Code::NotFound, why});
     });
   }}.detach();
 }

@@ -9,8 +9,8 @@
 
 namespace safekit::linux_os {
 
-/// Real TCP probes: non-blocking connect(2) on the loop; names are looked up on a thread of their own. A service; what is
-/// under way when it goes is given up, and its tasks do not run.
+/// Real TCP probes: non-blocking connect(2) on the loop; names are looked up on a thread of their own. A
+/// service; what is under way when it goes is given up, and its tasks do not run.
 class SystemTcpProbe final : public TcpProbe {
  public:
   explicit SystemTcpProbe(Loop& loop);

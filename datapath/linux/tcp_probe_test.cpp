@@ -62,7 +62,8 @@ TEST(SystemTcpProbe, GivesUpWhatIsUnderWayWhenItGoes) {
   {
     SystemTcpProbe tcp{loop};
     tcp.connect("127.0.0.1", 1, seconds{20}, [](const Status&) { FAIL() << "called back after its end"; });
-    tcp.connect("no-such-host.invalid", 1, seconds{20}, [](const Status&) { FAIL() << "called back after its end"; });
+    tcp.connect("no-such-host.invalid", 1, seconds{20},
+                [](const Status&) { FAIL() << "called back after its end"; });
   }
   loop.post([&] { loop.stop(); });
   loop.run();

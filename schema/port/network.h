@@ -13,8 +13,9 @@ namespace safekit {
 class TcpProbe {
  public:
   virtual ~TcpProbe() = default;
-  /// `host` is an address (brackets around IPv6 are fine) or a name; a name is looked up off the loop. The task runs
-  /// once, on the loop: fine, or Timeout, Unavailable (refused, unreachable), NotFound (no such name).
+  /// `host` is an address (brackets around IPv6 are fine) or a name; a name is looked up off the loop. The
+  /// task runs once, on the loop: fine, or Timeout, Unavailable (refused, unreachable), NotFound (no such
+  /// name).
   virtual void connect(const std::string& host, std::uint16_t port, Duration timeout,
                        std::function<void(Status)> task) = 0;
 };
