@@ -1,5 +1,7 @@
 #include "datapath/fuse/tree.h"
 
+#include <sys/resource.h>
+
 #include <fmt/format.h>
 
 #include "datapath/fuse/inode_table.h"
@@ -9,12 +11,27 @@
 #include "datapath/linux/mounts.h"
 
 namespace safekit::fuse {
+namespace {
+
+/// Each file that an application opens is open here too, so this process may open as many files as it is ever allowed
+/// to, and the cache of descriptors takes a quarter of them at most.
+Options within_limits(Options options) {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return options;
+  files.rlim_cur = files.rlim_max;
+  (void)::setrlimit(RLIMIT_NOFILE, &files);  // without it the usual limit holds
+  (void)::getrlimit(RLIMIT_NOFILE, &files);
+  options.descriptors_max = std::min<std::size_t>(options.descriptors_max, files.rlim_cur / 4);
+  return options;
+}
+
+}  // namespace
 
 class MountedTrees::Impl {
  public:
   Impl(std::vector<std::string> roots, Options options, replica::Sink& sink, replica::TreeOrder& order)
       : roots_(std::move(roots)),
-        options_(std::move(options)),
+        options_(within_limits(std::move(options))),
         order_(order),
         inodes_(options_.descriptors_max),
         outbox_(options_, sink, order, inodes_) {}
