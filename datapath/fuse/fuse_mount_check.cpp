@@ -10,6 +10,7 @@
 
 #include <condition_variable>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <mutex>
@@ -33,8 +34,12 @@ namespace {
 class Applier {
  public:
   explicit Applier(const std::string& copy) : root_(::open(copy.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-    SK_ASSERT(static_cast<bool>(root_));
-    known_[1] = *fuse::handle_at(0, root_.get(), "");
+    const auto handle = fuse::handle_at(0, root_.get(), "");
+    if (!handle) {
+      std::fprintf(stderr, "the copy must be on a file system with file handles: %s\n", std::strerror(handle.error().number));
+      std::exit(1);
+    }
+    known_[1] = *handle;
   }
 
   fuse::Call<void> operator()(const wire::Operation& operation, BytesView data) {
