@@ -54,8 +54,20 @@ bool is_value(Context& context, const Node& node, const std::string& path, std::
 
 // A value for each type of member. Null leaves the default.
 
+/// Texts end up in environments, paths and XML; only scripts may hold control characters, and none a NUL.
+bool is_fit(Context& context, const Node& node, const std::string& path) {
+  const bool script = path.starts_with("spec.scripts.files.");
+  const bool bad =
+      script ? node.text.find('\0') != std::string::npos : doc::has_control_characters(node.text);
+  if (!bad && doc::is_utf8(node.text)) return true;
+  context.problems.error(node.at, "control-character",
+                         fmt::format("{} has a character that is no text", path), "remove it");
+  return false;
+}
+
 void read(Context& context, const Node& node, const std::string& path, std::string& value) {
-  if (is_value(context, node, path, "text") && node.kind != Kind::Null) value = node.text;
+  if (!is_value(context, node, path, "text") || node.kind == Kind::Null) return;
+  if (is_fit(context, node, path)) value = node.text;
 }
 
 template <class Tag>
@@ -133,6 +145,9 @@ void read(Context& context, const Node& node, const std::string& path,
   value.clear();
   for (const Node& child : node.children) {
     const std::string at = fmt::format("{}.{}", path, child.key);
+    if (doc::has_control_characters(child.key)) {
+      context.problems.error(child.key_at, "control-character", fmt::format("a name in {} is no text", path));
+    }
     context.positions.note(at, child.at);
     read(context, child, at, value[child.key]);
   }

@@ -190,6 +190,25 @@ TEST(Decode, WhatIsNotReplicatedIsAPathOrARegex) {
   EXPECT_EQ(again(module), module);
 }
 
+TEST(Decode, OnlyTextIsText) {
+  const std::string head =
+      "apiVersion: safekit/v1\nkind: Module\nmetadata: {name: x}\nspec:\n  mode: light\n";
+  doc::Problems problems{"m.yaml"};
+  const auto documents = doc::parse_yaml(
+      head + "  defaultPrimary: \"a\\x01\"\n  scripts:\n    files: {s: \"\\e[1m\"}\n", problems);
+  const auto decoded = decode(documents.at(0), problems);
+  EXPECT_EQ(errors_of(problems),
+            "m.yaml:6:19: error: spec.defaultPrimary has a character that is no text (remove it) "
+            "[control-character]\n");
+  const auto& module = std::get<spec::Module>(decoded->object);
+  EXPECT_EQ(module.scripts->files.at("s"), "\x1b[1m") << "a script may hold an escape";
+  EXPECT_EQ(again(module), module);
+  doc::Problems latin{"m.yaml"};
+  (void)doc::parse_yaml("a: caf\xe9\n", latin);
+  EXPECT_EQ(errors_of(latin),
+            "m.yaml:1:4: error: the text is not UTF-8 (save the file as UTF-8) [not-utf8]\n");
+}
+
 TEST(Decode, PrintedObjectsAreReadAgain) {
   spec::Module module = module_of(read_file("postgresql.yaml"));
   module.metadata.generation = 7;

@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <zip.h>
 
+#include "schema/doc/node.h"
+
 namespace safekit::codec {
 namespace {
 
@@ -69,24 +71,6 @@ Result<std::string> read_file(zip_t* archive, zip_uint64_t index, const std::str
 
 bool is_text(std::string_view content) {
   return content.find('\0') == std::string_view::npos;
-}
-
-/// A multi-byte character is well-formed as far as YAML and JSON care: lengths and continuation bytes fit.
-bool is_utf8(std::string_view content) {
-  for (std::size_t i = 0; i < content.size();) {
-    const auto byte = static_cast<unsigned char>(content[i]);
-    const std::size_t size = byte < 0x80                   ? 1
-                             : byte >= 0xc2 && byte < 0xe0 ? 2
-                             : (byte & 0xf0) == 0xe0       ? 3
-                             : byte >= 0xf0 && byte < 0xf5 ? 4
-                                                           : 0;
-    if (size == 0 || i + size > content.size()) return false;
-    for (std::size_t k = 1; k < size; ++k) {
-      if ((static_cast<unsigned char>(content[i + k]) & 0xc0) != 0x80) return false;
-    }
-    i += size;
-  }
-  return true;
 }
 
 bool is_executable(std::string_view path) {
@@ -199,7 +183,7 @@ void add_scripts(const SafeArchive& archive, spec::Module& module, doc::Problems
   for (const auto& [path, content] : archive.files) {
     if (!path.starts_with(folder)) continue;
     const std::string name = path.substr(folder.size());
-    if (name.find('/') != std::string::npos || !is_text(content) || !is_utf8(content)) {
+    if (name.find('/') != std::string::npos || !is_text(content) || !doc::is_utf8(content)) {
       problems.warning({}, "not-a-script",
                        fmt::format("'{}' is no text file directly in bin: it is not taken over", path),
                        "install it on the nodes by hand");

@@ -70,6 +70,11 @@ class LineIndex {
   std::vector<std::size_t> starts_{};
 };
 
+/// Well-formed UTF-8 without surrogates and non-characters: what every form can hold.
+[[nodiscard]] bool is_utf8(std::string_view text);
+/// Control characters but tab and line ends are in it: XML cannot hold them.
+[[nodiscard]] bool has_control_characters(std::string_view text);
+
 /// Errors for keys that come twice in a map, anywhere in the tree. Not for XML.
 void report_duplicate_keys(const Node& node, Problems& problems);
 

@@ -1,5 +1,6 @@
 #include "schema/doc/yaml.h"
 
+#include <algorithm>
 #include <map>
 #include <sstream>
 
@@ -50,7 +51,7 @@ struct LimitReached {};
 /// quoting.
 class Builder : public YAML::EventHandler {
  public:
-  explicit Builder(std::vector<Node>& documents) : documents_(documents) {}
+  Builder(std::vector<Node>& documents, Problems& problems) : documents_(documents), problems_(problems) {}
 
   void OnDocumentStart(const YAML::Mark&) override { anchors_.clear(); }
   void OnDocumentEnd() override {}
@@ -62,6 +63,10 @@ class Builder : public YAML::EventHandler {
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
     Node node = Node::string(value);
+    if (!is_utf8(value)) {
+      problems_.error(position(mark), "not-utf8", "the text is not UTF-8", "save the file as UTF-8");
+      node.text.clear();
+    }
     const bool plain = tag == "?" || tag.empty();
     if (plain && (value == "null" || value == "~" || value.empty())) node = Node{};
     if (plain && (value == "true" || value == "false")) node.kind = Kind::Bool;
@@ -135,6 +140,7 @@ class Builder : public YAML::EventHandler {
   }
 
   std::vector<Node>& documents_;
+  Problems& problems_;
   std::vector<Open> stack_{};
   std::map<YAML::anchor_t, Node> anchors_{};
   std::size_t nodes_{0};
@@ -209,7 +215,7 @@ std::vector<Node> parse_yaml(std::string_view text, Problems& problems) {
   try {
     std::istringstream stream{std::string{text}};
     YAML::Parser parser{stream};
-    Builder builder{documents};
+    Builder builder{documents, problems};
     while (parser.HandleNextDocument(builder)) {
     }
   } catch (const YAML::Exception& error) {
