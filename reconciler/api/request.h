@@ -13,6 +13,7 @@
 /// The API's questions and answers as plain data: no socket, no library.
 namespace safekit::api {
 
+inline constexpr std::string_view kVersion = "0.1.0";
 inline constexpr std::string_view kRoot = "/apis/safekit/v1";
 inline constexpr std::size_t kBodyBytesMax = 16U << 20;
 inline constexpr std::uint16_t kHttpsPort = 9453;

@@ -1,0 +1,33 @@
+#pragma once
+
+#include "reconciler/cli/session.h"
+
+/// One function per command: arguments to requests, replies to output. Each gives the exit code.
+namespace safekit::cli {
+
+// commands_modules.cpp
+int operation(Session& session);   ///< start stop stopstart restart prim second swap forcestop
+int shutdown(Session& session);
+int state(Session& session);
+int wait(Session& session);
+int wait_state(Session& session);  ///< waitstate waitstart waitstop
+int log(Session& session);         ///< log logview events
+int switches(Session& session);    ///< errd checker failover boot
+int set_resource(Session& session);
+int get_resource(Session& session);
+
+// commands_objects.cpp
+int apply(Session& session);
+int diff(Session& session);
+int get(Session& session);
+int describe(Session& session);
+int remove(Session& session);
+int validate(Session& session);
+int convert(Session& session);
+
+// commands_cluster.cpp
+int cluster(Session& session);
+int version(Session& session);
+int completion(Session& session);
+
+}  // namespace safekit::cli
