@@ -30,7 +30,6 @@
 #include "reconciler/peer/identity.h"
 #include "reconciler/peer/links.h"
 #include "reconciler/store/sqlite_backend.h"
-#include "reconciler/store/state_lock.h"
 #include "reconciler/store/store.h"
 
 namespace safekit {
@@ -87,8 +86,8 @@ std::string metrics_text(const engine::Engine& engine) {
 }  // namespace
 
 struct Daemon::Impl {
-  Impl(const DaemonOptions& wanted, const NodeName& name, store::StateLock held, std::unique_ptr<store::SqliteBackend> disk)
-      : options(wanted), lock(std::move(held)), backend(std::move(disk)), store(*backend, ports.clock, name) {}
+  Impl(const DaemonOptions& wanted, const NodeName& name, std::unique_ptr<store::SqliteBackend> disk)
+      : options(wanted), backend(std::move(disk)), store(*backend, ports.clock, name) {}
 
   void wire_controllers();
   void wire_peers();
@@ -98,7 +97,6 @@ struct Daemon::Impl {
   void renew();
 
   DaemonOptions options;
-  store::StateLock lock;
   linux_os::Ports ports{};
   linux_os::NetlinkInterfaces interfaces{ports.loop};
   linux_os::SystemTcpProbe tcp{ports.loop};
@@ -224,7 +222,6 @@ Daemon::Daemon(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Daemon::~Daemon() = default;
 
 Result<std::unique_ptr<Daemon>> Daemon::make(const DaemonOptions& options) {
-  SK_TRY(auto lock, store::StateLock::take(options.state_dir));
   SK_TRY(auto backend, store::SqliteBackend::open(options.state_dir));
   Result<peer::ClusterIdentity> known{Error{}};
   {
@@ -234,7 +231,7 @@ Result<std::unique_ptr<Daemon>> Daemon::make(const DaemonOptions& options) {
   if (!known && known.error().code != Code::NotFound) return std::move(known).error();
   SK_TRY(const NodeName name, node_name(options, known));
   return std::unique_ptr<Daemon>(
-      new Daemon(std::make_unique<Impl>(options, name, std::move(lock), std::move(backend))));
+      new Daemon(std::make_unique<Impl>(options, name, std::move(backend))));
 }
 
 Status Daemon::run() {
