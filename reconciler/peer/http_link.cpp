@@ -1,5 +1,6 @@
 #include "reconciler/peer/http_link.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <map>
@@ -319,12 +320,19 @@ struct HttpLink::Impl {
   std::vector<std::unique_ptr<Listener>> ending_listeners{};
   std::vector<std::unique_ptr<Worker>> ending_workers{};
 
-  void stop_listeners() {
-    for (auto& [address, listener] : listeners) {
-      listener->stop();
-      ending_listeners.push_back(std::move(listener));
+  void stop_listeners(const std::function<bool(const std::string& address)>& stays) {
+    for (auto it = listeners.begin(); it != listeners.end();) {
+      if (stays(it->first)) {
+        ++it;
+        continue;
+      }
+      it->second->stop();
+      ending_listeners.push_back(std::move(it->second));
+      it = listeners.erase(it);
     }
-    listeners.clear();
+  }
+  void stop_all_listeners() {
+    stop_listeners([](const std::string&) { return false; });
   }
   void start_listeners() {
     for (const std::string& address : self.addresses) {
@@ -340,17 +348,21 @@ HttpLink::~HttpLink() {
     const std::lock_guard lock{impl_->shared->mutex};
     impl_->shared->is_closed = true;
   }
-  impl_->stop_listeners();
+  impl_->stop_all_listeners();
   for (auto& [node, worker] : impl_->workers) worker->stop();
 }
 
 Status HttpLink::set_identity(const std::string& authority_pem, const Identity& own) {
+  // A renewed certificate is shown from the next connection on, without a pause in listening.
+  if (const auto known = impl_->shared->policy_now(); known && known->authority_pem() == authority_pem) {
+    return known->set_own(own);
+  }
   SK_TRY(auto policy, TlsPolicy::make(authority_pem, own));
   {
     const std::lock_guard lock{impl_->shared->mutex};
     impl_->shared->policy = std::move(policy);
   }
-  impl_->stop_listeners();
+  impl_->stop_all_listeners();
   impl_->start_listeners();
   return {};
 }
@@ -362,7 +374,10 @@ void HttpLink::set_members(const Member& self, const std::vector<Member>& peers)
     for (const Member& peer : peers) impl_->shared->members.insert(peer.node.str());
   }
   if (self != impl_->self) {
-    impl_->stop_listeners();
+    const bool same_port = self.port == impl_->self.port;
+    impl_->stop_listeners([&](const std::string& address) {
+      return same_port && std::find(self.addresses.begin(), self.addresses.end(), address) != self.addresses.end();
+    });
     impl_->self = self;
     impl_->start_listeners();
   }

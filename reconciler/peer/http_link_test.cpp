@@ -75,7 +75,7 @@ class HttpLinkTest : public testing::Test {
       reply(fmt::format("{}|{}|{}", from.str(), path, body));
     });
     one->set_members(member1, {member2});
-    two->set_members(member2, {member1});
+    two->set_members({NodeName{"node2"}, {"127.0.0.1"}, member2.port}, {member1});
   }
   /// Asks until there is another answer than that nobody listens yet; runs the loop meanwhile.
   Result<std::string> ask(const std::string& path, std::string body) {
@@ -119,7 +119,6 @@ TEST_F(HttpLinkTest, CarriesRequestsWithTheProvedNameOfTheSender) {
 TEST_F(HttpLinkTest, TriesTheNextAddressWhenOneIsSilent) {
   member2.addresses = {"127.0.0.77", "127.0.0.1"};
   start(ours);
-  two->set_members({NodeName{"node2"}, {"127.0.0.1"}, member2.port}, {member1});
   EXPECT_EQ(ask("/a", "b").value(), "node1|/a|b");
 }
 

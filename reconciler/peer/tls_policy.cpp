@@ -1,6 +1,7 @@
 #include "reconciler/peer/tls_policy.h"
 
 #include <array>
+#include <mutex>
 
 #include <fmt/format.h>
 #include <openssl/pem.h>
@@ -58,6 +59,7 @@ std::string refusal(X509_STORE_CTX* context, const X509* leaf, const std::string
 
 struct TlsPolicy::Material {
   X509Ptr authority{};
+  std::mutex mutex{};  ///< guards the two below
   X509Ptr certificate{};
   KeyPtr key{};
 };
@@ -71,14 +73,30 @@ Result<std::shared_ptr<TlsPolicy>> TlsPolicy::make(const std::string& authority_
   material.authority = read_certificate(authority_pem);
   if (!material.authority) return Error{Code::Invalid, "the certificate of the cluster authority cannot be read"};
   policy->authority_name_ = common_name(X509_get_subject_name(material.authority.get()));
-  if (own.certificate_pem.empty()) return policy;
-  material.certificate = read_certificate(own.certificate_pem);
-  material.key = read_key(own.key_pem);
-  if (!material.certificate || !material.key) return Error{Code::Invalid, "the certificate or key of this node cannot be read"};
-  if (X509_check_private_key(material.certificate.get(), material.key.get()) != 1) {
+  policy->authority_pem_ = authority_pem;
+  if (!own.certificate_pem.empty()) SK_TRY_VOID(policy->set_own(own));
+  return policy;
+}
+
+Status TlsPolicy::set_own(const Identity& own) {
+  X509Ptr certificate = read_certificate(own.certificate_pem);
+  KeyPtr key = read_key(own.key_pem);
+  if (!certificate || !key) return Error{Code::Invalid, "the certificate or key of this node cannot be read"};
+  if (X509_check_private_key(certificate.get(), key.get()) != 1) {
     return Error{Code::Invalid, "the certificate and the key of this node do not belong together"};
   }
-  return policy;
+  const std::lock_guard lock{material_->mutex};
+  material_->certificate = std::move(certificate);
+  material_->key = std::move(key);
+  return {};
+}
+
+int TlsPolicy::show_certificate(ssl_st* connection, void* policy) {
+  Material& material = *static_cast<TlsPolicy*>(policy)->material_;
+  const std::lock_guard lock{material.mutex};
+  if (!material.certificate) return 1;
+  return SSL_use_certificate(connection, material.certificate.get()) == 1 &&
+         SSL_use_PrivateKey(connection, material.key.get()) == 1;
 }
 
 namespace {
@@ -108,10 +126,7 @@ bool TlsPolicy::apply(const End& end, ssl_ctx_st* context) {
   X509_STORE* store = X509_STORE_new();
   if (store == nullptr || X509_STORE_add_cert(store, material.authority.get()) != 1) return false;
   SSL_CTX_set_cert_store(context, store);  // takes it over
-  if (material.certificate && (SSL_CTX_use_certificate(context, material.certificate.get()) != 1 ||
-                               SSL_CTX_use_PrivateKey(context, material.key.get()) != 1)) {
-    return false;
-  }
+  SSL_CTX_set_cert_cb(context, show_certificate, end.policy.get());
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   SSL_CTX_set_cert_verify_callback(context, verify, const_cast<End*>(&end));
   return true;

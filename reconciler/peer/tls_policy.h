@@ -13,12 +13,14 @@ struct ssl_ctx_st;
 namespace safekit::peer {
 
 /// Makes TLS contexts speak only TLS 1.3, and only with holders of a certificate of one authority; the system's list of
-/// authorities has no say. Names in certificates are node names, never addresses. Immutable.
+/// authorities has no say. Names in certificates are node names, never addresses. What is immutable is the authority.
 /// Thread: any. Source: RFC 8446; SSL_CTX_set_cert_verify_callback(3).
 class TlsPolicy {
  public:
   /// `own` may be empty: then no certificate is shown. Errors: Invalid for what cannot be read.
   [[nodiscard]] static Result<std::shared_ptr<TlsPolicy>> make(const std::string& authority_pem, const Identity& own);
+  /// New connections show this certificate from now on, also those of contexts that are in use. Errors: Invalid.
+  Status set_own(const Identity& own);
   TlsPolicy(const TlsPolicy&) = delete;
   TlsPolicy& operator=(const TlsPolicy&) = delete;
   ~TlsPolicy();
@@ -35,12 +37,15 @@ class TlsPolicy {
   /// The proved name of the other end; empty: it showed no certificate.
   [[nodiscard]] static std::string peer_name(const ssl_st* connection);
   [[nodiscard]] const std::string& authority_name() const { return authority_name_; }
+  [[nodiscard]] const std::string& authority_pem() const { return authority_pem_; }
 
  private:
   struct Material;
   TlsPolicy();
+  static int show_certificate(ssl_st* connection, void* policy);
   std::unique_ptr<Material> material_;
   std::string authority_name_{};
+  std::string authority_pem_{};
 };
 
 }  // namespace safekit::peer
