@@ -11,25 +11,29 @@
 
 namespace safekit::fuse {
 
-/// Oldest kernel protocol we speak: 7.33 (Linux 5.11), the first with HANDLE_KILLPRIV_V2. 5.15, our oldest kernel, has 7.34.
+/// Oldest kernel protocol we speak: 7.33 (Linux 5.11), the first with HANDLE_KILLPRIV_V2. 5.15, our oldest
+/// kernel, has 7.34.
 inline constexpr std::uint32_t kAbiMinorMin = 33;
 
 /// Constants that Debian 12's <linux/fuse.h> (7.38) lacks, from the kernel's include/uapi/linux/fuse.h.
-inline constexpr std::uint32_t kOpcodeStatx = 52;                 // 7.39
-inline constexpr std::uint64_t kInitHasResend = 1ULL << 39;       // 7.40
-inline constexpr std::uint32_t kNotifyResend = 7;                 // 7.40
+inline constexpr std::uint32_t kOpcodeStatx = 52;            // 7.39
+inline constexpr std::uint64_t kInitHasResend = 1ULL << 39;  // 7.40
+inline constexpr std::uint32_t kNotifyResend = 7;            // 7.40
 
 inline constexpr std::uint32_t kWriteBytesMax = 1 << 20;
 inline constexpr std::uint16_t kPagesMax = kWriteBytesMax / 4096;
-/// The largest request: a full WRITE with its headers, rounded up generously (the kernel demands at least 8 KiB).
+/// The largest request: a full WRITE with its headers, rounded up generously (the kernel demands at least 8
+/// KiB).
 inline constexpr std::size_t kRequestBytesMax = kWriteBytesMax + 64 * 1024;
 
-/// The features we ask for, of those the kernel has. Locks are not among them, so the kernel keeps them local; nor is the
-/// writeback cache, so every write reaches us; nor EXPORT_SUPPORT, which would need ids that outlive a forget.
+/// The features we ask for, of those the kernel has. Locks are not among them, so the kernel keeps them
+/// local; nor is the writeback cache, so every write reaches us; nor EXPORT_SUPPORT, which would need ids
+/// that outlive a forget.
 [[nodiscard]] constexpr std::uint64_t wanted_features(std::uint64_t offered) {
-  return offered & (FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_DONT_MASK | FUSE_DO_READDIRPLUS |
-                    FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES | FUSE_CACHE_SYMLINKS |
-                    FUSE_HANDLE_KILLPRIV_V2 | FUSE_INIT_EXT | kInitHasResend);
+  return offered &
+         (FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_DONT_MASK | FUSE_DO_READDIRPLUS |
+          FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES |
+          FUSE_CACHE_SYMLINKS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_INIT_EXT | kInitHasResend);
 }
 
 /// The answer to the kernel's INIT. Errors: EPROTO for a kernel that is too old or lacks HANDLE_KILLPRIV_V2.

@@ -37,7 +37,8 @@ TEST(FuseAbi, TakesOnlyOfferedFeatures) {
 TEST(FuseAbi, LeavesLocksToTheKernelAndSeesEveryWrite) {
   const auto out = negotiate(greeting(45, ~std::uint64_t{0}));
   ASSERT_TRUE(out);
-  EXPECT_EQ(out->flags & (FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS | FUSE_WRITEBACK_CACHE | FUSE_NO_OPEN_SUPPORT), 0U);
+  EXPECT_EQ(out->flags & (FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS | FUSE_WRITEBACK_CACHE | FUSE_NO_OPEN_SUPPORT),
+            0U);
   EXPECT_EQ(out->minor, static_cast<std::uint32_t>(FUSE_KERNEL_MINOR_VERSION));
   EXPECT_EQ(out->flags2, static_cast<std::uint32_t>(kInitHasResend >> 32));
 }
@@ -69,7 +70,8 @@ TEST(FuseAbi, RefusesWhatIsCutShort) {
   EXPECT_FALSE(request->name_at(0));
   EXPECT_FALSE(request->arguments<fuse_write_in>());
   EXPECT_FALSE(request->bytes_at(2, 5));
-  for (std::size_t size = 0; size < bytes.size(); ++size) EXPECT_FALSE(Request::parse(BytesView{bytes}.first(size)));
+  for (std::size_t size = 0; size < bytes.size(); ++size)
+    EXPECT_FALSE(Request::parse(BytesView{bytes}.first(size)));
 }
 
 }  // namespace

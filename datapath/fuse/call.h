@@ -12,8 +12,8 @@ struct [[nodiscard]] Errno {
   friend bool operator==(const Errno&, const Errno&) = default;
 };
 
-/// What a file-system call gives. `Result<T>` with an errno in place of a text, because the caller is the kernel.
-/// SK_TRY works with it.
+/// What a file-system call gives. `Result<T>` with an errno in place of a text, because the caller is the
+/// kernel. SK_TRY works with it.
 template <class T>
 class [[nodiscard]] Call : public tl::expected<T, Errno> {
  public:
@@ -22,7 +22,9 @@ class [[nodiscard]] Call : public tl::expected<T, Errno> {
   Call(Errno refused) : tl::expected<T, Errno>(tl::unexpect, refused) {}
 };
 
-[[nodiscard]] inline Errno last_errno() { return Errno{errno}; }
+[[nodiscard]] inline Errno last_errno() {
+  return Errno{errno};
+}
 
 /// For system calls that give -1 on an error.
 [[nodiscard]] inline Call<void> checked(int result) {

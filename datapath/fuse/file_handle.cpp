@@ -22,7 +22,8 @@ Call<replica::FileHandle> handle_at(std::uint32_t root, int directory, const std
   buffer.handle.handle_bytes = MAX_HANDLE_SZ;
   int mount_id = 0;
   const int flags = name.empty() ? AT_EMPTY_PATH : 0;
-  if (::name_to_handle_at(directory, name.c_str(), &buffer.handle, &mount_id, flags) != 0) return last_errno();
+  if (::name_to_handle_at(directory, name.c_str(), &buffer.handle, &mount_id, flags) != 0)
+    return last_errno();
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(buffer.room) + sizeof(::file_handle);
   return replica::FileHandle{
       .root = root, .type = buffer.handle.handle_type, .bytes = {bytes, bytes + buffer.handle.handle_bytes}};
@@ -39,7 +40,9 @@ Call<Fd> open_handle(int mount, const replica::FileHandle& handle, int flags) {
   return fd;
 }
 
-std::string magic_path(int descriptor) { return fmt::format("/proc/self/fd/{}", descriptor); }
+std::string magic_path(int descriptor) {
+  return fmt::format("/proc/self/fd/{}", descriptor);
+}
 
 Call<Fd> reopen(int descriptor, int flags) {
   Fd fd{::open(magic_path(descriptor).c_str(), (flags & ~O_NOFOLLOW) | O_CLOEXEC)};

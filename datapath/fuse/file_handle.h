@@ -12,7 +12,8 @@ namespace safekit::fuse {
 /// Errors: EOPNOTSUPP where the file system has no handles.
 [[nodiscard]] Call<replica::FileHandle> handle_at(std::uint32_t root, int directory, const std::string& name);
 
-/// Opens what a handle names; `mount` is any readable descriptor on the same file system. Errors: ESTALE when it is gone.
+/// Opens what a handle names; `mount` is any readable descriptor on the same file system. Errors: ESTALE when
+/// it is gone.
 [[nodiscard]] Call<Fd> open_handle(int mount, const replica::FileHandle& handle, int flags);
 
 /// Opens anew, with other flags, what an O_PATH descriptor points to.

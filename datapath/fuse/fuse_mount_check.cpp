@@ -1,8 +1,9 @@
 // Serves FUSE mounts without a peer, for tests and measurements that need root:
 //   fuse_mount_check DIRECTORY [--copy DIRECTORY] [--durability barrier|fsync|write] [--anywhere]
-// Mounts over the directory, prints "mounted", serves until its standard input ends, unmounts. With --copy every operation
-// of the stream is applied to a second directory, which must start equal: what differs at the end is missing in the
-// stream. Exit 1 when an operation could not be applied. The applier is a model, not the product's (replica/apply).
+// Mounts over the directory, prints "mounted", serves until its standard input ends, unmounts. With --copy
+// every operation of the stream is applied to a second directory, which must start equal: what differs at the
+// end is missing in the stream. Exit 1 when an operation could not be applied. The applier is a model, not
+// the product's (replica/apply).
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -33,10 +34,12 @@ namespace {
 /// Applies operations to a directory, one after the other. A service.
 class Applier {
  public:
-  explicit Applier(const std::string& copy) : root_(::open(copy.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  explicit Applier(const std::string& copy)
+      : root_(::open(copy.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
     const auto handle = fuse::handle_at(0, root_.get(), "");
     if (!handle) {
-      std::fprintf(stderr, "the copy must be on a file system with file handles: %s\n", std::strerror(handle.error().number));
+      std::fprintf(stderr, "the copy must be on a file system with file handles: %s\n",
+                   std::strerror(handle.error().number));
       std::exit(1);
     }
     known_[1] = *handle;
@@ -64,9 +67,12 @@ class Applier {
     SK_TRY(Fd parent, open(create.parent, O_PATH));
     const char* name = create.name.c_str();
     const auto& to = create.attributes;
-    if (S_ISDIR(to.mode)) SK_TRY_VOID(fuse::checked(::mkdirat(parent.get(), name, 0700)));
-    else if (S_ISLNK(to.mode)) SK_TRY_VOID(fuse::checked(::symlinkat(create.link_target.c_str(), parent.get(), name)));
-    else SK_TRY_VOID(fuse::checked(::mknodat(parent.get(), name, (to.mode & S_IFMT) | 0600, to.device)));
+    if (S_ISDIR(to.mode))
+      SK_TRY_VOID(fuse::checked(::mkdirat(parent.get(), name, 0700)));
+    else if (S_ISLNK(to.mode))
+      SK_TRY_VOID(fuse::checked(::symlinkat(create.link_target.c_str(), parent.get(), name)));
+    else
+      SK_TRY_VOID(fuse::checked(::mknodat(parent.get(), name, (to.mode & S_IFMT) | 0600, to.device)));
     SK_TRY_VOID(learn(create.id, parent.get(), create.name));
     const std::uint32_t mask = wire::SetAttributes::kOwner | wire::SetAttributes::kMtime |
                                (S_ISLNK(to.mode) ? 0U : std::uint32_t{wire::SetAttributes::kMode});
@@ -93,12 +99,15 @@ class Applier {
     SK_TRY(Fd file, open(write.id, O_WRONLY));
     SK_ASSERT(data_.size() == write.size);
     return fuse::checked(::pwrite(file.get(), data_.data(), data_.size(), static_cast<off_t>(write.offset)) ==
-                                 static_cast<ssize_t>(data_.size()) ? 0 : -1);
+                                 static_cast<ssize_t>(data_.size())
+                             ? 0
+                             : -1);
   }
   fuse::Call<void> apply(const wire::Fallocate& fallocate) {
     SK_TRY(Fd file, open(fallocate.id, O_WRONLY));
     return fuse::checked(::fallocate(file.get(), static_cast<int>(fallocate.mode),
-                                     static_cast<off_t>(fallocate.offset), static_cast<off_t>(fallocate.length)));
+                                     static_cast<off_t>(fallocate.offset),
+                                     static_cast<off_t>(fallocate.length)));
   }
   fuse::Call<void> apply(const wire::SetAttributes& set) {
     SK_TRY(Fd file, open(set.id, O_PATH | O_NOFOLLOW));
@@ -123,8 +132,9 @@ class Applier {
   fuse::Call<void> apply(const wire::SetXattr& set) {
     SK_TRY(Fd file, open(set.id, O_PATH | O_NOFOLLOW));
     const std::string path = fuse::magic_path(file.get());
-    return fuse::checked(set.remove ? ::removexattr(path.c_str(), set.name.c_str())
-                                    : ::setxattr(path.c_str(), set.name.c_str(), set.value.data(), set.value.size(), 0));
+    return fuse::checked(
+        set.remove ? ::removexattr(path.c_str(), set.name.c_str())
+                   : ::setxattr(path.c_str(), set.name.c_str(), set.value.data(), set.value.size(), 0));
   }
   fuse::Call<void> apply(const wire::Sync& sync) {
     SK_TRY(Fd file, open(sync.id, O_RDONLY));
@@ -153,14 +163,17 @@ class CopyingSink : public replica::Sink {
     std::unique_lock lock{mutex_};
     room_.wait(lock, [this] { return queue_.size() < kQueueMax; });
     lock.unlock();
-    const auto shared = names_are_held(operation) ? std::shared_lock<std::shared_mutex>{} : order_.names_shared();
+    const auto shared =
+        names_are_held(operation) ? std::shared_lock<std::shared_mutex>{} : order_.names_shared();
     lock.lock();
     for (const InodeId id : ids_of(operation)) {
       if (known_.contains(id.value)) continue;
       known_.insert(id.value);
       const auto path = inodes_->path_of(id);
-      if (path) queue_.push_back({wire::Bind{.id = id, .at = *path}, {}});
-      else std::fprintf(stderr, "no path: %s\n", path.error().what.c_str());
+      if (path)
+        queue_.push_back({wire::Bind{.id = id, .at = *path}, {}});
+      else
+        std::fprintf(stderr, "no path: %s\n", path.error().what.c_str());
     }
     if (const auto* create = std::get_if<wire::Create>(&operation)) known_.insert(create->id.value);
     if (const auto* forget = std::get_if<wire::Forget>(&operation)) known_.erase(forget->id.value);
@@ -205,9 +218,13 @@ class CopyingSink : public replica::Sink {
     std::vector<InodeId> operator()(const wire::Rename& o) const { return {o.id, o.parent, o.new_parent}; }
     std::vector<InodeId> operator()(const wire::Forget&) const { return {}; }
     template <class T>
-    std::vector<InodeId> operator()(const T& o) const { return {o.id}; }
+    std::vector<InodeId> operator()(const T& o) const {
+      return {o.id};
+    }
   };
-  static std::vector<InodeId> ids_of(const wire::Operation& operation) { return std::visit(Ids{}, operation); }
+  static std::vector<InodeId> ids_of(const wire::Operation& operation) {
+    return std::visit(Ids{}, operation);
+  }
 
   void run() {
     std::unique_lock lock{mutex_};
@@ -220,7 +237,8 @@ class CopyingSink : public replica::Sink {
       const auto done = applier_(item.operation, item.data);
       if (!done) {
         ++failed_;
-        std::fprintf(stderr, "operation %zu: %s\n", item.operation.index(), std::strerror(done.error().number));
+        std::fprintf(stderr, "operation %zu: %s\n", item.operation.index(),
+                     std::strerror(done.error().number));
       }
       lock.lock();
       if (!std::holds_alternative<wire::Bind>(item.operation)) ++applied_;
@@ -260,15 +278,19 @@ std::optional<Arguments> parse(int argc, char** argv) {
   Arguments arguments;
   for (int i = 1; i < argc; ++i) {
     const std::string_view word{argv[i]};
-    if (word == "--anywhere") arguments.options.follow_caller_cpu = false;
-    else if (word == "--copy" && i + 1 < argc) arguments.copy = argv[++i];
+    if (word == "--anywhere")
+      arguments.options.follow_caller_cpu = false;
+    else if (word == "--copy" && i + 1 < argc)
+      arguments.copy = argv[++i];
     else if (word == "--durability" && i + 1 < argc) {
       const std::string_view value{argv[++i]};
       arguments.options.durability = value == "write"   ? fuse::Durability::Write
                                      : value == "fsync" ? fuse::Durability::Fsync
                                                         : fuse::Durability::Barrier;
-    } else if (arguments.directory.empty() && word.substr(0, 2) != "--") arguments.directory = word;
-    else return std::nullopt;
+    } else if (arguments.directory.empty() && word.substr(0, 2) != "--")
+      arguments.directory = word;
+    else
+      return std::nullopt;
   }
   if (arguments.directory.empty()) return std::nullopt;
   return arguments;
@@ -296,7 +318,9 @@ int serve(fuse::MountedTrees& trees) {
 int main(int argc, char** argv) {
   const auto arguments = parse(argc, argv);
   if (!arguments) {
-    std::fprintf(stderr, "usage: %s DIRECTORY [--copy DIRECTORY] [--durability barrier|fsync|write] [--anywhere]\n", argv[0]);
+    std::fprintf(stderr,
+                 "usage: %s DIRECTORY [--copy DIRECTORY] [--durability barrier|fsync|write] [--anywhere]\n",
+                 argv[0]);
     return 2;
   }
   if (const auto cleaned = mounts::clean_stale(arguments->directory); !cleaned) {
@@ -314,6 +338,7 @@ int main(int argc, char** argv) {
   sink.use(trees.inodes());
   if (const int code = serve(trees); code != 0) return code;
   const std::size_t failed = sink.finish();
-  std::printf("operations: %llu, not applicable: %zu\n", static_cast<unsigned long long>(sink.appended()), failed);
+  std::printf("operations: %llu, not applicable: %zu\n", static_cast<unsigned long long>(sink.appended()),
+              failed);
   return failed == 0 ? 0 : 1;
 }

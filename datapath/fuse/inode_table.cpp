@@ -15,13 +15,16 @@ Error as_error(Errno refused, const std::string& what) {
   return Error{gone ? Code::NotFound : Code::Io, fmt::format("{}: {}", what, ::strerror(refused.number))};
 }
 
-bool has_set_id(const struct stat& attributes) { return (attributes.st_mode & (S_ISUID | S_ISGID)) != 0; }
+bool has_set_id(const struct stat& attributes) {
+  return (attributes.st_mode & (S_ISUID | S_ISGID)) != 0;
+}
 
 }  // namespace
 
 Status InodeTable::add_root(const std::string& path) {
   // The cloned mount has none of the mounts below the directory, so no path can lead out of its file system.
-  Root root{.clone = Fd{::open_tree(AT_FDCWD, path.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)}, .directory = {}};
+  Root root{.clone = Fd{::open_tree(AT_FDCWD, path.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)},
+            .directory = {}};
   root.directory = root.clone ? Fd{::openat(root.clone.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)}
                               : Fd{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   struct stat attributes {};
@@ -97,7 +100,8 @@ Inode* InodeTable::insert_locked(const struct stat& attributes, replica::FileHan
   return result;
 }
 
-Call<Inode*> InodeTable::adopt(Inode& parent, const std::string& name, const struct stat& attributes, For what) {
+Call<Inode*> InodeTable::adopt(Inode& parent, const std::string& name, const struct stat& attributes,
+                               For what) {
   const auto count = [what](Inode& inode) { ++(what == For::Kernel ? inode.lookups : inode.pins); };
   {
     const std::lock_guard lock{mutex_};
@@ -118,7 +122,8 @@ Call<Inode*> InodeTable::adopt(Inode& parent, const std::string& name, const str
   const std::lock_guard lock{mutex_};
   Inode* inode = find_locked(attributes.st_dev, attributes.st_ino);
   if (inode == nullptr) {
-    inode = insert_locked(attributes, handle ? std::move(*handle) : replica::FileHandle{.root = parent.handle.root},
+    inode = insert_locked(attributes,
+                          handle ? std::move(*handle) : replica::FileHandle{.root = parent.handle.root},
                           handle.has_value());
     if (path) {
       inode->path = std::make_shared<const Fd>(std::move(path));
@@ -135,7 +140,8 @@ Call<Inode*> InodeTable::adopt_nameless(std::uint32_t root, Fd file, const struc
   SK_TRY(Fd path, reopen(file.get(), O_PATH));
   const std::lock_guard lock{mutex_};
   const bool has_handle = handle.has_value();
-  Inode* inode = insert_locked(attributes, has_handle ? std::move(*handle) : replica::FileHandle{.root = root}, has_handle);
+  Inode* inode = insert_locked(
+      attributes, has_handle ? std::move(*handle) : replica::FileHandle{.root = root}, has_handle);
   inode->nameless = true;
   inode->lookups = 1;
   inode->opens = 1;
@@ -215,8 +221,10 @@ void InodeTable::retire_if_unused_locked(Inode* inode) {
       Inode* parent = inodes_.at(place.parent.value).get();
       --parent->children;
       // A file with names in several directories that all end with it is rare enough to recurse.
-      if (&place != &names.back()) retire_if_unused_locked(parent);
-      else inode = parent;
+      if (&place != &names.back())
+        retire_if_unused_locked(parent);
+      else
+        inode = parent;
     }
   }
 }
@@ -281,7 +289,8 @@ Call<SharedFd> InodeTable::path_fd(Inode& inode) {
       return inode.path;
     }
   }
-  SK_TRY(Fd opened, open_handle(roots_[inode.handle.root].directory.get(), inode.handle, O_PATH | O_NOFOLLOW));
+  SK_TRY(Fd opened,
+         open_handle(roots_[inode.handle.root].directory.get(), inode.handle, O_PATH | O_NOFOLLOW));
   auto path = std::make_shared<const Fd>(std::move(opened));
   const std::lock_guard lock{mutex_};
   if (!inode.path) {
@@ -369,7 +378,8 @@ std::optional<wire::TreePath> InodeTable::known_path(InodeId id) {
     const Place& place = found->second->names.front();
     path = path.empty() ? place.name : place.name + "/" + path;
     at = place.parent.value;
-    if (at < kFirstId) return wire::TreePath{.root = static_cast<std::uint32_t>(at - 1), .path = std::move(path)};
+    if (at < kFirstId)
+      return wire::TreePath{.root = static_cast<std::uint32_t>(at - 1), .path = std::move(path)};
   }
   return wire::TreePath{.root = static_cast<std::uint32_t>(id.value - 1), .path = {}};
 }
@@ -379,7 +389,8 @@ Result<wire::TreePath> InodeTable::path_of(InodeId id) {
   if (inode) {
     if (auto path = known_path(id)) return std::move(*path);
   }
-  if (!inode || (*inode)->nameless) return Error{Code::NotFound, fmt::format("inode {} has no name", id.value)};
+  if (!inode || (*inode)->nameless)
+    return Error{Code::NotFound, fmt::format("inode {} has no name", id.value)};
   return search_path(**inode);
 }
 
@@ -393,7 +404,8 @@ Result<wire::TreePath> InodeTable::search_path(Inode& inode) {
     if (const auto learned = learn_path(inode, found); !learned) return as_error(learned.error(), found.path);
     return found;
   }
-  return Error{Code::NotFound, fmt::format("inode {} has no name in the replicated directories", inode.id.value)};
+  return Error{Code::NotFound,
+               fmt::format("inode {} has no name in the replicated directories", inode.id.value)};
 }
 
 Call<void> InodeTable::learn_path(Inode& inode, const wire::TreePath& path) {
@@ -406,8 +418,10 @@ Call<void> InodeTable::learn_path(Inode& inode, const wire::TreePath& path) {
     start = end + 1;
     struct stat attributes {};
     const auto directory = path_fd(*parent);
-    if (!directory) result = directory.error();
-    else if (::fstatat((*directory)->get(), name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) != 0) result = last_errno();
+    if (!directory)
+      result = directory.error();
+    else if (::fstatat((*directory)->get(), name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) != 0)
+      result = last_errno();
     if (!result) break;
     const auto next = adopt(*parent, name, attributes, For::Pin);
     if (!next) {
@@ -428,7 +442,8 @@ Result<InodeId> InodeTable::pin(InodeId parent, const std::string& name) {
   const auto fd = path_fd(**directory);
   if (!fd) return as_error(fd.error(), fmt::format("inode {}", parent.value));
   struct stat attributes {};
-  if (::fstatat((*fd)->get(), name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) != 0) return as_error(last_errno(), name);
+  if (::fstatat((*fd)->get(), name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) != 0)
+    return as_error(last_errno(), name);
   const auto inode = adopt(**directory, name, attributes, For::Pin);
   if (!inode) return as_error(inode.error(), name);
   return (*inode)->id;

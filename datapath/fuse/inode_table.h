@@ -28,8 +28,9 @@ struct Place {
   friend bool operator==(const Place&, const Place&) = default;
 };
 
-/// A file or directory that the kernel, a resynchronisation or a child refers to. A service, owned by the table; a pointer
-/// is good for as long as what it was found for refers to it (the kernel forgets no inode that a request names).
+/// A file or directory that the kernel, a resynchronisation or a child refers to. A service, owned by the
+/// table; a pointer is good for as long as what it was found for refers to it (the kernel forgets no inode
+/// that a request names).
 struct Inode {
   InodeId id{};
   dev_t device{0};
@@ -44,10 +45,10 @@ struct Inode {
   std::uint64_t children{0};  ///< known names below this directory
   std::uint32_t opens{0};
   bool file_writable{false};
-  bool keep_path{false};      ///< cannot be opened by handle (again): `path` stays
+  bool keep_path{false};  ///< cannot be opened by handle (again): `path` stays
   std::vector<Place> names{};
-  SharedFd path{};            ///< O_PATH, from the cache of descriptors
-  SharedFd file{};            ///< one descriptor for all opens of a file
+  SharedFd path{};  ///< O_PATH, from the cache of descriptors
+  SharedFd file{};  ///< one descriptor for all opens of a file
   std::list<Inode*>::iterator recent{};
 
   std::atomic<bool> nameless{false};    ///< its last name is gone, or it never had one: not replicated
@@ -58,9 +59,10 @@ struct Inode {
   std::atomic<std::uint64_t> last_sequence{0};  ///< of the last operation on its content
 };
 
-/// The known inodes of all roots: node ids to file handles, counted by references; a bounded cache of descriptors.
-/// Shape:  the id of root i is 1 + i; others count up from kFirstId and are never used again.
-/// Thread: any. Names change only under TreeOrder::names (exclusive, or shared for adding what a lookup found); its own
+/// The known inodes of all roots: node ids to file handles, counted by references; a bounded cache of
+/// descriptors. Shape:  the id of root i is 1 + i; others count up from kFirstId and are never used again.
+/// Thread: any. Names change only under TreeOrder::names (exclusive, or shared for adding what a lookup
+/// found); its own
 ///         mutex is innermost and held over no system call.
 class InodeTable : public replica::Inodes {
  public:
@@ -70,7 +72,8 @@ class InodeTable : public replica::Inodes {
   InodeTable(const InodeTable&) = delete;
   InodeTable& operator=(const InodeTable&) = delete;
 
-  /// Opens a directory as the next root. Mounts below it are not followed: the directories they cover are shown.
+  /// Opens a directory as the next root. Mounts below it are not followed: the directories they cover are
+  /// shown.
   Status add_root(const std::string& path);
   [[nodiscard]] int root_fd(std::uint32_t root) const { return roots_[root].directory.get(); }
 
@@ -81,9 +84,10 @@ class InodeTable : public replica::Inodes {
   /// Counts a lookup of an inode that is known by this very name. nullptr: take names and call `adopt`.
   [[nodiscard]] Inode* recall(const struct stat& attributes, InodeId parent, std::string_view name);
   enum class For { Kernel, Pin };
-  /// The inode of an entry, made known if need be, with one reference more. The caller holds names, and `attributes` are
-  /// of that entry now.
-  [[nodiscard]] Call<Inode*> adopt(Inode& parent, const std::string& name, const struct stat& attributes, For what);
+  /// The inode of an entry, made known if need be, with one reference more. The caller holds names, and
+  /// `attributes` are of that entry now.
+  [[nodiscard]] Call<Inode*> adopt(Inode& parent, const std::string& name, const struct stat& attributes,
+                                   For what);
   /// The same for a file without a name (O_TMPFILE); `file` becomes its open descriptor.
   [[nodiscard]] Call<Inode*> adopt_nameless(std::uint32_t root, Fd file, const struct stat& attributes);
   void forget(InodeId id, std::uint64_t lookups);
@@ -115,7 +119,9 @@ class InodeTable : public replica::Inodes {
   [[nodiscard]] std::size_t cached_descriptors();
 
   // replica::Inodes
-  [[nodiscard]] std::uint32_t root_count() const override { return static_cast<std::uint32_t>(roots_.size()); }
+  [[nodiscard]] std::uint32_t root_count() const override {
+    return static_cast<std::uint32_t>(roots_.size());
+  }
   [[nodiscard]] InodeId root_id(std::uint32_t root) const override { return InodeId{1 + root}; }
   Result<wire::TreePath> path_of(InodeId id) override;
   Result<InodeId> pin(InodeId parent, const std::string& name) override;

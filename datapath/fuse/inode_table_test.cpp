@@ -11,7 +11,8 @@
 namespace safekit::fuse {
 namespace {
 
-/// A table over a fresh directory. Opening by handle needs root, so tests that go deeper than the root directory skip.
+/// A table over a fresh directory. Opening by handle needs root, so tests that go deeper than the root
+/// directory skip.
 class InodeTableTest : public testing::Test {
  protected:
   void SetUp() override {

@@ -15,7 +15,9 @@
 namespace safekit::fuse {
 namespace {
 
-bool same(const struct stat& a, const struct stat& b) { return a.st_dev == b.st_dev && a.st_ino == b.st_ino; }
+bool same(const struct stat& a, const struct stat& b) {
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
 
 bool leads_to(int root, const std::string& path, const struct stat& target) {
   struct stat found {};
@@ -32,7 +34,8 @@ std::optional<std::string> remembered(const NameQuestion& question, const struct
     paths[i].assign(text.data(), static_cast<std::size_t>(size));
   }
   const std::string prefix = paths[0] == "/" ? paths[0] : paths[0] + "/";
-  if (paths[1].size() <= prefix.size() || paths[1].compare(0, prefix.size(), prefix) != 0) return std::nullopt;
+  if (paths[1].size() <= prefix.size() || paths[1].compare(0, prefix.size(), prefix) != 0)
+    return std::nullopt;
   std::string path = paths[1].substr(prefix.size());
   if (!leads_to(question.root, path, target)) return std::nullopt;
   return path;
@@ -47,7 +50,8 @@ std::optional<std::string> walked(int root, const struct stat& target) {
   while (!pending.empty()) {
     const std::string at = std::move(pending.back());
     pending.pop_back();
-    const int fd = ::openat(root, at.empty() ? "." : at.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    const int fd =
+        ::openat(root, at.empty() ? "." : at.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) continue;
     const std::unique_ptr<DIR, CloseDirectory> directory{::fdopendir(fd)};
     if (!directory) continue;

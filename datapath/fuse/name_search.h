@@ -11,8 +11,9 @@ struct NameQuestion {
   int target{-1};
 };
 
-/// A path below `root` of an inode whose names nobody has looked up: what the kernel remembers if that is true, else a walk
-/// of the whole tree. It does not cross mounts. Nothing: no name found. Thread: any; the caller keeps names still.
+/// A path below `root` of an inode whose names nobody has looked up: what the kernel remembers if that is
+/// true, else a walk of the whole tree. It does not cross mounts. Nothing: no name found. Thread: any; the
+/// caller keeps names still.
 [[nodiscard]] std::optional<std::string> find_name(const NameQuestion& question);
 
 }  // namespace safekit::fuse

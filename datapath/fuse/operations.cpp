@@ -13,34 +13,55 @@ constexpr std::uint64_t kValidSeconds = 3600;
 Operations::Operations(std::uint32_t root, InodeTable& inodes, Outbox& outbox, replica::TreeOrder& order)
     : root_(root), inodes_(inodes), outbox_(outbox), order_(order) {}
 
-bool Operations::has_reply(std::uint32_t opcode) { return opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET; }
+bool Operations::has_reply(std::uint32_t opcode) {
+  return opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET;
+}
 
-/// Absent ones are answered with ENOSYS and not sent again: locks and access checks stay with the kernel, INTERRUPT is
-/// not needed (no request waits for ever), copy_file_range becomes reads and writes, STATX becomes GETATTR.
+/// Absent ones are answered with ENOSYS and not sent again: locks and access checks stay with the kernel,
+/// INTERRUPT is not needed (no request waits for ever), copy_file_range becomes reads and writes, STATX
+/// becomes GETATTR.
 Operations::Function Operations::function_of(std::uint32_t opcode) {
   struct Row {
     std::uint32_t opcode{0};
     Function function{nullptr};
   };
   static constexpr std::array kRows = std::to_array<Row>({
-      {FUSE_LOOKUP, &Operations::lookup},           {FUSE_FORGET, &Operations::forget},
-      {FUSE_BATCH_FORGET, &Operations::batch_forget}, {FUSE_GETATTR, &Operations::getattr},
-      {FUSE_SETATTR, &Operations::setattr},         {FUSE_READLINK, &Operations::readlink},
-      {FUSE_SYMLINK, &Operations::symlink},         {FUSE_MKNOD, &Operations::mknod},
-      {FUSE_MKDIR, &Operations::mkdir},             {FUSE_UNLINK, &Operations::unlink},
-      {FUSE_RMDIR, &Operations::rmdir},             {FUSE_RENAME, &Operations::rename},
-      {FUSE_RENAME2, &Operations::rename2},         {FUSE_LINK, &Operations::link},
-      {FUSE_OPEN, &Operations::open},               {FUSE_CREATE, &Operations::create},
-      {FUSE_TMPFILE, &Operations::tmpfile},         {FUSE_READ, &Operations::read},
-      {FUSE_WRITE, &Operations::write},             {FUSE_FLUSH, &Operations::flush},
-      {FUSE_FSYNC, &Operations::fsync},             {FUSE_RELEASE, &Operations::release},
-      {FUSE_FALLOCATE, &Operations::fallocate},     {FUSE_LSEEK, &Operations::lseek},
-      {FUSE_OPENDIR, &Operations::opendir},         {FUSE_READDIR, &Operations::readdir},
-      {FUSE_READDIRPLUS, &Operations::readdirplus}, {FUSE_RELEASEDIR, &Operations::releasedir},
-      {FUSE_FSYNCDIR, &Operations::fsyncdir},       {FUSE_STATFS, &Operations::statfs},
-      {FUSE_SYNCFS, &Operations::syncfs},           {FUSE_GETXATTR, &Operations::getxattr},
-      {FUSE_LISTXATTR, &Operations::listxattr},     {FUSE_SETXATTR, &Operations::setxattr},
-      {FUSE_REMOVEXATTR, &Operations::removexattr}, {FUSE_DESTROY, &Operations::nothing},
+      {FUSE_LOOKUP, &Operations::lookup},
+      {FUSE_FORGET, &Operations::forget},
+      {FUSE_BATCH_FORGET, &Operations::batch_forget},
+      {FUSE_GETATTR, &Operations::getattr},
+      {FUSE_SETATTR, &Operations::setattr},
+      {FUSE_READLINK, &Operations::readlink},
+      {FUSE_SYMLINK, &Operations::symlink},
+      {FUSE_MKNOD, &Operations::mknod},
+      {FUSE_MKDIR, &Operations::mkdir},
+      {FUSE_UNLINK, &Operations::unlink},
+      {FUSE_RMDIR, &Operations::rmdir},
+      {FUSE_RENAME, &Operations::rename},
+      {FUSE_RENAME2, &Operations::rename2},
+      {FUSE_LINK, &Operations::link},
+      {FUSE_OPEN, &Operations::open},
+      {FUSE_CREATE, &Operations::create},
+      {FUSE_TMPFILE, &Operations::tmpfile},
+      {FUSE_READ, &Operations::read},
+      {FUSE_WRITE, &Operations::write},
+      {FUSE_FLUSH, &Operations::flush},
+      {FUSE_FSYNC, &Operations::fsync},
+      {FUSE_RELEASE, &Operations::release},
+      {FUSE_FALLOCATE, &Operations::fallocate},
+      {FUSE_LSEEK, &Operations::lseek},
+      {FUSE_OPENDIR, &Operations::opendir},
+      {FUSE_READDIR, &Operations::readdir},
+      {FUSE_READDIRPLUS, &Operations::readdirplus},
+      {FUSE_RELEASEDIR, &Operations::releasedir},
+      {FUSE_FSYNCDIR, &Operations::fsyncdir},
+      {FUSE_STATFS, &Operations::statfs},
+      {FUSE_SYNCFS, &Operations::syncfs},
+      {FUSE_GETXATTR, &Operations::getxattr},
+      {FUSE_LISTXATTR, &Operations::listxattr},
+      {FUSE_SETXATTR, &Operations::setxattr},
+      {FUSE_REMOVEXATTR, &Operations::removexattr},
+      {FUSE_DESTROY, &Operations::nothing},
   });
   static constexpr auto kByOpcode = [] {
     std::array<Function, 64> table{};
@@ -58,7 +79,9 @@ Call<void> Operations::run(const Request& request, Reply& reply) {
   return (this->*function)(request, reply);
 }
 
-Call<void> Operations::nothing(const Request&, Reply&) { return {}; }
+Call<void> Operations::nothing(const Request&, Reply&) {
+  return {};
+}
 
 Call<Inode*> Operations::node(std::uint64_t nodeid) {
   return inodes_.find(nodeid == FUSE_ROOT_ID ? inodes_.root_id(root_).value : nodeid);
@@ -106,8 +129,8 @@ void Operations::add_attributes(Reply& reply, const struct stat& attributes) {
   reply.add(out);
 }
 
-/// The file handle of an open says only whether it may write: everything else hangs on the inode, so another process could
-/// take the opens over.
+/// The file handle of an open says only whether it may write: everything else hangs on the inode, so another
+/// process could take the opens over.
 void Operations::add_open(Reply& reply, bool writable) const {
   fuse_open_out out{};
   out.fh = writable ? 1 : 0;

@@ -19,10 +19,9 @@ struct DirectoryStream {
   std::int64_t position{0};
 };
 
-/// The file-system calls of one mount: each makes its change in the directory underneath, appends it under the lock that
-/// orders it, and then waits as the durability asks. An error is answered and never replicated. A service.
-/// Errors: the errno of the call underneath.
-/// Thread: any number at once.
+/// The file-system calls of one mount: each makes its change in the directory underneath, appends it under
+/// the lock that orders it, and then waits as the durability asks. An error is answered and never replicated.
+/// A service. Errors: the errno of the call underneath. Thread: any number at once.
 class Operations {
  public:
   Operations(std::uint32_t root, InodeTable& inodes, Outbox& outbox, replica::TreeOrder& order);

@@ -24,8 +24,10 @@ timespec time_to_set(const fuse_setattr_in& in, bool set, bool now, bool modific
 /// A size of zero asks how long the answer would be.
 Call<void> answer_sized(ssize_t size, std::uint32_t asked, Reply& reply) {
   if (size < 0) return last_errno();
-  if (asked == 0) reply.add(fuse_getxattr_out{.size = static_cast<std::uint32_t>(size), .padding = 0});
-  else reply.use(static_cast<std::size_t>(size));
+  if (asked == 0)
+    reply.add(fuse_getxattr_out{.size = static_cast<std::uint32_t>(size), .padding = 0});
+  else
+    reply.use(static_cast<std::size_t>(size));
   return {};
 }
 
@@ -40,12 +42,13 @@ Call<void> Operations::getattr(const Request& request, Reply& reply) {
   return {};
 }
 
-/// What of `in` is done, in the mask of the stream; the caller holds content. Size first, mode last: chown drops bits that
-/// the same call may set.
+/// What of `in` is done, in the mask of the stream; the caller holds content. Size first, mode last: chown
+/// drops bits that the same call may set.
 Call<std::uint32_t> Operations::change_attributes(Inode& inode, const fuse_setattr_in& in) {
   SK_TRY(const SharedFd fd, inodes_.any_fd(inode));
   std::uint32_t done = 0;
-  if ((in.valid & FATTR_SIZE) != 0) SK_TRY_VOID(truncate(inode, in.size, (in.valid & FATTR_KILL_SUIDGID) != 0));
+  if ((in.valid & FATTR_SIZE) != 0)
+    SK_TRY_VOID(truncate(inode, in.size, (in.valid & FATTR_KILL_SUIDGID) != 0));
   if ((in.valid & (FATTR_UID | FATTR_GID)) != 0) {
     const uid_t uid = (in.valid & FATTR_UID) != 0 ? in.uid : static_cast<uid_t>(-1);
     const gid_t gid = (in.valid & FATTR_GID) != 0 ? in.gid : static_cast<gid_t>(-1);
@@ -80,9 +83,10 @@ Call<void> Operations::setattr(const Request& request, Reply& reply) {
     inode->may_set_id = (attributes.st_mode & (S_ISUID | S_ISGID)) != 0;
     if (!done) {
       // Half of it may be done: the peer gets what holds now.
-      const std::uint32_t all = wire::SetAttributes::kOwner | (S_ISLNK(inode->type) ? 0U : wire::SetAttributes::kMode);
-      outbox_.append_to(*inode, wire::SetAttributes{
-                                    .id = inode->id, .mask = all, .attributes = to_attributes(attributes)});
+      const std::uint32_t all =
+          wire::SetAttributes::kOwner | (S_ISLNK(inode->type) ? 0U : wire::SetAttributes::kMode);
+      outbox_.append_to(
+          *inode, wire::SetAttributes{.id = inode->id, .mask = all, .attributes = to_attributes(attributes)});
       return done.error();
     }
     if (*done != 0) {
@@ -111,7 +115,8 @@ Call<void> Operations::getxattr(const Request& request, Reply& reply) {
   SK_TRY(const SharedFd fd, inodes_.path_fd(*inode));
   const auto room = reply.scratch(in.size);
   const std::string wanted{name};
-  return answer_sized(::getxattr(magic_path(fd->get()).c_str(), wanted.c_str(), room.data(), room.size()), in.size, reply);
+  return answer_sized(::getxattr(magic_path(fd->get()).c_str(), wanted.c_str(), room.data(), room.size()),
+                      in.size, reply);
 }
 
 Call<void> Operations::listxattr(const Request& request, Reply& reply) {
@@ -119,7 +124,8 @@ Call<void> Operations::listxattr(const Request& request, Reply& reply) {
   SK_TRY(Inode * inode, node(request.header().nodeid));
   SK_TRY(const SharedFd fd, inodes_.path_fd(*inode));
   const auto room = reply.scratch(XATTR_LIST_MAX);
-  const ssize_t size = ::listxattr(magic_path(fd->get()).c_str(), reinterpret_cast<char*>(room.data()), room.size());
+  const ssize_t size =
+      ::listxattr(magic_path(fd->get()).c_str(), reinterpret_cast<char*>(room.data()), room.size());
   if (size < 0) return last_errno();
   // We list as root; others do not see the trusted ones.
   std::size_t kept = 0;
@@ -146,7 +152,8 @@ Call<void> Operations::change_xattr(Inode& inode, const wire::SetXattr& change, 
     outbox_.append_to(inode, change);
   }
   // An access list changes the mode.
-  if (change.name.compare(0, kAclPrefix.size(), kAclPrefix) == 0) reply.invalidate_attributes(nodeid_of(inode));
+  if (change.name.compare(0, kAclPrefix.size(), kAclPrefix) == 0)
+    reply.invalidate_attributes(nodeid_of(inode));
   return outbox_.after_change(inode);
 }
 
@@ -161,7 +168,8 @@ Call<void> Operations::setxattr(const Request& request, Reply& reply) {
   SK_TRY(const auto name, request.name_at(sizeof in));
   SK_TRY(const BytesView value, request.bytes_at(sizeof in + name.size() + 1, in.size));
   SK_TRY(Inode * inode, node(request.header().nodeid));
-  const wire::SetXattr change{.id = inode->id, .name = std::string{name}, .value = std::string{as_text(value)}};
+  const wire::SetXattr change{
+      .id = inode->id, .name = std::string{name}, .value = std::string{as_text(value)}};
   return change_xattr(*inode, change, static_cast<int>(in.flags), reply);
 }
 
@@ -185,7 +193,8 @@ Call<void> Operations::send_xattrs(Inode& inode) {
     const ssize_t length = ::getxattr(path.c_str(), name.c_str(), value.data(), value.size());
     if (length < 0) return last_errno();
     outbox_.append_to(
-        inode, wire::SetXattr{.id = inode.id, .name = name, .value = value.substr(0, static_cast<std::size_t>(length))});
+        inode, wire::SetXattr{
+                   .id = inode.id, .name = name, .value = value.substr(0, static_cast<std::size_t>(length))});
   }
   return {};
 }
@@ -206,7 +215,8 @@ Call<void> Operations::statfs(const Request&, Reply& reply) {
   return {};
 }
 
-/// No Linux up to 6.18 forwards syncfs(2) to a server like us (only to virtiofs); if one does, it is a barrier.
+/// No Linux up to 6.18 forwards syncfs(2) to a server like us (only to virtiofs); if one does, it is a
+/// barrier.
 Call<void> Operations::syncfs(const Request&, Reply&) {
   SK_TRY(Inode * root, node(FUSE_ROOT_ID));
   std::optional<SequenceNumber> sync{};

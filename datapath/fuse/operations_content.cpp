@@ -14,7 +14,9 @@ namespace {
 /// Piece in which the content of a file that gets its first name is sent.
 constexpr std::size_t kPieceBytes = 1 << 20;
 
-bool is_writable(std::uint32_t flags) { return (flags & O_ACCMODE) != O_RDONLY; }
+bool is_writable(std::uint32_t flags) {
+  return (flags & O_ACCMODE) != O_RDONLY;
+}
 
 }  // namespace
 
@@ -44,14 +46,15 @@ Call<void> Operations::truncate(Inode& inode, std::uint64_t size, bool kill_set_
   struct stat attributes {};
   SK_TRY_VOID(checked(::fstat(file.get(), &attributes)));
   inode.unreceived = true;
-  outbox_.append_to(inode, wire::SetAttributes{.id = inode.id,
-                                               .mask = wire::SetAttributes::kSize | wire::SetAttributes::kMtime,
-                                               .attributes = to_attributes(attributes)});
+  outbox_.append_to(inode,
+                    wire::SetAttributes{.id = inode.id,
+                                        .mask = wire::SetAttributes::kSize | wire::SetAttributes::kMtime,
+                                        .attributes = to_attributes(attributes)});
   return {};
 }
 
-/// What the kernel leaves to us with HANDLE_KILLPRIV_V2; file capabilities go by themselves with the write underneath.
-/// The caller holds content.
+/// What the kernel leaves to us with HANDLE_KILLPRIV_V2; file capabilities go by themselves with the write
+/// underneath. The caller holds content.
 Call<void> Operations::drop_set_id(Inode& inode) {
   if (!inode.may_set_id) return {};
   SK_TRY(const SharedFd fd, inodes_.any_fd(inode));
@@ -94,7 +97,8 @@ Call<void> Operations::write(const Request& request, Reply& reply) {
     if (size < 0) return last_errno();
     out.size = static_cast<std::uint32_t>(size);
     inode->unreceived = true;
-    outbox_.append_to(*inode, wire::Write{.id = inode->id, .offset = in.offset, .size = out.size}, data.first(out.size));
+    outbox_.append_to(*inode, wire::Write{.id = inode->id, .offset = in.offset, .size = out.size},
+                      data.first(out.size));
     outbox_.touch(*inode);
   }
   reply.add(out);
@@ -144,8 +148,8 @@ Call<void> Operations::fallocate(const Request& request, Reply&) {
     SK_TRY_VOID(checked(::fallocate(file->get(), static_cast<int>(in.mode), static_cast<off_t>(in.offset),
                                     static_cast<off_t>(in.length))));
     inode->unreceived = true;
-    outbox_.append_to(*inode, wire::Fallocate{
-                                  .id = inode->id, .mode = in.mode, .offset = in.offset, .length = in.length});
+    outbox_.append_to(
+        *inode, wire::Fallocate{.id = inode->id, .mode = in.mode, .offset = in.offset, .length = in.length});
     outbox_.touch(*inode);
   }
   return outbox_.after_change(*inode);
@@ -175,9 +179,10 @@ Call<void> Operations::send_nameless(Inode& inode) {
       const ssize_t size = ::pread(file.get(), piece.data(), wanted, start);
       if (size < 0) return last_errno();
       if (size == 0) break;
-      outbox_.append_to(inode, wire::Write{.id = inode.id,
-                                           .offset = static_cast<std::uint64_t>(start),
-                                           .size = static_cast<std::uint32_t>(size)},
+      outbox_.append_to(inode,
+                        wire::Write{.id = inode.id,
+                                    .offset = static_cast<std::uint64_t>(start),
+                                    .size = static_cast<std::uint32_t>(size)},
                         BytesView{piece}.first(static_cast<std::size_t>(size)));
       start += size;
     }
@@ -187,9 +192,10 @@ Call<void> Operations::send_nameless(Inode& inode) {
   SK_TRY_VOID(checked(::fstat(file.get(), &attributes)));
   inode.touched = false;
   inode.unreceived = true;
-  outbox_.append_to(inode, wire::SetAttributes{.id = inode.id,
-                                               .mask = wire::SetAttributes::kSize | wire::SetAttributes::kMtime,
-                                               .attributes = to_attributes(attributes)});
+  outbox_.append_to(inode,
+                    wire::SetAttributes{.id = inode.id,
+                                        .mask = wire::SetAttributes::kSize | wire::SetAttributes::kMtime,
+                                        .attributes = to_attributes(attributes)});
   return {};
 }
 

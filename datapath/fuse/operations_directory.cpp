@@ -14,7 +14,9 @@ namespace {
 constexpr std::size_t kEntriesBytesMin = 1024;
 constexpr std::size_t kEntriesBytesMax = 64 * 1024;
 
-bool is_dots(std::string_view name) { return name == "." || name == ".."; }
+bool is_dots(std::string_view name) {
+  return name == "." || name == "..";
+}
 
 template <class Out>
 std::size_t room_for(std::string_view name) {
@@ -55,9 +57,13 @@ Call<std::shared_ptr<DirectoryStream>> Operations::stream(std::uint64_t handle) 
   return found->second;
 }
 
-Call<void> Operations::readdir(const Request& request, Reply& reply) { return read_directory(request, reply, false); }
+Call<void> Operations::readdir(const Request& request, Reply& reply) {
+  return read_directory(request, reply, false);
+}
 
-Call<void> Operations::readdirplus(const Request& request, Reply& reply) { return read_directory(request, reply, true); }
+Call<void> Operations::readdirplus(const Request& request, Reply& reply) {
+  return read_directory(request, reply, true);
+}
 
 Call<void> Operations::read_directory(const Request& request, Reply& reply, bool plus) {
   SK_TRY(const auto in, request.arguments<fuse_read_in>());
@@ -65,11 +71,13 @@ Call<void> Operations::read_directory(const Request& request, Reply& reply, bool
   SK_TRY(const auto from, stream(in.fh));
   const std::lock_guard lock{from->mutex};
   const auto offset = static_cast<std::int64_t>(in.offset);
-  if (from->position != offset) SK_TRY_VOID(checked(::lseek64(from->fd.get(), offset, SEEK_SET) < 0 ? -1 : 0));
+  if (from->position != offset)
+    SK_TRY_VOID(checked(::lseek64(from->fd.get(), offset, SEEK_SET) < 0 ? -1 : 0));
   from->position = -1;  // unknown until the end, so that an error below leads to a seek
   alignas(dirent64) std::array<char, kEntriesBytesMax> entries;
   const std::size_t share = plus ? in.size / 5 : in.size;
-  const ssize_t size = ::getdents64(from->fd.get(), entries.data(), std::clamp(share, kEntriesBytesMin, entries.size()));
+  const ssize_t size =
+      ::getdents64(from->fd.get(), entries.data(), std::clamp(share, kEntriesBytesMin, entries.size()));
   if (size < 0) return last_errno();
   const auto room = reply.scratch(in.size);
   std::size_t used = 0;
@@ -89,7 +97,8 @@ Call<void> Operations::read_directory(const Request& request, Reply& reply, bool
     if (plus) {
       auto* full = reinterpret_cast<fuse_direntplus*>(room.data() + used);
       // An entry without a node is shown without attributes, as one that vanished just now.
-      const auto found = is_dots(name) ? Call<Entry>{Errno{ENOENT}} : entry(*inode, from->fd.get(), std::string{name});
+      const auto found =
+          is_dots(name) ? Call<Entry>{Errno{ENOENT}} : entry(*inode, from->fd.get(), std::string{name});
       if (found) fill_entry(full->entry_out, *found->inode, found->attributes);
       out = &full->dirent;
     }

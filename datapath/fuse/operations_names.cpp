@@ -9,7 +9,8 @@ namespace {
 
 constexpr mode_t kSetId = S_ISUID | S_ISGID;
 
-Call<Fd> make_underneath(int directory, const char* name, mode_t mode, dev_t device, const std::string& target, bool open) {
+Call<Fd> make_underneath(int directory, const char* name, mode_t mode, dev_t device,
+                         const std::string& target, bool open) {
   Fd made;
   if (S_ISDIR(mode)) {
     SK_TRY_VOID(checked(::mkdirat(directory, name, mode & 07777)));
@@ -25,10 +26,10 @@ Call<Fd> make_underneath(int directory, const char* name, mode_t mode, dev_t dev
   return made;
 }
 
-/// We make everything as root; what was made belongs to the caller, its group to the directory's where that asks for it
-/// (set-group-id, or a mount option that had the group inherited already).
-Call<void> give_to_caller(int directory, const char* name, const fuse_in_header& caller, bool group_of_directory,
-                          struct stat& made) {
+/// We make everything as root; what was made belongs to the caller, its group to the directory's where that
+/// asks for it (set-group-id, or a mount option that had the group inherited already).
+Call<void> give_to_caller(int directory, const char* name, const fuse_in_header& caller,
+                          bool group_of_directory, struct stat& made) {
   const gid_t group = group_of_directory || made.st_gid != 0 ? made.st_gid : caller.gid;
   if (made.st_uid == caller.uid && made.st_gid == group) return {};
   SK_TRY_VOID(checked(::fchownat(directory, name, caller.uid, group, AT_SYMLINK_NOFOLLOW)));
@@ -99,11 +100,14 @@ Call<Operations::Made> Operations::make(Inode& parent, const NewNode& wanted, co
   auto status = checked(::fstatat(fd, name, &made.attributes, AT_SYMLINK_NOFOLLOW));
   if (status) status = give_to_caller(fd, name, caller, group_of_directory, made.attributes);
   if (status) {
-    if (auto inode = inodes_.adopt(parent, wanted.name, made.attributes, InodeTable::For::Kernel)) made.inode = *inode;
-    else status = inode.error();
+    if (auto inode = inodes_.adopt(parent, wanted.name, made.attributes, InodeTable::For::Kernel))
+      made.inode = *inode;
+    else
+      status = inode.error();
   }
   if (!status) {
-    (void)::unlinkat(fd, name, S_ISDIR(wanted.mode) ? AT_REMOVEDIR : 0);  // the caller gets the error that came first
+    (void)::unlinkat(fd, name,
+                     S_ISDIR(wanted.mode) ? AT_REMOVEDIR : 0);  // the caller gets the error that came first
     return status.error();
   }
   if (opened) inodes_.created(*made.inode, std::move(opened));
@@ -165,11 +169,13 @@ Call<void> Operations::create(const Request& request, Reply& reply) {
   if (made.error().number != EEXIST || (in.flags & O_EXCL) != 0) return made.error();
   SK_TRY(const SharedFd directory, inodes_.path_fd(*parent));
   SK_TRY(Entry found, entry(*parent, directory->get(), wanted.name));
-  if (auto opened = open_existing(*found.inode, in.flags, (in.open_flags & FUSE_OPEN_KILL_SUIDGID) != 0); !opened) {
+  if (auto opened = open_existing(*found.inode, in.flags, (in.open_flags & FUSE_OPEN_KILL_SUIDGID) != 0);
+      !opened) {
     inodes_.forget(found.inode->id, 1);
     return opened.error();
   }
-  SK_TRY_VOID(checked(::fstatat(directory->get(), wanted.name.c_str(), &found.attributes, AT_SYMLINK_NOFOLLOW)));
+  SK_TRY_VOID(
+      checked(::fstatat(directory->get(), wanted.name.c_str(), &found.attributes, AT_SYMLINK_NOFOLLOW)));
   add_entry(reply, *found.inode, found.attributes);
   add_open(reply, writable);
   return outbox_.after_change(*found.inode);
@@ -185,7 +191,8 @@ Call<void> Operations::tmpfile(const Request& request, Reply& reply) {
   struct stat attributes {};
   SK_TRY_VOID(checked(::fstat(file.get(), &attributes)));
   const auto& caller = request.header();
-  SK_TRY_VOID(checked(::fchown(file.get(), caller.uid, attributes.st_gid != 0 ? attributes.st_gid : caller.gid)));
+  SK_TRY_VOID(
+      checked(::fchown(file.get(), caller.uid, attributes.st_gid != 0 ? attributes.st_gid : caller.gid)));
   SK_TRY_VOID(checked(::fchmod(file.get(), attributes.st_mode & 07777)));
   SK_TRY_VOID(checked(::fstat(file.get(), &attributes)));
   SK_TRY(const Inode* inode, inodes_.adopt_nameless(root_, std::move(file), attributes));
@@ -211,13 +218,16 @@ Call<void> Operations::link(const Request& request, Reply& reply) {
       SK_TRY_VOID(checked(::linkat(source->get(), "", directory->get(), name.c_str(), AT_EMPTY_PATH)));
       SK_TRY_VOID(checked(::fstatat(directory->get(), name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW)));
       if (first_name) {
-        inode->last_sequence = outbox_.append(wire::Create{.parent = parent->id,
-                                                           .name = name,
-                                                           .id = inode->id,
-                                                           .attributes = to_attributes(attributes)}).value;
+        inode->last_sequence = outbox_
+                                   .append(wire::Create{.parent = parent->id,
+                                                        .name = name,
+                                                        .id = inode->id,
+                                                        .attributes = to_attributes(attributes)})
+                                   .value;
         inode->nameless = false;
       } else {
-        inode->last_sequence = outbox_.append(wire::Link{.id = inode->id, .parent = parent->id, .name = name}).value;
+        inode->last_sequence =
+            outbox_.append(wire::Link{.id = inode->id, .parent = parent->id, .name = name}).value;
       }
       SK_TRY(inode, inodes_.adopt(*parent, name, attributes, InodeTable::For::Kernel));
       outbox_.touch(*parent);

@@ -24,7 +24,8 @@ Call<Victim> victim_of(InodeTable& inodes, int directory, const char* name) {
   }
   Victim victim{.inode = inodes.find(attributes.st_dev, attributes.st_ino),
                 .last_name = S_ISDIR(attributes.st_mode) || attributes.st_nlink <= 1};
-  // Whoever has it open or stands in it goes on using it, and its inode number cannot be given to another file before.
+  // Whoever has it open or stands in it goes on using it, and its inode number cannot be given to another
+  // file before.
   if (victim.inode != nullptr && victim.last_name) SK_TRY_VOID(inodes.hold(*victim.inode));
   return victim;
 }
@@ -61,9 +62,13 @@ Call<void> Operations::remove(const Request& request, bool directory) {
   return outbox_.after_change(sequence);
 }
 
-Call<void> Operations::unlink(const Request& request, Reply&) { return remove(request, false); }
+Call<void> Operations::unlink(const Request& request, Reply&) {
+  return remove(request, false);
+}
 
-Call<void> Operations::rmdir(const Request& request, Reply&) { return remove(request, true); }
+Call<void> Operations::rmdir(const Request& request, Reply&) {
+  return remove(request, true);
+}
 
 Call<void> Operations::rename(const Request& request, Reply&) {
   SK_TRY(const auto in, request.arguments<fuse_rename_in>());
@@ -81,15 +86,19 @@ Call<void> Operations::rename2(const Request& request, Reply&) {
   SK_TRY(Inode * from, node(request.header().nodeid));
   SK_TRY(Inode * to, node(in.newdir));
   if ((in.flags & ~std::uint32_t{RENAME_NOREPLACE | RENAME_EXCHANGE}) != 0) return Errno{EINVAL};
-  return move(
-      {.from = from, .name = std::string{name}, .to = to, .new_name = std::string{new_name}, .flags = in.flags});
+  return move({.from = from,
+               .name = std::string{name},
+               .to = to,
+               .new_name = std::string{new_name},
+               .flags = in.flags});
 }
 
 Call<void> Operations::move(const Move& move) {
   SK_TRY(const SharedFd from, inodes_.path_fd(*move.from));
   SK_TRY(const SharedFd to, inodes_.path_fd(*move.to));
   const bool exchange = (move.flags & RENAME_EXCHANGE) != 0;
-  SK_TRY(const Victim replaced, exchange ? Call<Victim>{Victim{}} : victim_of(inodes_, to->get(), move.new_name.c_str()));
+  SK_TRY(const Victim replaced,
+         exchange ? Call<Victim>{Victim{}} : victim_of(inodes_, to->get(), move.new_name.c_str()));
   SequenceNumber sequence{};
   {
     const auto content = content_of(order_, replaced);

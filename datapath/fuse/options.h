@@ -15,12 +15,17 @@ enum class Durability : std::uint8_t { Barrier, Fsync, Write };
 /// A value.
 struct Options {
   Durability durability{Durability::Barrier};
-  /// What an fsync waits for (`secondaryAck`). A close and, with Durability::Write, every change wait for Received.
+  /// What an fsync waits for (`secondaryAck`). A close and, with Durability::Write, every change wait for
+  /// Received.
   replica::Acknowledged fsync_level{replica::Acknowledged::Durable};
-  std::uint32_t threads_max{64};        ///< per directory; only as many as wait for a disk or the peer at once are started
-  std::size_t descriptors_max{4096};    ///< cached descriptors of inodes that nobody has open, over all directories
-  bool follow_caller_cpu{true};         ///< serve a lone caller on its own CPU: no idle CPU is woken (feasibility.md 2)
-  /// A mount ended without `unmount` (an administrator's umount). Called once per directory from a FUSE thread.
+  std::uint32_t threads_max{
+      64};  ///< per directory; only as many as wait for a disk or the peer at once are started
+  std::size_t descriptors_max{
+      4096};  ///< cached descriptors of inodes that nobody has open, over all directories
+  bool follow_caller_cpu{
+      true};  ///< serve a lone caller on its own CPU: no idle CPU is woken (feasibility.md 2)
+  /// A mount ended without `unmount` (an administrator's umount). Called once per directory from a FUSE
+  /// thread.
   std::function<void(std::uint32_t root)> on_end{};
 };
 

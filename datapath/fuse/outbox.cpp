@@ -19,7 +19,8 @@ wire::Attributes to_attributes(const struct stat& from) {
           .gid = from.st_gid,
           .device = from.st_rdev,
           .size = static_cast<std::uint64_t>(from.st_size),
-          .mtime = {.seconds = from.st_mtim.tv_sec, .nanoseconds = static_cast<std::uint32_t>(from.st_mtim.tv_nsec)}};
+          .mtime = {.seconds = from.st_mtim.tv_sec,
+                    .nanoseconds = static_cast<std::uint32_t>(from.st_mtim.tv_nsec)}};
 }
 
 Outbox::Outbox(const Options& options, replica::Sink& sink, replica::TreeOrder& order, InodeTable& inodes)
@@ -44,9 +45,12 @@ void Outbox::stop() {
   housekeeper_.join();
 }
 
-SequenceNumber Outbox::append(const wire::Operation& operation, BytesView data) { return sink_.append(operation, data); }
+SequenceNumber Outbox::append(const wire::Operation& operation, BytesView data) {
+  return sink_.append(operation, data);
+}
 
-std::optional<SequenceNumber> Outbox::append_to(Inode& inode, const wire::Operation& operation, BytesView data) {
+std::optional<SequenceNumber> Outbox::append_to(Inode& inode, const wire::Operation& operation,
+                                                BytesView data) {
   if (inode.nameless) return std::nullopt;
   const SequenceNumber sequence = append(operation, data);
   inode.last_sequence = sequence.value;
@@ -58,8 +62,9 @@ void Outbox::append_mtime(Inode& inode) {
   const auto fd = inodes_.any_fd(inode);
   struct stat attributes {};
   if (!fd || ::fstatat((*fd)->get(), "", &attributes, AT_EMPTY_PATH) != 0) return;  // gone: nothing to tell
-  append_to(inode, wire::SetAttributes{
-                       .id = inode.id, .mask = wire::SetAttributes::kMtime, .attributes = to_attributes(attributes)});
+  append_to(inode, wire::SetAttributes{.id = inode.id,
+                                       .mask = wire::SetAttributes::kMtime,
+                                       .attributes = to_attributes(attributes)});
 }
 
 void Outbox::touch(Inode& inode) {

@@ -13,11 +13,11 @@ namespace safekit::fuse {
 
 [[nodiscard]] wire::Attributes to_attributes(const struct stat& from);
 
-/// Hands what was done to the sink, lets calls wait as the durability asks, and sends the mtimes that follow later.
-/// A service. mtimes: an application's write and the peer's differ in time, so the mtime travels by itself: of a file at
-/// close and fsync, and of everything else (directories whose entries changed, files written and kept open) by a
-/// housekeeping thread a quarter of a second after the first change; sending it with each operation would nearly double
-/// the stream. Thread: any.
+/// Hands what was done to the sink, lets calls wait as the durability asks, and sends the mtimes that follow
+/// later. A service. mtimes: an application's write and the peer's differ in time, so the mtime travels by
+/// itself: of a file at close and fsync, and of everything else (directories whose entries changed, files
+/// written and kept open) by a housekeeping thread a quarter of a second after the first change; sending it
+/// with each operation would nearly double the stream. Thread: any.
 class Outbox {
  public:
   Outbox(const Options& options, replica::Sink& sink, replica::TreeOrder& order, InodeTable& inodes);
@@ -32,7 +32,8 @@ class Outbox {
   /// The caller holds names exclusively (Create, Link, Remove, Rename) or content(id).
   SequenceNumber append(const wire::Operation& operation, BytesView data = {});
   /// An operation on one inode; nothing happens if it has no name. The caller holds content(id).
-  std::optional<SequenceNumber> append_to(Inode& inode, const wire::Operation& operation, BytesView data = {});
+  std::optional<SequenceNumber> append_to(Inode& inode, const wire::Operation& operation,
+                                          BytesView data = {});
   /// The mtime that is due, if any. The caller holds content(id).
   void append_mtime(Inode& inode);
   /// The mtime of the inode has changed and is due.

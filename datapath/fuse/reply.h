@@ -10,8 +10,8 @@
 
 namespace safekit::fuse {
 
-/// What goes back for one request: a fixed part, then bytes in the scratch space of the thread. A service, reused by
-/// its thread from request to request.
+/// What goes back for one request: a fixed part, then bytes in the scratch space of the thread. A service,
+/// reused by its thread from request to request.
 class Reply {
  public:
   explicit Reply(std::span<std::uint8_t> scratch) : scratch_(scratch) {}
@@ -28,9 +28,12 @@ class Reply {
     fixed_size_ += sizeof part;
   }
   /// Room for a reply of `size` bytes; `use` says how many it became.
-  [[nodiscard]] std::span<std::uint8_t> scratch(std::size_t size) { return scratch_.first(std::min(size, scratch_.size())); }
+  [[nodiscard]] std::span<std::uint8_t> scratch(std::size_t size) {
+    return scratch_.first(std::min(size, scratch_.size()));
+  }
   void use(std::size_t size) { data_ = scratch_.first(size); }
-  /// The kernel must forget the attributes of this node: they changed by a call that it expects to change none.
+  /// The kernel must forget the attributes of this node: they changed by a call that it expects to change
+  /// none.
   void invalidate_attributes(std::uint64_t node) { invalidated_ = node; }
 
   [[nodiscard]] BytesView fixed() const { return BytesView{fixed_}.first(fixed_size_); }

@@ -66,7 +66,8 @@ void prepare_thread() {
   sigset_t all;
   sigfillset(&all);
   (void)::pthread_sigmask(SIG_BLOCK, &all, nullptr);  // signals are for main
-  // A umask per thread. It cannot fail for root but in a sandbox, where files would get the umask of another caller.
+  // A umask per thread. It cannot fail for root but in a sandbox, where files would get the umask of another
+  // caller.
   SK_ASSERT(::unshare(CLONE_FS) == 0);
   (void)::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);  // helps under memory pressure; needs CAP_SYS_RESOURCE
 }
@@ -79,20 +80,25 @@ Session::Session(std::uint32_t root, Operations& operations, const Options& opti
   (void)::sched_getaffinity(0, sizeof all_cpus_, &all_cpus_);
 }
 
-Session::~Session() { SK_ASSERT(threads_ == 0); }
+Session::~Session() {
+  SK_ASSERT(threads_ == 0);
+}
 
 Status Session::mount(const std::string& path, int directory) {
   path_ = path;
   device_.reset(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
   if (!device_) {
-    return Error{Code::Unsupported, fmt::format("cannot open '/dev/fuse': {}; load the 'fuse' kernel module", ::strerror(errno))};
+    return Error{Code::Unsupported, fmt::format("cannot open '/dev/fuse': {}; load the 'fuse' kernel module",
+                                                ::strerror(errno))};
   }
   struct stat root {};
-  if (::fstat(directory, &root) != 0) return Error{Code::Io, fmt::format("'{}': {}", path, ::strerror(errno))};
+  if (::fstat(directory, &root) != 0)
+    return Error{Code::Io, fmt::format("'{}': {}", path, ::strerror(errno))};
   const std::string options =
-      fmt::format("fd={},rootmode={:o},user_id=0,group_id=0,allow_other,default_permissions,max_read={}", device_.get(),
-                  root.st_mode & S_IFMT, kWriteBytesMax);
-  if (::mount(mounts::kSource.data(), path.c_str(), mounts::kType.data(), flags_of(directory), options.c_str()) != 0) {
+      fmt::format("fd={},rootmode={:o},user_id=0,group_id=0,allow_other,default_permissions,max_read={}",
+                  device_.get(), root.st_mode & S_IFMT, kWriteBytesMax);
+  if (::mount(mounts::kSource.data(), path.c_str(), mounts::kType.data(), flags_of(directory),
+              options.c_str()) != 0) {
     return Error{Code::Io, fmt::format("cannot mount over '{}': {}", path, ::strerror(errno))};
   }
   if (auto status = shake_hands(); !status) {
@@ -113,11 +119,13 @@ Status Session::shake_hands() {
   if (!next_request(buffer, size)) return Error{Code::Io, "the new FUSE mount ended at once"};
   const auto request = Request::parse(BytesView{buffer}.first(size));
   const auto in = request ? request->arguments<fuse_init_in>() : Call<fuse_init_in>{request.error()};
-  if (!in || request->header().opcode != FUSE_INIT) return Error{Code::Unsupported, "the kernel's FUSE greeting is unknown"};
+  if (!in || request->header().opcode != FUSE_INIT)
+    return Error{Code::Unsupported, "the kernel's FUSE greeting is unknown"};
   const auto out = negotiate(*in);
   if (!out) {
-    return Error{Code::Unsupported, fmt::format("FUSE {}.{} of this kernel is too old: 7.{} (Linux 5.15) is needed",
-                                                in->major, in->minor, kAbiMinorMin)};
+    return Error{Code::Unsupported,
+                 fmt::format("FUSE {}.{} of this kernel is too old: 7.{} (Linux 5.15) is needed", in->major,
+                             in->minor, kAbiMinorMin)};
   }
   Reply reply{{}};
   reply.add(*out);
@@ -131,7 +139,8 @@ Status Session::unmount() {
   if (!unmounted_here_) {
     SK_TRY(const auto kind, mounts::mount_kind(path_));
     if (kind == mounts::Kind::Other || kind == mounts::Kind::OurReadOnlyBind) {
-      return Error{Code::Conflict, fmt::format("something else is mounted over '{}': unmount that first", path_)};
+      return Error{Code::Conflict,
+                   fmt::format("something else is mounted over '{}': unmount that first", path_)};
     }
     if (kind == mounts::Kind::OurFuse) {
       if (auto status = mounts::unmount(path_); !status) {
@@ -143,8 +152,10 @@ Status Session::unmount() {
   }
   std::unique_lock lock{mutex_};
   if (!ended_.wait_for(lock, kEndMax, [this] { return threads_ == 0; })) {
-    return Error{Code::Conflict, fmt::format("'{}' is unmounted here, but is still in use in another mount namespace or by "
-                                             "a request that waits for the peer: stop what uses it and try again", path_)};
+    return Error{Code::Conflict,
+                 fmt::format("'{}' is unmounted here, but is still in use in another mount namespace or by "
+                             "a request that waits for the peer: stop what uses it and try again",
+                             path_)};
   }
   mounted_ = false;
   device_.reset();
@@ -232,7 +243,8 @@ void Session::send_invalidation(std::uint64_t node) const {
   out.ino = node;
   out.off = -1;  // attributes only
   const std::array<iovec, 2> parts{{{&header, sizeof header}, {&out, sizeof out}}};
-  (void)::writev(device_.get(), parts.data(), parts.size());  // the kernel does not know the node: nothing is stale
+  (void)::writev(device_.get(), parts.data(),
+                 parts.size());  // the kernel does not know the node: nothing is stale
 }
 
 /// Plain loads and stores: a lost count only delays the next look.
@@ -246,7 +258,8 @@ void Session::watch_caller(std::uint32_t pid) {
   }
   const std::uint32_t streak = streak_.load(std::memory_order_relaxed) + 1;
   streak_.store(streak, std::memory_order_relaxed);
-  if (streak == kStreakFirst || streak % kStreakAgain == 0) cpu_.store(cpu_of(pid), std::memory_order_relaxed);
+  if (streak == kStreakFirst || streak % kStreakAgain == 0)
+    cpu_.store(cpu_of(pid), std::memory_order_relaxed);
 }
 
 void Session::follow(int& placed) const {

@@ -12,12 +12,12 @@
 
 namespace safekit::fuse {
 
-/// One FUSE mount over a directory and the threads that serve it. A service; destroyed only when no thread runs.
-/// Threads: as many as are busy at once, one more waits for the next request; a few idle ones are kept.
-/// Placement: waking a thread on an idle CPU costs several times what a request costs. While one caller alone sends
-/// requests, the threads stay on the CPU on which it runs (it sleeps while they work); with several they run anywhere.
-/// The device is not cloned per thread: closing a clone would fail its requests, which forbids handing the mount over to
-/// another process.
+/// One FUSE mount over a directory and the threads that serve it. A service; destroyed only when no thread
+/// runs. Threads: as many as are busy at once, one more waits for the next request; a few idle ones are kept.
+/// Placement: waking a thread on an idle CPU costs several times what a request costs. While one caller alone
+/// sends requests, the threads stay on the CPU on which it runs (it sleeps while they work); with several
+/// they run anywhere. The device is not cloned per thread: closing a clone would fail its requests, which
+/// forbids handing the mount over to another process.
 class Session {
  public:
   Session(std::uint32_t root, Operations& operations, const Options& options);
@@ -27,7 +27,8 @@ class Session {
 
   /// Errors: Unsupported for this kernel, Io. On an error nothing stays mounted.
   Status mount(const std::string& path, int directory);
-  /// Errors: Conflict naming who holds the mount, which goes on; also while another mount namespace has a copy of it.
+  /// Errors: Conflict naming who holds the mount, which goes on; also while another mount namespace has a
+  /// copy of it.
   Status unmount();
   [[nodiscard]] bool mounted() const { return mounted_; }
 

@@ -13,8 +13,8 @@
 namespace safekit::fuse {
 namespace {
 
-/// Each file that an application opens is open here too, so this process may open as many files as it is ever allowed
-/// to, and the cache of descriptors takes a quarter of them at most.
+/// Each file that an application opens is open here too, so this process may open as many files as it is ever
+/// allowed to, and the cache of descriptors takes a quarter of them at most.
 Options within_limits(Options options) {
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return options;
@@ -69,7 +69,8 @@ class MountedTrees::Impl {
   }
 
   [[nodiscard]] bool mounted() const {
-    return std::any_of(trees_.begin(), trees_.end(), [](const auto& tree) { return tree->session.mounted(); });
+    return std::any_of(trees_.begin(), trees_.end(),
+                       [](const auto& tree) { return tree->session.mounted(); });
   }
 
   [[nodiscard]] InodeTable& inodes() { return inodes_; }
@@ -90,13 +91,22 @@ class MountedTrees::Impl {
   std::vector<std::unique_ptr<Tree>> trees_{};
 };
 
-MountedTrees::MountedTrees(std::vector<std::string> roots, Options options, replica::Sink& sink, replica::TreeOrder& order)
+MountedTrees::MountedTrees(std::vector<std::string> roots, Options options, replica::Sink& sink,
+                           replica::TreeOrder& order)
     : impl_(std::make_unique<Impl>(std::move(roots), std::move(options), sink, order)) {}
 MountedTrees::~MountedTrees() = default;
 
-Status MountedTrees::mount() { return impl_->mount(); }
-Status MountedTrees::unmount() { return impl_->unmount(); }
-bool MountedTrees::mounted() const { return impl_->mounted(); }
-replica::Inodes& MountedTrees::inodes() { return impl_->inodes(); }
+Status MountedTrees::mount() {
+  return impl_->mount();
+}
+Status MountedTrees::unmount() {
+  return impl_->unmount();
+}
+bool MountedTrees::mounted() const {
+  return impl_->mounted();
+}
+replica::Inodes& MountedTrees::inodes() {
+  return impl_->inodes();
+}
 
 }  // namespace safekit::fuse

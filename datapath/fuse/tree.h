@@ -15,33 +15,43 @@ namespace safekit::fuse {
 ///
 /// What the sink may rely on when `append` is called:
 /// * Create, Link, Remove, Rename: names is held exclusively (do not lock it again; path_of may be called).
-/// * Write, Fallocate, SetAttributes, SetXattr, Sync: content(id) is held, names is not. path_of needs names_shared.
-/// * Forget: no lock is held, and no operation that names the id follows. path_of gives NotFound, handle_of still answers.
-/// * `path_of` answers with the names as they were *before* the operation being appended, so that a Bind put into the
-///   stream right before it has the right path. The FUSE side never appends Bind: the sink knows what the peer knows.
-/// * No operation on an inode follows the Remove (or overwriting Rename) of its last name. A file that is made without a
+/// * Write, Fallocate, SetAttributes, SetXattr, Sync: content(id) is held, names is not. path_of needs
+/// names_shared.
+/// * Forget: no lock is held, and no operation that names the id follows. path_of gives NotFound, handle_of
+/// still answers.
+/// * `path_of` answers with the names as they were *before* the operation being appended, so that a Bind put
+/// into the
+///   stream right before it has the right path. The FUSE side never appends Bind: the sink knows what the
+///   peer knows.
+/// * No operation on an inode follows the Remove (or overwriting Rename) of its last name. A file that is
+/// made without a
 ///   name (O_TMPFILE) and linked later arrives as Create, then its content.
-/// * The mtime of a file follows its writes as SetAttributes{kMtime} at close, fsync, or after a quarter of a second; of a
+/// * The mtime of a file follows its writes as SetAttributes{kMtime} at close, fsync, or after a quarter of a
+/// second; of a
 ///   directory whose entries changed after a quarter of a second or at fsync of the directory.
 ///
-/// Errors: of `mount`: Invalid for a path that is no directory, Conflict when something of ours is mounted there already,
-///         Unsupported for a kernel without what we need, Io. Of `unmount`: Conflict naming the processes that hold the
-///         directory; the mount goes on serving.
-/// End:    unmount before destroying. A process that must end with a busy mount calls _exit: applications then get
+/// Errors: of `mount`: Invalid for a path that is no directory, Conflict when something of ours is mounted
+/// there already,
+///         Unsupported for a kernel without what we need, Io. Of `unmount`: Conflict naming the processes
+///         that hold the directory; the mount goes on serving.
+/// End:    unmount before destroying. A process that must end with a busy mount calls _exit: applications
+/// then get
 ///         ENOTCONN, and mounts::clean_stale takes the mount off. One object mounts once.
-/// Thread: mount and unmount by the owner; append and wait are called from FUSE threads and one housekeeping thread.
+/// Thread: mount and unmount by the owner; append and wait are called from FUSE threads and one housekeeping
+/// thread.
 class MountedTrees {
  public:
-  MountedTrees(std::vector<std::string> roots, Options options, replica::Sink& sink, replica::TreeOrder& order);
+  MountedTrees(std::vector<std::string> roots, Options options, replica::Sink& sink,
+               replica::TreeOrder& order);
   ~MountedTrees();
   MountedTrees(const MountedTrees&) = delete;
   MountedTrees& operator=(const MountedTrees&) = delete;
 
-  /// Opens the directories (which makes `inodes()` usable), mounts over them and starts serving. On an error nothing
-  /// stays mounted.
+  /// Opens the directories (which makes `inodes()` usable), mounts over them and starts serving. On an error
+  /// nothing stays mounted.
   Status mount();
-  /// All or nothing is not possible: directories unmounted before a busy one stay unmounted; call again to go on.
-  /// On success every change has been appended, mtimes too, and no thread runs any more.
+  /// All or nothing is not possible: directories unmounted before a busy one stay unmounted; call again to go
+  /// on. On success every change has been appended, mtimes too, and no thread runs any more.
   Status unmount();
   [[nodiscard]] bool mounted() const;
 

@@ -54,7 +54,8 @@ std::optional<Entry> parse(const std::string& line) {
   std::istringstream fields{line};
   Entry entry;
   std::string field;
-  if (!(fields >> entry.id >> entry.parent >> entry.device >> entry.root >> entry.point >> entry.options)) return std::nullopt;
+  if (!(fields >> entry.id >> entry.parent >> entry.device >> entry.root >> entry.point >> entry.options))
+    return std::nullopt;
   while (fields >> field && field != "-") {
   }
   if (!(fields >> entry.type >> entry.source)) return std::nullopt;
@@ -73,8 +74,8 @@ Result<std::vector<Entry>> read_entries() {
   return entries;
 }
 
-/// mountinfo shows paths without links and trailing slashes. The last component is not looked at, so that a dead FUSE
-/// mount there is no obstacle.
+/// mountinfo shows paths without links and trailing slashes. The last component is not looked at, so that a
+/// dead FUSE mount there is no obstacle.
 std::string canonical(std::string path) {
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   const std::size_t slash = path.rfind('/');
@@ -89,7 +90,8 @@ std::string canonical(std::string path) {
 const Entry* topmost(const std::vector<Entry>& entries, const std::string& point) {
   const Entry* top = nullptr;
   for (const Entry& entry : entries) {
-    if (entry.point == point && (top == nullptr || entry.parent == top->id || entry.id > top->id)) top = &entry;
+    if (entry.point == point && (top == nullptr || entry.parent == top->id || entry.id > top->id))
+      top = &entry;
   }
   return top;
 }
@@ -103,17 +105,20 @@ bool has_option(const std::string& options, std::string_view wanted) {
 }
 
 bool covers_itself(const std::vector<Entry>& entries, const Entry& entry) {
-  const auto below = std::find_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.id == entry.parent; });
+  const auto below =
+      std::find_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.id == entry.parent; });
   if (below == entries.end() || below->device != entry.device) return false;
   const std::string rest = entry.point.substr(below->point == "/" ? 0 : below->point.size());
-  return entry.root == (below->root == "/" ? "" : below->root) + rest || (rest.empty() && entry.root == below->root);
+  return entry.root == (below->root == "/" ? "" : below->root) + rest ||
+         (rest.empty() && entry.root == below->root);
 }
 
 Error refused(const std::string& what, const std::string& path) {
   return Error{Code::Io, fmt::format("{} '{}': {}", what, path, std::strerror(errno))};
 }
 
-/// What identifies a mount: for FUSE its device, which is the same in every mount namespace; else the mount itself.
+/// What identifies a mount: for FUSE its device, which is the same in every mount namespace; else the mount
+/// itself.
 struct Identity {
   std::uint64_t mount{0};
   std::uint64_t device{0};
@@ -122,7 +127,8 @@ struct Identity {
 
 std::optional<Identity> identity(const std::string& path, bool by_device) {
   struct statx found {};
-  if (::statx(AT_FDCWD, path.c_str(), AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_MNT_ID | STATX_TYPE, &found) != 0) {
+  if (::statx(AT_FDCWD, path.c_str(), AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_MNT_ID | STATX_TYPE,
+              &found) != 0) {
     return std::nullopt;
   }
   if (by_device) return Identity{.device = (std::uint64_t{found.stx_dev_major} << 32) | found.stx_dev_minor};
@@ -162,7 +168,8 @@ std::string command_of(const std::string& process) {
 std::string named(const std::vector<Holder>& found) {
   if (found.empty()) return "a process that could not be found";
   std::string text;
-  for (const Holder& holder : found) text += fmt::format("{}'{}' (pid {})", text.empty() ? "" : ", ", holder.command, holder.pid);
+  for (const Holder& holder : found)
+    text += fmt::format("{}'{}' (pid {})", text.empty() ? "" : ", ", holder.command, holder.pid);
   return text;
 }
 
@@ -180,7 +187,8 @@ Result<Kind> mount_kind(const std::string& path) {
 Status bind_read_only(const std::string& path) {
   SK_TRY(const Kind kind, mount_kind(path));
   if (kind == Kind::OurReadOnlyBind) return {};
-  if (kind == Kind::OurFuse) return Error{Code::Conflict, fmt::format("'{}' is still mounted for writing", path)};
+  if (kind == Kind::OurFuse)
+    return Error{Code::Conflict, fmt::format("'{}' is still mounted for writing", path)};
   // The new mount is made read-only before it is attached, so that a crash leaves all or nothing.
   const Fd tree{::open_tree(AT_FDCWD, path.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)};
   if (!tree) return refused("cannot bind", path);
@@ -208,14 +216,16 @@ Status clean_stale(const std::string& path) {
     struct statfs ignored {};
     if (::statfs(path.c_str(), &ignored) == 0 || (errno != ENOTCONN && errno != ECONNABORTED)) return {};
     // Nobody can write through a dead mount, so taking it off lazily leaves no live writer behind.
-    if (::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0) return refused("cannot unmount the dead", path);
+    if (::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0)
+      return refused("cannot unmount the dead", path);
   }
 }
 
 Status unmount(const std::string& path) {
   if (::umount2(path.c_str(), UMOUNT_NOFOLLOW) == 0) return {};
   if (errno != EBUSY) return refused("cannot unmount", path);
-  return Error{Code::Conflict, fmt::format("'{}' is in use by {}: stop what uses it and try again", path, named(holders(path)))};
+  return Error{Code::Conflict, fmt::format("'{}' is in use by {}: stop what uses it and try again", path,
+                                           named(holders(path)))};
 }
 
 std::vector<Holder> holders(const std::string& path) {
@@ -227,7 +237,8 @@ std::vector<Holder> holders(const std::string& path) {
   for (const std::string& name : list("/proc")) {
     const pid_t pid = static_cast<pid_t>(std::strtol(name.c_str(), nullptr, 10));
     const std::string process = "/proc/" + name;
-    if (pid > 0 && holds(process, *mount, by_device)) found.push_back({.pid = pid, .command = command_of(process)});
+    if (pid > 0 && holds(process, *mount, by_device))
+      found.push_back({.pid = pid, .command = command_of(process)});
   }
   return found;
 }

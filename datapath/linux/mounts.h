@@ -14,21 +14,22 @@ namespace safekit::mounts {
 inline constexpr std::string_view kSource = "safekit";
 inline constexpr std::string_view kType = "fuse.safekit";
 
-/// What the topmost mount exactly at a path is. OurReadOnlyBind: a read-only mount of the directory over itself.
+/// What the topmost mount exactly at a path is. OurReadOnlyBind: a read-only mount of the directory over
+/// itself.
 enum class Kind { None, OurFuse, OurReadOnlyBind, Other };
 
-/// The topmost mount exactly at `path` (absolute), from /proc/self/mountinfo. Never touches the mounted file system, so it
-/// cannot hang on a dead one. Errors: Io.
+/// The topmost mount exactly at `path` (absolute), from /proc/self/mountinfo. Never touches the mounted file
+/// system, so it cannot hang on a dead one. Errors: Io.
 [[nodiscard]] Result<Kind> mount_kind(const std::string& path);
 
-/// Refuses ordinary writers: the directory mounted read-only over itself. Does nothing where that is so already.
-/// Errors: Conflict over our FUSE mount, Io.
+/// Refuses ordinary writers: the directory mounted read-only over itself. Does nothing where that is so
+/// already. Errors: Conflict over our FUSE mount, Io.
 Status bind_read_only(const std::string& path);
 /// Takes every read-only bind of ours off again. Errors: Conflict (busy, names the holders), Io.
 Status unbind(const std::string& path);
 
-/// Takes off our FUSE mounts at `path` whose server has died (calls give ENOTCONN), so that the directory is plain again.
-/// A living one is left alone. Errors: Io.
+/// Takes off our FUSE mounts at `path` whose server has died (calls give ENOTCONN), so that the directory is
+/// plain again. A living one is left alone. Errors: Io.
 Status clean_stale(const std::string& path);
 
 /// Unmounts what is topmost at `path`; never lazy. Errors: Conflict naming the holding processes, Io.
