@@ -44,11 +44,6 @@ std::string query_of(const Request& request, const std::string& name) {
   return found == request.query.end() ? std::string{} : found->second;
 }
 
-/// The last one that passed a request on is added to who asked: `root@node1`, `admin@10.0.0.7vianode1`.
-std::string user_via(const std::string& user, const NodeName& node) {
-  return user + (user.find('@') == std::string::npos ? "@" : "via") + node.str();
-}
-
 }  // namespace
 
 Routes::Routes(store::Store& store, Loop& loop, const Clock& clock, Callbacks callbacks)
@@ -133,7 +128,9 @@ void Routes::add_module_routes() {
 void Routes::handle(const Request& request, Respond respond) {
   if (!request.path.starts_with(std::string{kRoot} + "/")) return respond(open_page(request));
   const std::vector<std::string> path = segments_of(std::string_view{request.path}.substr(kRoot.size()));
-  const bool is_admission = path == std::vector<std::string>{"cluster", "admit"} && request.method == Method::Post;
+  // What a node that is about to join asks, before it has any log-in: who the authority is, and to be let in by a secret.
+  const bool is_admission = (path == std::vector<std::string>{"cluster", "admit"} && request.method == Method::Post) ||
+                            (path == std::vector<std::string>{"cluster", "authority"} && request.method == Method::Get);
   if (request.door == Door::Probe) return respond(failure(Error{Code::NotFound, "this port answers health probes only"}));
   if (request.user.empty() && !is_admission) {
     return respond(failure(Error{Code::Denied, "log in first: this needs a token (safekit --token-file FILE)"}));
@@ -166,9 +163,9 @@ void Routes::forward(const NodeName& node, const Request& request, Respond respo
                                                              known.empty() ? "none (safekit cluster init)" : known)}));
   }
   if (!callbacks_.forward) return respond(failure(Error{Code::Unavailable, "this node has no link to others"}));
+  // The other node adds our name, which it has proof of, to who asks.
   Request passed = request;
   passed.query.erase("node");
-  passed.user = user_via(request.user, store_.node());
   callbacks_.forward(node, passed, std::move(respond));
 }
 

@@ -278,7 +278,9 @@ void Routes::add_cluster_routes() {
   add(Method::Post, "cluster/admit", [this, with_actions](const Request& request, const Parameters&, const Respond& respond) {
     if (!with_actions(respond)) return;
     callbacks_.cluster->admit(request.body, [respond](const Result<std::string>& reply) {
-      respond(reply ? Response{.content_type = "application/octet-stream", .body = *reply} : failure(reply.error()));
+      // The joining node shows the text of a refusal to its user.
+      respond(reply ? Response{.content_type = "application/octet-stream", .body = *reply}
+                    : text(failure(reply.error()).status, reply.error().what));
     });
   });
 }

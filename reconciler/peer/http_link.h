@@ -49,7 +49,7 @@ class HttpLink final : public Transport {
 
 /// Routes of the API server for the above: GET gives the authority's certificate (PEM) to anyone; POST takes the request
 /// and gives what Pki::accept_join gives, or an error with its text as body.
-inline constexpr const char* kAuthorityRoute = "/join/authority";
-inline constexpr const char* kJoinRoute = "/join";
+inline constexpr const char* kAuthorityRoute = "/apis/safekit/v1/cluster/authority";
+inline constexpr const char* kJoinRoute = "/apis/safekit/v1/cluster/admit";
 
 }  // namespace safekit::peer
