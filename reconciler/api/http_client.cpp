@@ -3,7 +3,6 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
-#include <thread>
 
 #include <fmt/format.h>
 #include <httplib.h>
@@ -81,41 +80,11 @@ class EventParser {
   std::string buffer_{};
 };
 
-bool is_fingerprint(X509* certificate, const std::string& wanted) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned int size = 0;
-  if (X509_digest(certificate, EVP_sha256(), digest.data(), &size) != 1) return false;
-  std::string hex;
-  for (unsigned int i = 0; i < size; ++i) hex += fmt::format("{:02x}", digest[i]);
-  return hex == wanted;
-}
-
-/// Takes, of the certificates the server sent, the one with the fingerprint as the only authority.
-int verify_by_fingerprint(X509_STORE_CTX* context, void* wanted) {
-  STACK_OF(X509)* sent = X509_STORE_CTX_get0_untrusted(context);
-  STACK_OF(X509)* trusted = sk_X509_new_null();
-  for (int i = 0; i < sk_X509_num(sent); ++i) {
-    X509* certificate = sk_X509_value(sent, i);
-    if (is_fingerprint(certificate, *static_cast<const std::string*>(wanted))) sk_X509_push(trusted, certificate);
-  }
-  X509_STORE_CTX_set0_trusted_stack(context, trusted);
-  const int verdict = sk_X509_num(trusted) == 1 ? X509_verify_cert(context) : 0;
-  X509_STORE_CTX_set0_trusted_stack(context, nullptr);
-  sk_X509_free(trusted);
-  return verdict;
-}
-
-Status trust(httplib::SSLClient& client, HttpsTarget& target) {
+Status trust(httplib::SSLClient& client, const HttpsTarget& target) {
   SSL_CTX* context = client.ssl_context();
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-  if (!target.authority_fingerprint.empty()) {
-    client.enable_server_certificate_verification(false);  // the library's own, which wants the name to match
-    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
-    SSL_CTX_set_cert_verify_callback(context, verify_by_fingerprint, &target.authority_fingerprint);
-    return {};
-  }
   if (target.authority_pem.empty()) return {};
-  client.enable_server_certificate_verification(false);
+  client.enable_server_certificate_verification(false);  // the library's own, which wants the name to match
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
   BIO* text = BIO_new_mem_buf(target.authority_pem.data(), static_cast<int>(target.authority_pem.size()));
   int count = 0;
@@ -290,12 +259,6 @@ Result<HttpsTarget> parse_target(std::string_view url) {
   const auto [end, failed] = std::from_chars(port.data() + 1, port.data() + port.size(), target.port);
   if (port[0] != ':' || failed != std::errc{} || end != port.data() + port.size() || target.port == 0) return error;
   return target;
-}
-
-void call_off_loop(Loop& loop, std::shared_ptr<Client> client, Request request, std::function<void(Result<Response>)> done) {
-  std::thread{[&loop, client = std::move(client), request = std::move(request), done = std::move(done)] {
-    loop.post([done, answer = client->call(request)] { done(answer); });
-  }}.detach();
 }
 
 }  // namespace safekit::api

@@ -3,7 +3,6 @@
 #include <memory>
 
 #include "reconciler/api/client.h"
-#include "schema/port/loop.h"
 
 namespace safekit::api {
 
@@ -13,11 +12,9 @@ struct HttpsTarget {
   std::uint16_t port{kHttpsPort};
   std::string token{};  ///< bearer token; empty: not logged in
   /// PEM of the authority that must have signed the server's certificate. The name in the certificate is then not
-  /// looked at: every node of a cluster may speak for it, under whatever address.
+  /// looked at: every node of a cluster may speak for it, under whatever address. Empty: the system's authorities, and
+  /// the name must be right.
   std::string authority_pem{};
-  /// Instead: SHA-256 (hexadecimal) of the authority, which the server must send along. Both empty: the system's
-  /// authorities, and the name must be right.
-  std::string authority_fingerprint{};
   Duration limit{seconds{100}};  ///< of one answer
 };
 
@@ -26,8 +23,5 @@ struct HttpsTarget {
 [[nodiscard]] std::unique_ptr<Client> https_client(HttpsTarget target);
 /// `https://host:9453`, `https://[::1]:9453`, `host:9453`, `host`. Errors: Invalid.
 [[nodiscard]] Result<HttpsTarget> parse_target(std::string_view url);
-
-/// A client blocks; this runs one call on a thread of its own and gives the answer back on the loop.
-void call_off_loop(Loop& loop, std::shared_ptr<Client> client, Request request, std::function<void(Result<Response>)> done);
 
 }  // namespace safekit::api

@@ -4,10 +4,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "datapath/linux/crypto.h"
 #include "reconciler/api/http_client.h"
 #include "reconciler/api/http_server.h"
 #include "reconciler/api/sockets.h"
@@ -215,6 +217,99 @@ TEST_F(HttpTest, WithoutADaemonTheMessageSaysHowToStartIt) {
   ASSERT_FALSE(answer.has_value());
   EXPECT_EQ(answer.error().code, Code::Unavailable);
   EXPECT_THAT(answer.error().what, HasSubstr("safekitd is not running"));
+}
+
+/// A node's certificate of a new authority.
+struct Trust {
+  linux_os::OpensslCrypto crypto{};
+  Identity authority{};
+  Identity node{};
+  Trust() {
+    authority = crypto.make_authority("cluster", 10).value();
+    node = crypto.make_request("node1").value();
+    node.certificate_pem = crypto.sign_request(authority, node.certificate_pem, "node1", 10).value();
+  }
+};
+
+class HttpsTest : public HttpTest {
+ protected:
+  HttpsTest() { use(trust.node); }
+  void use(const Identity& identity) {
+    loop.run_and_wait([&] {
+      const Status status = server->set_identity(identity);
+      EXPECT_TRUE(status) << status.error().what;
+      port = server->https_port();
+    });
+  }
+  std::unique_ptr<Client> client(const std::string& token, const std::string& authority) const {
+    return https_client({.host = "127.0.0.1", .port = port, .token = token, .authority_pem = authority});
+  }
+  Trust trust{};
+  std::uint16_t port{0};
+};
+
+TEST_F(HttpsTest, ATokenAndTheAuthorityOpenIt) {
+  const auto answer = client("secret", trust.authority.certificate_pem)->call(get("/modules"));
+  ASSERT_TRUE(answer.has_value()) << answer.error().what;
+  EXPECT_EQ(answer->status, 200);
+  std::vector<std::string> types;
+  const Status watched = client("secret", trust.authority.certificate_pem)
+                             ->watch(get("/nodes"), Duration::max(), [&types](std::string_view type, const doc::Node&) {
+                               types.emplace_back(type);
+                               return false;
+                             });
+  EXPECT_TRUE(watched) << watched.error().what;
+  EXPECT_THAT(types, testing::ElementsAre("ADDED"));
+}
+
+TEST_F(HttpsTest, WithoutATokenNothingIsToldOrTaken) {
+  for (const char* token : {"", "wrong"}) {
+    const auto stranger = client(token, trust.authority.certificate_pem);
+    EXPECT_EQ(stranger->call(get("/modules"))->status, 403);
+    EXPECT_EQ(stranger->call({.path = "/metrics"})->status, 404);
+    EXPECT_EQ(stranger->call({.path = "/healthz"})->status, 200);
+    const auto big = client(token, trust.authority.certificate_pem)
+                         ->call({.method = Method::Post, .path = std::string{kRoot} + "/apply", .body = std::string(1U << 20, 'x')});
+    if (big) { EXPECT_EQ(big->status, 413); }
+  }
+}
+
+TEST_F(HttpsTest, AServerOfAnotherClusterIsRefused) {
+  const Trust other;
+  const auto answer = client("secret", other.authority.certificate_pem)->call(get("/modules"));
+  ASSERT_FALSE(answer.has_value());
+  EXPECT_EQ(answer.error().code, Code::Denied);
+  const auto nonsense = client("secret", "no certificate")->call(get("/modules"));
+  EXPECT_EQ(nonsense.error().code, Code::Invalid);
+}
+
+TEST_F(HttpsTest, ARenewedCertificateIsUsedForTheNextConnection) {
+  const Trust other;
+  use(other.node);
+  EXPECT_TRUE(client("secret", other.authority.certificate_pem)->call(get("/modules")).has_value());
+  loop.run_and_wait([this] { EXPECT_FALSE(server->set_identity({.key_pem = "x", .certificate_pem = "y"})); });
+  EXPECT_TRUE(client("secret", other.authority.certificate_pem)->call(get("/modules")).has_value());
+}
+
+TEST_F(HttpTest, ThePortOfLoadBalancersAnswersProbesOnly) {
+  std::uint16_t port = 0;
+  loop.run_and_wait([&] { port = server->probe_port(); });
+  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  const std::string ask = "GET /var/modules/web/ready.txt HTTP/1.1\r\nHost: x\r\n\r\n"
+                          "GET /apis/safekit/v1/modules HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+  ASSERT_GT(::send(fd, ask.data(), ask.size(), MSG_NOSIGNAL), 0);
+  std::string text;
+  std::array<char, 4096> buffer{};
+  for (ssize_t got = 0; (got = ::recv(fd, buffer.data(), buffer.size(), 0)) > 0;) text.append(buffer.data(), static_cast<std::size_t>(got));
+  ::close(fd);
+  EXPECT_THAT(text, HasSubstr("not ready"));
+  EXPECT_THAT(text, HasSubstr("health probes only"));
+  EXPECT_THAT(text, Not(HasSubstr("ModuleList")));
 }
 
 }  // namespace

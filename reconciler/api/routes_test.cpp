@@ -182,7 +182,7 @@ TEST_F(RoutesTest, PassesRequestsForAnotherNodeOn) {
   EXPECT_EQ(ask(Method::Post, "/modules/web/operations", R"({"verb":"start"})", {{"node", "node2"}}).body, "there");
   ASSERT_EQ(forwarded.size(), 1U);
   EXPECT_EQ(forwarded[0].first, NodeName{"node2"});
-  EXPECT_EQ(forwarded[0].second.user, "root@node1");
+  EXPECT_EQ(forwarded[0].second.user, "root");
   EXPECT_FALSE(forwarded[0].second.query.contains("node"));
   const auto there = request_from(to_wire(forwarded[0].second));
   ASSERT_TRUE(there.has_value());

@@ -65,7 +65,7 @@ int join(Session& session) {
   body.add("node", Node::string(args.node));
   const auto joined = ask(session, request(Method::Post, "cluster/join", {}, &body));
   if (!joined) return fail(session, joined.error());
-  session.output.out(fmt::format("This node is now '{}' of cluster '{}'.\n", text_at(*joined, {"node"}), text_at(*joined, {"cluster"})));
+  session.output.out(fmt::format("This node is now '{}' of the cluster.\n", text_at(*joined, {"node"})));
   return kFine;
 }
 
