@@ -1,6 +1,3 @@
-#include "reconciler/peer/join.h"
-
-#include <atomic>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -8,10 +5,8 @@
 #include <httplib.h>
 
 #include "datapath/linux/crypto.h"
-#include "datapath/linux/loop.h"
 #include "reconciler/peer/http_link.h"
 #include "reconciler/peer/identity.h"
-#include "reconciler/store/memory_backend.h"
 #include "schema/fake/manual_clock.h"
 #include "schema/fake/memory_files.h"
 #include "schema/fake/seeded_random.h"
@@ -28,9 +23,7 @@ struct Node {
   fake::SeededRandom random;
   linux_os::OpensslCrypto crypto{};
   Pki pki{{files, crypto, random, clock}, "/state"};
-  store::MemoryBackend disk{};
-  store::Store store;
-  Node(std::uint64_t seed, const std::string& name) : random(seed), store(disk, clock, NodeName{name}) {}
+  explicit Node(std::uint64_t seed) : random(seed) {}
 };
 
 template <class Read>
@@ -44,16 +37,17 @@ auto read_pem(const std::string& pem, Read function) {
 /// The routes of the API server that a join needs, answered by `pki`, under the certificate of `identity`.
 class JoinServer {
  public:
-  JoinServer(Pki& pki, const store::Store& store, const ClusterIdentity& identity, const std::string& shown_authority)
+  JoinServer(Pki& pki, const ClusterIdentity& identity, const std::string& shown_authority)
       : certificate_(read_pem(identity.own.certificate_pem, PEM_read_bio_X509)),
         key_(read_pem(identity.own.key_pem, PEM_read_bio_PrivateKey)),
         server_(certificate_, key_) {
     server_.Get(kAuthorityRoute, [shown_authority](const httplib::Request&, httplib::Response& response) {
       response.set_content(shown_authority, "text/plain");
     });
-    server_.Post(kJoinRoute, [this, &pki, &store](const httplib::Request& request, httplib::Response& response) {
+    server_.Post(kJoinRoute, [this, &pki](const httplib::Request& request, httplib::Response& response) {
       ++requests;
-      const auto answer = answer_join(pki, store, request.body);
+      const auto join = parse_join_request(request.body);
+      const auto answer = join ? pki.accept_join(*join, "the cluster") : Result<std::string>{join.error()};
       response.status = answer ? 200 : 403;
       response.set_content(answer ? *answer : answer.error().what, "text/plain");
     });
@@ -81,41 +75,26 @@ class JoinServer {
 
 class JoinTest : public testing::Test {
  protected:
-  Result<Pki::Joined> join(const std::string& token, const std::string& name) {
-    linux_os::AsioLoop loop;
-    Joiner joiner{two.pki, loop, two.crypto};
-    Result<Pki::Joined> result = Error{};
-    joiner.join(token, NodeName{name}, [&](Result<Pki::Joined> joined) {
-      result = std::move(joined);
-      loop.stop();
-    });
-    loop.run();
-    return result;
-  }
-  Node one{1, "node1"};
-  Node two{2, "node2"};
-  Node stranger{3, "node1"};
+  Node one{1};
+  Node two{2};
+  Node stranger{3};
 };
 
 TEST_F(JoinTest, ANewNodeJoinsOverTheNetwork) {
   const ClusterIdentity identity = one.pki.init("demo", NodeName{"node1"}).value();
-  JoinServer server{one.pki, one.store, identity, identity.authority_pem};
-  (void)one.store.apply(store::kClusterKey,
-                        R"({"apiVersion":"safekit/v1","kind":"Cluster","metadata":{"name":"demo"},"spec":{"lans":[)"
-                        R"({"name":"default","nodes":{"node1":"10.0.0.11","node2":"10.0.0.12"}}]}})",
-                        {});
+  JoinServer server{one.pki, identity, identity.authority_pem};
   // Nobody listens at the first address; the next one is asked.
-  const std::string token = one.pki.make_token({"127.0.0.99", "127.0.0.1"}, server.port).value();
-  EXPECT_THAT(join(token, "node7").error().what, HasSubstr("names no node 'node7'"));
-  const auto joined = join(token, "node2");
+  const JoinToken token = parse_token(one.pki.make_token({"127.0.0.99", "127.0.0.1"}, server.port).value()).value();
+  const auto joining = two.pki.prepare_join(token, NodeName{"node2"}).value();
+  const auto answer = ask_to_join(token, to_body(joining.request), two.crypto);
+  ASSERT_TRUE(answer.has_value()) << answer.error().what;
+  const auto joined = two.pki.complete_join(token, joining, *answer);
   ASSERT_TRUE(joined.has_value()) << joined.error().what;
   EXPECT_EQ(joined->identity.cluster_id, identity.cluster_id);
-  EXPECT_TRUE(adopt_cluster(two.store, joined->extra));
-  EXPECT_EQ(two.store.get(store::kClusterKey)->digest, one.store.get(store::kClusterKey)->digest);
+  EXPECT_EQ(joined->extra, "the cluster");
 
-  EXPECT_EQ(join(token, "node2").error().code, Code::Conflict);
-  two.files.entries.clear();
-  EXPECT_THAT(join(token, "node2").error().what, HasSubstr("was used already"));
+  const auto again = ask_to_join(token, to_body(joining.request), two.crypto);
+  EXPECT_THAT(again.error().what, HasSubstr("was used already"));
 }
 
 TEST_F(JoinTest, TheSecretIsNotSentToAnotherCluster) {
@@ -123,10 +102,12 @@ TEST_F(JoinTest, TheSecretIsNotSentToAnotherCluster) {
   const ClusterIdentity theirs = stranger.pki.init("evil", NodeName{"node1"}).value();
   // One that says who it is, and one that shows our authority without having a certificate of it.
   for (const std::string& shown : {theirs.authority_pem, ours.authority_pem}) {
-    JoinServer server{stranger.pki, stranger.store, theirs, shown};
-    const auto joined = join(one.pki.make_token({"127.0.0.1"}, server.port).value(), "node2");
-    ASSERT_FALSE(joined.has_value());
-    EXPECT_EQ(joined.error().code, Code::Denied);
+    JoinServer server{stranger.pki, theirs, shown};
+    const JoinToken token = parse_token(one.pki.make_token({"127.0.0.1"}, server.port).value()).value();
+    const auto joining = two.pki.prepare_join(token, NodeName{"node2"}).value();
+    const auto answer = ask_to_join(token, to_body(joining.request), two.crypto);
+    ASSERT_FALSE(answer.has_value());
+    EXPECT_EQ(answer.error().code, Code::Denied);
     EXPECT_EQ(server.requests, 0);
   }
 }
