@@ -104,6 +104,7 @@ RoleDriver::~RoleDriver() {
   }
   wake_.notify_all();
   thread_.join();
+  if (reaper_.joinable()) reaper_.join();
 }
 
 void RoleDriver::configure(control::Configure configure) {
@@ -376,7 +377,9 @@ RoleDriver::Step RoleDriver::leave_secondary(bool takeover) {
     old = std::move(secondary_);
     secondary_ = {};
   }
-  old.reset();
+  // A sync under way may take long; a takeover does not wait for it.
+  if (reaper_.joinable()) reaper_.join();
+  reaper_ = std::thread{[role = std::move(old)]() mutable { role.reset(); }};
   set_role(ReplicaRole::Idle);
   return {};
 }

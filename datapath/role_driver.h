@@ -88,6 +88,7 @@ class RoleDriver {
   std::shared_ptr<PrimaryRole> primary_{};
   std::shared_ptr<SecondaryRole> secondary_{};
 
+  std::thread reaper_{};  ///< waits for the last syncs of a secondary that has taken over
   std::thread thread_{};
 };
 

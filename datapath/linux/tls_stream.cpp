@@ -145,6 +145,7 @@ class TlsStream final : public Stream {
       if (had > 0) return had;
       SK_TRY(const bool received, receive());
       if (received) continue;
+      if (timeout <= Duration{0}) return std::size_t{0};
       const int ready = stopper_->wait(socket_.get(), POLLIN, end);
       if (ready == 0) return std::size_t{0};
       if (ready < 0) return Error{Code::Unavailable, "the connection was ended"};

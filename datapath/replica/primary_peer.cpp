@@ -30,7 +30,7 @@ void Primary::allow_alone(bool allowed) {
   if (!allowed) return;
   // A stream that still lives contradicts the control plane; a silent one does not.
   if (link_ && clock_.mono_now().ns - heard_ > kHeartbeatLate.count()) lose(link_->number, "the peer is dead");
-  if (mode_ == Mode::Waiting && !link_) go_alone();
+  if (mode_ == Mode::Waiting) go_alone();
 }
 
 void Primary::go_alone() {
@@ -98,7 +98,7 @@ void Primary::check_times() {
       lose(link_->number, "the peer acknowledges nothing");
     }
   }
-  if (!link_ && mode_ == Mode::Waiting && (alone_allowed_ || now - waiting_since_ >= settings_.send_timeout)) go_alone();
+  if (mode_ == Mode::Waiting && (alone_allowed_ || now - waiting_since_ >= settings_.send_timeout)) go_alone();
 }
 
 void Primary::look_for_peer() {

@@ -53,12 +53,6 @@ Progress ResyncRun::progress() const {
   return progress_;
 }
 
-bool ResyncRun::is_quiet() const {
-  const std::lock_guard lock{mutex_};
-  return running_ == 0 && listings_.empty() && asked_.empty() &&
-         std::ranges::all_of(jobs_, [](const auto& queue) { return queue.empty(); });
-}
-
 void ResyncRun::push(Job job) {
   {
     const std::lock_guard lock{mutex_};

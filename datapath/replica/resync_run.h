@@ -49,7 +49,6 @@ class ResyncRun {
   void names_changed(const HandleKey& parent, const std::string& name);
 
   [[nodiscard]] Progress progress() const;
-  [[nodiscard]] bool is_quiet() const;
 
  private:
   /// One inode being sent; pinned until all its parts are done.

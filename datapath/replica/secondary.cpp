@@ -13,6 +13,7 @@ namespace {
 constexpr std::size_t kReadBytes = 512U << 10;
 constexpr std::uint64_t kAcknowledgeBytes = 512U << 10;  ///< while more comes without a pause
 constexpr std::size_t kPoolThreadsMin = 4;
+constexpr Duration kSilenceCheckEvery = seconds{1};
 constexpr const char* kLog = "secondary";
 
 }  // namespace
@@ -29,6 +30,8 @@ void Secondary::start() {
   receiver_ = std::thread{[this] { serve(); }};
 }
 
+Secondary::~Secondary() { stop(); }
+
 void Secondary::stop(bool orderly) {
   {
     const std::lock_guard lock{mutex_};
@@ -39,8 +42,8 @@ void Secondary::stop(bool orderly) {
   wake_.notify_all();
   if (acceptor_.joinable()) acceptor_.join();
   if (receiver_.joinable()) receiver_.join();
-  pool_.reset();
   if (!orderly) return;
+  pool_.reset();
   const Status synced = applier_.sync_all();
   const Status noted = synced ? journal_.update([](journal::State& state) { state.exact_in_boot.clear(); }) : synced;
   if (!noted) log_.write(LogLevel::Warning, kLog, fmt::format("step=stop error='{}'", noted.error().what));
@@ -61,63 +64,72 @@ void Secondary::set_status(const std::function<void(SecondaryStatus&)>& change) 
   changed_();
 }
 
+/// Also sends the heartbeats: the receiver may be busy for longer than the primary's patience.
 void Secondary::accept() {
   for (;;) {
-    auto stream = source_.next(seconds{1});
+    auto stream = source_.next(kHeartbeatEvery);
     std::unique_lock lock{mutex_};
     if (stopped_) return;
     if (stream) {
       next_ = std::move(*stream);
-      if (current_ != nullptr) current_->shut();
+      if (current_) current_->shut();
       wake_.notify_all();
       continue;
     }
-    if (stream.error().code == Code::Timeout) continue;
+    const StreamRef current = current_;
     lock.unlock();
-    set_status([&](SecondaryStatus& status) { status.problem = stream.error().what; });
-    lock.lock();
-    wake_.wait_for(lock, kRetryEvery, [this] { return stopped_; });
+    if (stream.error().code != Code::Timeout) {
+      set_status([&](SecondaryStatus& status) { status.problem = stream.error().what; });
+      lock.lock();
+      wake_.wait_for(lock, kRetryEvery, [this] { return stopped_; });
+    } else if (current) {
+      (void)send_message(*current, wire::Heartbeat{}, settings_.send_timeout);  // the receiver sees a lost stream
+    }
   }
 }
 
 void Secondary::serve() {
   for (;;) {
-    std::unique_ptr<Stream> stream;
+    StreamRef stream;
     {
       std::unique_lock lock{mutex_};
       wake_.wait(lock, [this] { return stopped_ || next_ != nullptr; });
       if (stopped_) return;
       stream = std::move(next_);
-      current_ = stream.get();
     }
-    const Status ended = serve_one(*stream);
+    const Status ended = serve_one(stream);
     {
       const std::lock_guard lock{mutex_};
-      current_ = nullptr;
-      stream->shut();
+      current_.reset();
     }
-    pool_->drain();  // its tasks answer on this stream
-    stream.reset();
+    stream->shut();
+    pool_->forget();
     if (!ended) log_.write(LogLevel::Info, kLog, fmt::format("connection=ended reason='{}'", ended.error().what));
     set_status([](SecondaryStatus& status) {
       status.connected = false;
       status.synchronised = false;
-      if (status.progress.phase != Progress::Phase::Connecting) status.progress = {.phase = Progress::Phase::Connecting};
+      status.progress = {.phase = Progress::Phase::Connecting};
     });
   }
 }
 
-Status Secondary::serve_one(Stream& stream) {
+Status Secondary::serve_one(const StreamRef& stream) {
   wire::FrameReader frames;
-  Status done = greet(stream, frames);
+  Status done = greet(*stream, frames);
+  if (done) {
+    // From here on a new connection ends this one.
+    const std::lock_guard lock{mutex_};
+    if (stopped_ || next_) return Error{Code::Unavailable, "the connection was replaced"};
+    current_ = stream;
+  }
   if (!done) {
-    (void)send_message(stream, wire::Refuse{done.error().what}, seconds{1});  // it will hear of it, or not
+    (void)send_message(*stream, wire::Refuse{done.error().what}, seconds{1});  // it will hear of it, or not
     set_status([&](SecondaryStatus& status) { status.problem = done.error().what; });
     return done;
   }
   done = receive(stream, frames);
   const bool broken = !done && done.error().code != Code::Unavailable && done.error().code != Code::Timeout;
-  if (broken) fail(stream, done.error());
+  if (broken) fail(*stream, done.error());
   return done;
 }
 
@@ -144,28 +156,23 @@ Status Secondary::greet(Stream& stream, wire::FrameReader& frames) {
   return {};
 }
 
-Status Secondary::receive(Stream& stream, wire::FrameReader& frames) {
+Status Secondary::receive(const StreamRef& stream, wire::FrameReader& frames) {
   MonoTime heard = clock_.mono_now();
-  MonoTime beat = heard;
   for (;;) {
     SK_TRY(const auto frame, frames.next());
     if (frame) {
       unacknowledged_bytes_ += frame->payload.size();
       SK_TRY_VOID(take(stream, *frame));
-      if (unacknowledged_bytes_ >= kAcknowledgeBytes) SK_TRY_VOID(acknowledge(stream));
+      if (unacknowledged_bytes_ >= kAcknowledgeBytes) SK_TRY_VOID(acknowledge(*stream));
       continue;
     }
-    SK_TRY(std::size_t got, stream.read(frames.space(kReadBytes), Duration{0}));
+    SK_TRY(std::size_t got, stream->read(frames.space(kReadBytes), Duration{0}));
     if (got == 0) {
       // Nothing more is here: the primary may be waiting for us.
-      SK_TRY_VOID(acknowledge(stream));
-      SK_TRY(got, stream.read(frames.space(kReadBytes), kHeartbeatEvery));
+      SK_TRY_VOID(acknowledge(*stream));
+      SK_TRY(got, stream->read(frames.space(kReadBytes), kSilenceCheckEvery));
     }
     const MonoTime now = clock_.mono_now();
-    if (now - beat >= kHeartbeatEvery) {
-      SK_TRY_VOID(send_message(stream, wire::Heartbeat{}, settings_.send_timeout));
-      beat = now;
-    }
     if (got > 0) {
       frames.commit(got);
       heard = now;
@@ -182,24 +189,24 @@ Status Secondary::acknowledge(Stream& stream) {
   return send_message(stream, wire::Acknowledge{{received_}}, settings_.send_timeout);
 }
 
-Status Secondary::take(Stream& stream, const wire::FrameView& frame) {
+Status Secondary::take(const StreamRef& stream, const wire::FrameView& frame) {
   BytesView data;
   SK_TRY(auto message, wire::decode(frame, data));
   if (wire::is_sequenced(frame.type)) ++received_;
   if (auto* operation = std::get_if<wire::Operation>(&message)) return take(stream, *operation, data);
-  if (auto* begin = std::get_if<wire::ResyncBegin>(&message)) return begin_resync(stream, begin->mode);
+  if (auto* begin = std::get_if<wire::ResyncBegin>(&message)) return begin_resync(*stream, begin->mode);
   if (auto* listing = std::get_if<wire::Listing>(&message)) {
     SK_TRY(auto fates, applier_.apply(std::move(*listing)));
     if (!fates) return {};
-    return send_message(stream, wire::ListingAnswer{{received_}, std::move(*fates)}, settings_.send_timeout);
+    return send_message(*stream, wire::ListingAnswer{{received_}, std::move(*fates)}, settings_.send_timeout);
   }
   if (auto* state = std::get_if<wire::InodeState>(&message)) return applier_.apply(*state);
   if (auto* digests = std::get_if<wire::ZoneDigests>(&message)) {
     digest_later(stream, std::move(*digests));
     return {};
   }
-  if (auto* end = std::get_if<wire::ResyncEnd>(&message)) return end_resync(stream, *end);
-  if (std::holds_alternative<wire::Detach>(message)) return detach(stream);
+  if (auto* end = std::get_if<wire::ResyncEnd>(&message)) return end_resync(*stream, *end);
+  if (std::holds_alternative<wire::Detach>(message)) return detach(*stream);
   if (std::holds_alternative<wire::SyncAll>(message)) {
     sync_all_later(stream);
     return {};
@@ -208,7 +215,7 @@ Status Secondary::take(Stream& stream, const wire::FrameView& frame) {
   return Error{Code::Corrupt, "a frame that a primary does not send"};
 }
 
-Status Secondary::take(Stream& stream, wire::Operation& operation, BytesView data) {
+Status Secondary::take(const StreamRef& stream, wire::Operation& operation, BytesView data) {
   if (const auto* sync = std::get_if<wire::Sync>(&operation)) {
     if (primary_.sync_durable) sync_later(stream, *sync);
     return {};
@@ -216,45 +223,45 @@ Status Secondary::take(Stream& stream, wire::Operation& operation, BytesView dat
   return applier_.apply(operation, data);
 }
 
-void Secondary::sync_later(Stream& stream, const wire::Sync& sync) {
+void Secondary::sync_later(const StreamRef& stream, const wire::Sync& sync) {
   auto fd = applier_.descriptor(sync.id);
   const SequenceNumber sequence{received_};
   if (!fd) {
     // Its name is gone here as on the primary: nothing of it is left to lose.
-    (void)send_message(stream, wire::Durable{sequence}, settings_.send_timeout);  // a lost stream shows at the next read
+    (void)send_message(*stream, wire::Durable{sequence}, settings_.send_timeout);  // a lost stream shows at the next read
     return;
   }
   pool_->run(
-      [this, &stream, sequence, fd = *fd, data_only = sync.data_only] {
+      [this, stream, sequence, fd = *fd, data_only = sync.data_only] {
         const int done = data_only ? ::fdatasync(fd->get()) : ::fsync(fd->get());
         if (done != 0 && errno != EINVAL && errno != EBADF) {
           // What the kernel could not write may be lost: this copy cannot be trusted any more.
-          fail(stream, system_error("sync", errno));
+          fail(*stream, system_error("sync", errno));
           return;
         }
-        (void)send_message(stream, wire::Durable{sequence}, settings_.send_timeout);  // as above
+        (void)send_message(*stream, wire::Durable{sequence}, settings_.send_timeout);  // as above
       },
       true);
 }
 
-void Secondary::sync_all_later(Stream& stream) {
+void Secondary::sync_all_later(const StreamRef& stream) {
   const SequenceNumber sequence{received_};
   pool_->run(
-      [this, &stream, sequence] {
+      [this, stream, sequence] {
         if (const Status synced = applier_.sync_all(); !synced) {
-          fail(stream, synced.error());
+          fail(*stream, synced.error());
           return;
         }
-        (void)send_message(stream, wire::Durable{sequence}, settings_.send_timeout);  // a lost stream shows elsewhere
+        (void)send_message(*stream, wire::Durable{sequence}, settings_.send_timeout);  // a lost stream shows elsewhere
       },
       true);
 }
 
-void Secondary::digest_later(Stream& stream, wire::ZoneDigests&& digests) {
+void Secondary::digest_later(const StreamRef& stream, wire::ZoneDigests&& digests) {
   const SequenceNumber sequence{received_};
   auto fd = applier_.descriptor(digests.id);
   pool_->run(
-      [this, &stream, sequence, fd = fd ? *fd : SharedFd{}, digests = std::move(digests)] {
+      [this, stream, sequence, fd = fd ? *fd : SharedFd{}, digests = std::move(digests)] {
         wire::ZonesWanted answer{.sequence = sequence};
         const auto own = fd ? resync::digest_zones(fd->get(), settings_.zone_bytes, digests.first, digests.digests.size())
                             : Result<std::vector<Digest128>>{Error{Code::NotFound, "gone"}};
@@ -262,7 +269,7 @@ void Secondary::digest_later(Stream& stream, wire::ZoneDigests&& digests) {
           // A zone that cannot be read here may still be writable.
           if (!own || (*own)[i] != digests.digests[i]) answer.wanted.push_back(i);
         }
-        (void)send_message(stream, answer, settings_.send_timeout);  // a lost stream shows at the receiver
+        (void)send_message(*stream, answer, settings_.send_timeout);  // a lost stream shows at the receiver
       },
       false);
 }
@@ -272,7 +279,9 @@ Status Secondary::begin_resync(Stream& stream, wire::ResyncMode mode) {
     SK_TRY_VOID(journal_.update([&](journal::State& state) {
       state.inconsistent = true;
       state.up_to_date = false;
-      state.exact = false;
+      // Copying zones changes only what the primary's zone map names until the end: an interrupted one can be repeated.
+      if (mode == wire::ResyncMode::Full) state.exact = false;
+      state.exact_in_boot = settings_.boot_id;
       state.full_wanted = state.full_wanted || mode == wire::ResyncMode::Full;
     }));
     log_.write(LogLevel::Info, kLog, fmt::format("synchronisation=begin mode={}",
@@ -321,6 +330,10 @@ Status Secondary::detach(Stream& stream) {
 }
 
 void Secondary::fail(Stream& stream, const Error& error) {
+  {
+    const std::lock_guard lock{mutex_};
+    if (stopped_) return;  // this node may be primary by now
+  }
   const Status noted = journal_.update([](journal::State& state) {
     state.up_to_date = false;
     state.exact = false;

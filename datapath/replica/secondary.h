@@ -38,29 +38,33 @@ class Secondary {
  public:
   Secondary(Settings settings, journal::Journal& journal, Applier& applier, StreamSource& source, const Clock& clock,
             Log& log, std::function<void()> changed);
-  ~Secondary() { stop(); }
+  ~Secondary();
   Secondary(const Secondary&) = delete;
   Secondary& operator=(const Secondary&) = delete;
 
   void start();
-  /// `orderly`: what was applied is put on disk and noted. Without, it returns as fast as it can (takeover).
+  /// `orderly`: what was applied is put on disk and noted. Without, it returns as fast as it can (takeover): a sync that
+  /// is under way goes on until the destructor.
   void stop(bool orderly = false);
   [[nodiscard]] SecondaryStatus status() const;
 
  private:
+  /// Tasks beside the stream keep it until they have answered.
+  using StreamRef = std::shared_ptr<Stream>;
+
   void accept();
   void serve();
-  Status serve_one(Stream& stream);
+  Status serve_one(const StreamRef& stream);
   Status greet(Stream& stream, wire::FrameReader& frames);
-  Status receive(Stream& stream, wire::FrameReader& frames);
-  Status take(Stream& stream, const wire::FrameView& frame);
-  Status take(Stream& stream, wire::Operation& operation, BytesView data);
+  Status receive(const StreamRef& stream, wire::FrameReader& frames);
+  Status take(const StreamRef& stream, const wire::FrameView& frame);
+  Status take(const StreamRef& stream, wire::Operation& operation, BytesView data);
   Status begin_resync(Stream& stream, wire::ResyncMode mode);
   Status end_resync(Stream& stream, const wire::ResyncEnd& end);
   Status detach(Stream& stream);
-  void sync_later(Stream& stream, const wire::Sync& sync);
-  void sync_all_later(Stream& stream);
-  void digest_later(Stream& stream, wire::ZoneDigests&& digests);
+  void sync_later(const StreamRef& stream, const wire::Sync& sync);
+  void sync_all_later(const StreamRef& stream);
+  void digest_later(const StreamRef& stream, wire::ZoneDigests&& digests);
   Status acknowledge(Stream& stream);
   /// This copy can no longer be trusted: noted on disk, told to the primary.
   void fail(Stream& stream, const Error& error);
@@ -77,8 +81,8 @@ class Secondary {
   mutable std::mutex mutex_{};
   std::condition_variable wake_{};
   bool stopped_{false};
-  std::unique_ptr<Stream> next_{};   ///< accepted, waits for the receiver
-  Stream* current_{nullptr};
+  StreamRef next_{};  ///< accepted, waits for the receiver
+  StreamRef current_{};
   SecondaryStatus status_{};
 
   // The receiver's own:

@@ -17,11 +17,10 @@ void WorkerPool::run(Task task, bool urgent) {
   wake_.notify_one();
 }
 
-void WorkerPool::drain() {
-  std::unique_lock lock{mutex_};
+void WorkerPool::forget() {
+  const std::lock_guard lock{mutex_};
   urgent_.clear();
   bulk_.clear();
-  idle_.wait(lock, [this] { return running_ == 0; });
 }
 
 void WorkerPool::stop() {
@@ -45,12 +44,10 @@ void WorkerPool::work() {
     std::deque<Task>& queue = urgent_.empty() ? bulk_ : urgent_;
     Task task = std::move(queue.front());
     queue.pop_front();
-    ++running_;
     lock.unlock();
     task();
     task = {};  // what it holds is given back without the lock
     lock.lock();
-    if (--running_ == 0) idle_.notify_all();
   }
 }
 

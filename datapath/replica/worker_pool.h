@@ -19,8 +19,8 @@ class WorkerPool {
   WorkerPool& operator=(const WorkerPool&) = delete;
 
   void run(Task task, bool urgent);
-  /// Forgets what has not begun and returns when nothing runs; new tasks may follow.
-  void drain();
+  /// Forgets what has not begun; new tasks may follow.
+  void forget();
   void stop();
 
  private:
@@ -28,10 +28,8 @@ class WorkerPool {
 
   std::mutex mutex_{};
   std::condition_variable wake_{};
-  std::condition_variable idle_{};
   std::deque<Task> urgent_{};
   std::deque<Task> bulk_{};
-  std::size_t running_{0};
   bool stopped_{false};
   std::vector<std::thread> threads_{};
 };

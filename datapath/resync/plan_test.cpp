@@ -21,7 +21,8 @@ TEST(ResyncPlan, ShortcutsOnlyWhenEverythingIsKnown) {
                             .full_wanted = (bits & 32) != 0,
                             .same_partner = (bits & 64) != 0};
       const Decision decision = choose(meeting);
-      const bool known = meeting.peer_exact && !meeting.peer_inconsistent && meeting.zones_complete &&
+      const bool known = meeting.peer_exact && !(meeting.peer_inconsistent && meeting.zones_empty) &&
+                         meeting.zones_complete &&
                          !meeting.full_wanted && meeting.same_partner &&
                          (meeting.relation == Relation::Same || meeting.relation == Relation::PeerIsBase);
       EXPECT_EQ(decision.mode != ResyncMode::Full, known);
