@@ -115,6 +115,7 @@ void Routes::add_module_routes() {
   add_plain(Method::Get, "modules/*/status", &Routes::module_status);
   add_plain(Method::Post, "modules/*/operations", &Routes::post_operation);
   add_plain(Method::Get, "modules/*/events", &Routes::events);
+  add_plain(Method::Post, "modules/*/events", &Routes::add_event);
   add_plain(Method::Get, "events", &Routes::events);
   add_plain(Method::Post, "modules/*/resources/*", &Routes::set_resource);
   add_plain(Method::Post, "modules/*/settings", &Routes::change_settings);

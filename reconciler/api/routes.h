@@ -93,6 +93,7 @@ class Routes {
   void get_operation(const Request& request, const Parameters& at, Respond respond);
   void operations_changed();
   Response events(const Request& request, const Parameters& at);
+  Response add_event(const Request& request, const Parameters& at);
   Response set_resource(const Request& request, const Parameters& at);
   Response change_settings(const Request& request, const Parameters& at);
   Response nodes(const Request& request, const Parameters& at);

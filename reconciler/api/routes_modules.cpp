@@ -152,6 +152,24 @@ Response Routes::events(const Request& request, const Parameters& at) {
   return json(200, tree);
 }
 
+/// A line from one of the module's scripts (`safekit printe`).
+Response Routes::add_event(const Request& request, const Parameters& at) {
+  constexpr std::size_t kTextMax = 2000;
+  const auto module = local_module(at[0]);
+  if (!module) return failure(module.error());
+  const auto body = body_of(request);
+  if (!body) return failure(body.error());
+  const std::string level = text_at(*body, {"level"});
+  if (level != "E" && level != "W" && level != "I") return failure(Error{Code::Invalid, "'level' must be E, W or I"});
+  std::string text = text_at(*body, {"message"});
+  if (text.empty() || text.size() > kTextMax) {
+    return failure(Error{Code::Invalid, fmt::format("a message has 1 to {} characters", kTextMax)});
+  }
+  std::replace_if(text.begin(), text.end(), [](unsigned char c) { return c < ' '; }, ' ');  // a log has lines
+  store_.record(*module, "userplug", level[0], std::move(text));
+  return json(201, *body);
+}
+
 Response Routes::set_resource(const Request& request, const Parameters& at) {
   const auto module = local_module(at[0]);
   if (!module) return failure(module.error());

@@ -25,6 +25,7 @@ const ObjectKey kCluster{store::Kind::Cluster, "cluster"};
 /// One checked object, ready to be stored.
 struct Wish {
   ObjectKey key{};
+  std::string name{};  ///< as people call it
   std::string spec{};
   std::uint64_t expected{0};  ///< resourceVersion that the file carries
   std::vector<check::FieldChange> changes{};
@@ -91,6 +92,7 @@ Wish wish_of(const store::Store& store, const codec::Decoded& decoded) {
   Wish wish;
   if (const auto* cluster = std::get_if<spec::Cluster>(&decoded.object)) {
     wish.key = kCluster;
+    wish.name = cluster->metadata.name;
     wish.spec = codec::canonical_json(*cluster);
     wish.expected = cluster->metadata.resource_version;
     const auto before = store.cluster();
@@ -100,6 +102,7 @@ Wish wish_of(const store::Store& store, const codec::Decoded& decoded) {
   }
   const auto& module = std::get<spec::Module>(decoded.object);
   wish.key = {store::Kind::Module, module.metadata.name};
+  wish.name = module.metadata.name;
   wish.spec = codec::canonical_json(module);
   wish.expected = module.metadata.resource_version;
   const auto before = store.module(ModuleName{module.metadata.name});
@@ -119,7 +122,7 @@ Node to_tree(const check::FieldChange& change) {
 Node result_tree(const Wish& wish, const store::Object& stored, bool is_changed) {
   Node tree = Node::map();
   tree.add("kind", Node::string(wish.key.kind == store::Kind::Module ? "Module" : "Cluster"));
-  tree.add("name", Node::string(wish.key.name));
+  tree.add("name", Node::string(wish.name));
   tree.add("result", Node::string(wish.is_new ? "created" : is_changed ? "configured" : "unchanged"));
   tree.add("generation", Node::number(std::to_string(stored.generation)));
   tree.add("resourceVersion", Node::string(std::to_string(stored.revision.value)));

@@ -137,7 +137,7 @@ class CliTest : public testing::Test {
 
 TEST_F(CliTest, AppliesAFileAndSaysWhatBecameOfIt) {
   EXPECT_EQ(run({"apply", "-f", write("cluster.yaml", kCluster)}), 0) << output.err_text;
-  EXPECT_EQ(output.out_text, "cluster/cluster created\n");
+  EXPECT_EQ(output.out_text, "cluster/demo created\n");
   const std::string file = write("module.yaml", kModule);
   EXPECT_EQ(run({"apply", "-f", file, "--dry-run"}), 0);
   EXPECT_EQ(output.out_text, "module/web created (dry run)\n");
@@ -349,6 +349,16 @@ TEST_F(CliTest, HelpUsageAndCompletion) {
   EXPECT_EQ(run({"completion", "bash"}), 0);
   EXPECT_THAT(output.out_text, HasSubstr("apply diff get"));
   EXPECT_EQ(run({"version"}), 0);
+}
+
+TEST_F(CliTest, ScriptsWriteIntoTheLog) {
+  apply_web();
+  EXPECT_EQ(run({"printe", "-m", "web", "disk is full"}), 0) << output.err_text;
+  EXPECT_EQ(run({"printi", "all is well"}, {{"SAFEMODULE", "web"}}), 0);
+  EXPECT_EQ(run({"printi", "-m", "web"}), 2);
+  EXPECT_EQ(run({"log", "-m", "web"}), 0);
+  EXPECT_THAT(output.out_text, HasSubstr("| E | disk is full\n"));
+  EXPECT_THAT(output.out_text, Not(HasSubstr("all is well")));
 }
 
 TEST_F(CliTest, DeletesOnlyWhatIsStopped) {

@@ -13,6 +13,7 @@ int wait(Session& session);
 int wait_state(Session& session);  ///< waitstate waitstart waitstop
 int log(Session& session);         ///< log logview events
 int switches(Session& session);    ///< errd checker failover boot
+int print(Session& session);       ///< printi printw printe
 int set_resource(Session& session);
 int get_resource(Session& session);
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "reconciler/cli/commands.h"
+#include "reconciler/cli/files.h"
 
 /// Commands about the cluster and the program itself.
 namespace safekit::cli {
@@ -45,6 +46,14 @@ complete -o default -F _safekit safekit
 
 int init(Session& session) {
   const Arguments& args = session.args;
+  // A cluster is made only once: a mistake in the file is found before.
+  for (const std::string& path : args.files) {
+    const auto read = read_source(path, session);
+    if (!read) return fail(session, read.error());
+    for (const doc::Problem& problem : read->problems) session.output.err(doc::to_string(problem) + "\n");
+    const auto is_error = [](const doc::Problem& problem) { return problem.severity == doc::Severity::Error; };
+    if (std::any_of(read->problems.begin(), read->problems.end(), is_error)) return kFailed;
+  }
   Node body = Node::map();
   body.add("node", Node::string(args.node));
   const auto made = ask(session, request(Method::Post, "cluster/init", {}, &body));

@@ -298,6 +298,20 @@ int switches(Session& session) {
   return answer ? kFine : fail(session, answer.error());
 }
 
+int print(Session& session) {
+  std::vector<std::string> words = session.args.words;
+  if (words.empty()) return usage(session, "say what to write");
+  const std::string text = words.back();
+  words.pop_back();
+  const auto module = module_of(session, words);
+  if (!module) return usage(session, module.error().what);
+  Node body = Node::map();
+  body.add("level", Node::string(session.args.command == "printe" ? "E" : session.args.command == "printw" ? "W" : "I"));
+  body.add("message", Node::string(text));
+  const auto answer = ask(session, request(Method::Post, fmt::format("modules/{}/events", *module), {}, &body));
+  return answer ? kFine : fail(session, answer.error());
+}
+
 int set_resource(Session& session) {
   const Arguments& args = session.args;
   const auto module = module_of(session, args.words);

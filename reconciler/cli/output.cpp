@@ -132,8 +132,9 @@ std::string state_text(const std::string& module, const Node& status, bool verbo
   for (const Node& condition : children_at(status, {"conditions"})) {
     const bool is_bad_news = text_at(condition, {"status"}) == "True" && text_at(condition, {"type"}) == "ConfigConflict";
     if (is_bad_news || verbose) {
-      text += fmt::format("  {}={} {}: {}\n", text_at(condition, {"type"}), text_at(condition, {"status"}),
-                          text_at(condition, {"reason"}), text_at(condition, {"message"}));
+      const std::string message = text_at(condition, {"message"});
+      text += fmt::format("  {}={} {}{}{}\n", text_at(condition, {"type"}), text_at(condition, {"status"}),
+                          text_at(condition, {"reason"}), message.empty() ? "" : ": ", message);
     }
   }
   if (verbose && has_resources) text += "\n" + resources.text();
@@ -230,7 +231,7 @@ std::string description(const Node& module, const std::vector<status::Event>& ev
     std::string yaml = doc::print_yaml(*spec);
     for (std::size_t at = 0; at < yaml.size();) {
       const std::size_t end = std::min(yaml.find('\n', at), yaml.size());
-      text += "  " + yaml.substr(at, end - at) + "\n";
+      text += (end == at ? "" : "  " + yaml.substr(at, end - at)) + "\n";
       at = end + 1;
     }
   }

@@ -72,6 +72,7 @@ void log_options(CLI::App& app, Arguments& args) {
   add_module(app, args);
   add_words(app, args, "the module");
   add_form(app, args);
+  app.add_option("-l", args.to, "language; there is one")->group("");
   app.add_option("-s,--last", args.last, "so many lines; default 300")->type_name("COUNT");
   app.add_flag("-A,--all", args.all_levels, "all levels, not only U E C S");
   app.add_flag("-w,--watch", args.follow, "go on with new ones");
@@ -88,6 +89,10 @@ void set_options(CLI::App& app, Arguments& args) {
   app.add_option("-i", args.identity, "who sets it, in the log")->type_name("IDENTITY");
   app.add_flag("-n", args.no_log, "no line in the log");
   app.add_flag("-l", args.force_log, "a line also when nothing changes");
+}
+void print_options(CLI::App& app, Arguments& args) {
+  add_module(app, args);
+  add_words(app, args, "the text");
 }
 void get_options(CLI::App& app, Arguments& args) {
   add_words(app, args, "modules, clusters, nodes, or KIND NAME");
@@ -166,6 +171,9 @@ const std::vector<Command>& commands() {
       {"failover", kRunning, "automatic failover on or off; do it on all nodes", "  safekit -H \"*\" failover off -m web", switch_options, switches},
       {"boot", kRunning, "start at boot on or off", "  safekit boot on -m web\n  safekit boot status", switch_options, switches},
       {"set", kRunning, "set a resource of a custom checker", "  safekit set -m web -r custom.disk -v down -i mychecker", set_options, set_resource},
+      {"printe", kRunning, "a script's message for the log", "  safekit printe -m web \"cannot start\"", print_options, print},
+      {"printw", kRunning, "the same as a warning, for the verbose log", "", print_options, print},
+      {"printi", kRunning, "the same as information, for the verbose log", "", print_options, print},
       {"state", kWatching, "state of modules on this node and its peer", "  safekit state\n  safekit state -m web -v\n  safekit state -m web -lq; echo $?", state_options, state},
       {"wait", kWatching, "wait for a state or a condition",
        "  safekit wait -m web --for PRIM --timeout 60s\n  safekit wait -m web --for SECOND --node node2\n  safekit wait -m web --for delete", wait_options, wait},
