@@ -1,9 +1,12 @@
 #include "controllers/cluster_trust.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "reconciler/peer/exchange.h"
 #include "reconciler/peer/http_link.h"
+#include "schema/spec/defaults.h"
 
 namespace safekit {
 namespace {
@@ -71,14 +74,16 @@ void ClusterTrust::join(const std::string& token, const std::string& node, Done 
   if (!parsed) return done(std::move(parsed).error());
   auto joining = pki_.prepare_join(*parsed, ports_.store.node());
   if (!joining) return done(std::move(joining).error());
-  if (joining_) {
-    // The last attempt has answered (its thread has posted, and ends); a second one beside it is refused by its caller.
-    joining_->join();
-  }
+  if (is_joining_) return done(Error{Code::Conflict, "this node is joining already: wait for its answer"});
+  if (joining_) joining_->join();  // it has posted its answer, and ends
+  is_joining_ = true;
   joining_.emplace([this, token = std::move(*parsed), joining = std::move(*joining), done = std::move(done)]() mutable {
     auto answer = peer::ask_to_join(token, peer::to_body(joining.request), ports_.crypto);
     ports_.loop.post([this, token = std::move(token), joining = std::move(joining), answer = std::move(answer),
-                      done = std::move(done)] { done(finish_join(token, joining, answer)); });
+                      done = std::move(done)] {
+      is_joining_ = false;
+      done(finish_join(token, joining, answer));
+    });
   });
 }
 
@@ -97,6 +102,13 @@ Result<doc::Node> ClusterTrust::finish_join(const peer::JoinToken& token, const 
 void ClusterTrust::admit(const std::string& body, std::function<void(Result<std::string>)> done) {
   auto request = peer::parse_join_request(body);
   if (!request) return done(std::move(request).error());
+  const auto cluster = ports_.store.cluster();
+  const std::vector<NodeName> named = cluster ? spec::nodes_of(*cluster) : std::vector<NodeName>{};
+  if (std::find(named.begin(), named.end(), request->node) == named.end()) {
+    return done(Error{Code::Denied, fmt::format("the cluster configuration has no node '{}': add it with its addresses, "
+                                                "`safekit apply`, and join again with the same token",
+                                                request->node.str())});
+  }
   peer::Parcel parcel;
   for (const auto& [key, stored] : ports_.store.stored()) {
     if (key.kind == store::Kind::Cluster) parcel.objects.push_back(stored);

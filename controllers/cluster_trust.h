@@ -44,6 +44,7 @@ class ClusterTrust final : public api::ClusterActions {
   peer::Pki& pki_;
   std::function<Status(const peer::ClusterIdentity&)> activate_;
   std::optional<std::thread> joining_{};
+  bool is_joining_{false};
 };
 
 }  // namespace safekit

@@ -176,11 +176,6 @@ std::vector<Line> lines_between(const status::ReplicationSection& before,
                      fmt::format("Copied {} files, {} KB", after.files_done, after.bytes_copied / 1024)});
     lines.push_back({"rfsplug", 'E', "Reintegration ended (synchronize)"});
   }
-  const bool primary = after.order.role == OrderRole::Primary && after.settled && after.up_to_date;
-  const bool was_primary = before.order.role == OrderRole::Primary && before.settled && before.up_to_date;
-  const bool new_period = before.order.role != OrderRole::Primary || !before.settled;
-  if (primary && !was_primary && new_period)
-    lines.push_back({"rfsplug", 'E', "Uptodate replicated file system"});
   if (after.diverged && !before.diverged) {
     lines.push_back({"rfsplug", 'E', "Both nodes have written since they were parted: the copies differ"});
   }

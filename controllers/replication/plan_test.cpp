@@ -154,18 +154,6 @@ TEST(ReplicationLines, TellTheCourseOfASynchronisation) {
                           Line{"rfsplug", 'E', "Reintegration ended (synchronize)"}));
 }
 
-TEST(ReplicationLines, TellThatAPrimaryHasCurrentData) {
-  status::ReplicationSection before;
-  before.configured = true;
-  status::ReplicationSection after = before;
-  after.order.role = OrderRole::Primary;
-  after.settled = true;
-  after.up_to_date = true;
-  EXPECT_THAT(lines_between(before, after, {}),
-              ElementsAre(Line{"rfsplug", 'E', "Uptodate replicated file system"}));
-  EXPECT_THAT(lines_between(after, after, {}), IsEmpty());
-}
-
 TEST(ReplicationText, KeepsTheMemory) {
   Memory memory = with_process(OrderRole::Secondary);
   memory.terminated = kNow;

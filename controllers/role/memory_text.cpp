@@ -144,21 +144,15 @@ struct StepFields {
       visit_classes(v, step.classes);
     } else if constexpr (std::is_same_v<T, OrderReplica>) {
       visit_order(v, step.order);
-    } else if constexpr (std::is_same_v<T, SetAddresses>) {
-      v.boolean(step.wanted);
     } else {
-      v.text(step.component);
-      std::uint32_t level = static_cast<std::uint8_t>(step.level);
-      v.number32(level);
-      if constexpr (V::kReads) step.level = static_cast<char>(level);
-      v.text(step.text);
+      v.boolean(step.wanted);
     }
   }
 };
 
 Step empty_step(std::uint32_t index) {
-  static const std::array<Step, std::variant_size_v<Step>> kEmpty{EnterState{}, RunScript{},    Watch{},
-                                                                  OrderReplica{}, SetAddresses{}, Say{}};
+  static const std::array<Step, std::variant_size_v<Step>> kEmpty{EnterState{}, RunScript{}, Watch{},
+                                                                  OrderReplica{}, SetAddresses{}};
   return kEmpty[index];
 }
 

@@ -129,7 +129,6 @@ void Machine::begin_step(const Step& step) {
                  [&](const Watch& watch) { section().watched = watch.classes; },
                  [&](const OrderReplica& replica) { section().replica = replica.order; },
                  [&](const SetAddresses& addresses) { section().addresses_wanted = addresses.wanted; },
-                 [&](const Say& line) { plan_.lines.push_back(line); },
              },
              step);
 }
@@ -151,7 +150,6 @@ bool Machine::is_done(const Step& step) const {
           [&](const SetAddresses& addresses) {
             return addresses.wanted ? observed_.addresses.all_set : observed_.addresses.all_unset;
           },
-          [](const Say&) { return true; },
       },
       step);
 }
@@ -190,6 +188,10 @@ bool Machine::advance() {
                                          section().script->name));
       }
       section().script.reset();
+    }
+    if (const auto* replica = std::get_if<OrderReplica>(&m.steps.front())) {
+      const bool promoted = replica->order.role == ReplicaOrder::Role::Primary && section().readiness == Readiness::Transient;
+      if (promoted) say("rfsplug", 'E', "Uptodate replicated file system");
     }
     m.steps.pop_front();
     m.head_begun = false;

@@ -85,14 +85,15 @@ struct SetAddresses {
   bool wanted{false};
   friend bool operator==(const SetAddresses&, const SetAddresses&) = default;
 };
+using Step = std::variant<EnterState, RunScript, Watch, OrderReplica, SetAddresses>;
+
+/// A line for the module log.
 struct Say {
   std::string component{"heart"};
   char level{'E'};
   std::string text{};
   friend bool operator==(const Say&, const Say&) = default;
 };
-using Step = std::variant<EnterState, RunScript, Watch, OrderReplica, SetAddresses, Say>;
-
 /// How the module was started: by itself finding its role, or told.
 enum class Intent { Automatic, Prim, Second };
 

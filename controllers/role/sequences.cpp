@@ -36,10 +36,6 @@ class Builder {
     steps_.emplace_back(SetAddresses{wanted});
     return *this;
   }
-  Builder& say(std::string_view component, char level, std::string text) {
-    steps_.emplace_back(Say{std::string{component}, level, std::move(text)});
-    return *this;
-  }
   Steps take() { return std::move(steps_); }
 
  private:
@@ -88,9 +84,10 @@ Steps steps_start(const Desired& desired) {
 Steps steps_to_alone(const Desired& desired, const ReplicaOrder& order) {
   const Role role = desired.mode == Mode::Mirror ? Role::Alone : Role::Up;
   Builder builder{desired, Role::Wait, role, ""};
-  builder.state(role, Readiness::Transient).run("transition").replica(order);
-  if (desired.replicates) builder.say("rfsplug", 'E', "Uptodate replicated file system");
-  return builder.addresses(true)
+  return builder.state(role, Readiness::Transient)
+      .run("transition")
+      .replica(order)
+      .addresses(true)
       .run("start_both")
       .run("start_prim")
       .run("start_sec")
