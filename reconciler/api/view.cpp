@@ -57,19 +57,21 @@ Node object_view(const store::Store& store, const store::Object& object) {
   if (metadata->find("name") == nullptr) metadata->add("name", Node::string(object.key.name));
   set(*metadata, "generation", Node::number(std::to_string(object.generation)));
   set(*metadata, "resourceVersion", Node::string(std::to_string(object.revision.value)));
-  set(*metadata, "appliedBy", Node::string(object.author));
-  set(*metadata, "appliedOn", Node::string(object.origin.str()));
-  set(*metadata, "appliedAt", Node::string(to_string(object.time)));
-  if (object.key.kind == store::Kind::Module) {
-    const std::vector<ModuleName> local = store.local_modules();
-    if (std::find(local.begin(), local.end(), ModuleName{object.key.name}) != local.end()) {
-      view.add("status", module_status_view(store, ModuleName{object.key.name}));
-      return view;
-    }
+  Node status = Node::map();
+  const std::vector<ModuleName> local = store.local_modules();
+  const bool is_local = std::find(local.begin(), local.end(), ModuleName{object.key.name}) != local.end();
+  if (object.key.kind == store::Kind::Module && is_local) {
+    status = module_status_view(store, ModuleName{object.key.name});
+  } else {
+    Node conditions = Node::list();
+    add_conflicts(store, object.key, conditions);
+    status.add("conditions", std::move(conditions));
   }
-  Node conditions = Node::list();
-  add_conflicts(store, object.key, conditions);
-  if (!conditions.children.empty()) view.add("status", Node::map()).add("conditions", std::move(conditions));
+  Node& applied = status.add("applied", Node::map());
+  applied.add("by", Node::string(object.author));
+  applied.add("on", Node::string(object.origin.str()));
+  applied.add("at", Node::string(to_string(object.time)));
+  set(view, "status", std::move(status));
   return view;
 }
 

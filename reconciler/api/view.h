@@ -6,7 +6,8 @@
 /// What the API shows of stored things: plain trees.
 namespace safekit::api {
 
-/// `apiVersion`, `kind`, `metadata` (with generation and resourceVersion), `spec` and, for a module of this node, `status`.
+/// `apiVersion`, `kind`, `metadata` (with generation and resourceVersion), `spec`, and `status`: who applied it, and what a module
+/// of this node does.
 [[nodiscard]] doc::Node object_view(const store::Store& store, const store::Object& object);
 /// A list as Kubernetes shapes it; `metadata.resourceVersion` is the point from which a watch misses nothing.
 [[nodiscard]] doc::Node list_view(const store::Store& store, store::Kind kind);

@@ -254,6 +254,7 @@ TEST_F(CliTest, StateHasSafekitsFormAndExitCodes) {
   }
   EXPECT_EQ(run({"state", "-v", "web"}), 0);
   EXPECT_EQ(run({"state", "-m", "nope", "-lq"}), 255);
+  EXPECT_EQ(run({"state", "-lq"}), 255);
 }
 
 TEST_F(CliTest, WaitsForAStableState) {
@@ -274,6 +275,8 @@ TEST_F(CliTest, WaitsForAStableState) {
   EXPECT_EQ(run({"waitstart", "-m", "web"}), 0);
   EXPECT_EQ(run({"wait", "-m", "web", "--for", "PRIM", "--timeout", "5"}), 2);
   EXPECT_EQ(run({"wait", "-m", "nope", "--for", "PRIM"}), 1);
+  EXPECT_THAT(output.err_text, HasSubstr("'nope' is now: not known on this node"));
+  EXPECT_EQ(run({"waitstate", "-m", "nope", "PRIM"}), 1);
   EXPECT_EQ(run({"wait", "-m", "nope", "--for", "delete"}), 0);
 }
 
@@ -297,6 +300,20 @@ TEST_F(CliTest, TablesOfModules) {
   EXPECT_EQ(run({"get", "things"}), 2);
   EXPECT_EQ(run({"describe", "module", "web"}), 0);
   EXPECT_THAT(output.out_text, HasSubstr("Nodes:\n  node1=PRIM(Ready)"));
+}
+
+TEST_F(CliTest, WhatGetPrintsCanBeAppliedAgain) {
+  apply_web();
+  set_role(status::Role::Prim, status::Readiness::Ready);
+  for (const std::string form : {"yaml", "json"}) {
+    EXPECT_EQ(run({"get", "module", "web", "-o", form}), 0);
+    std::string text = output.out_text;
+    const std::string file = write("again." + form, text);
+    EXPECT_EQ(run({"apply", "-f", file}), 0) << output.err_text << text;
+    EXPECT_EQ(output.out_text, "module/web unchanged\n");
+  }
+  EXPECT_EQ(run({"get", "cluster", "demo", "-o", "yaml"}), 0);
+  EXPECT_EQ(run({"apply", "-f", write("again.yaml", output.out_text)}), 0) << output.err_text;
 }
 
 TEST_F(CliTest, TheLogHasSafekitsColumns) {

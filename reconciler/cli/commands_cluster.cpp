@@ -109,7 +109,7 @@ int modules_state(Session& session) {
     for (const Node& node : nodes->children) {
       const std::string mode = text_at(module, {"spec", "mode"});
       table.add({node.text, text_at(module, {"metadata", "name"}), mode.empty() ? "mirror" : mode, text_at(module, {"spec", "id"}),
-                 text_at(module, {"metadata", "appliedAt"}).substr(0, 19), text_at(module, {"metadata", "generation"})});
+                 text_at(module, {"status", "applied", "at"}).substr(0, 19), text_at(module, {"metadata", "generation"})});
     }
   }
   session.output.out(table.text());

@@ -17,6 +17,7 @@ using doc::Node;
 
 constexpr int kOutcomeRounds = 12;  ///< of 5 s each: a node that does not take a command within a minute is ill
 constexpr std::string_view kDone = "done";
+constexpr int kNoState = 255;  ///< of state -lq
 
 /// Waits until the node's role controller has taken the command. Errors: Conflict with why it was refused.
 Status await_outcome(Session& session, const std::string& id) {
@@ -99,10 +100,16 @@ bool is_reached(const Goal& goal, const Node& view, const std::string& node_name
 
 /// The view in which the goal was reached. Errors: Timeout, with the last state seen.
 Result<Node> wait_for(Session& session, const std::string& module, const Goal& goal, Duration limit) {
-  // A module that is not there can never get anywhere: say so at once, except when its end is waited for.
-  const auto now = ask(session, request(Method::Get, "modules/" + module));
-  if (!now && goal.deleted && now.error().code == Code::NotFound) return Node::map();
-  SK_TRY(Node last, std::move(now));
+  Node last = Node::map();
+  if (const auto now = ask(session, request(Method::Get, "modules/" + module)); now) {
+    last = *now;
+  } else {
+    const bool is_absent = now.error().code == Code::NotFound;
+    if (is_absent && goal.deleted) return last;
+    // Applied on another node a moment ago, it is on its way here; SafeKit's own commands know no such thing.
+    if (!is_absent || session.args.command != "wait") return now.error();
+    session.output.err(fmt::format("module '{}' is not known on this node yet\n", module));
+  }
   const auto watched = session.client.watch(
       request(Method::Get, "modules/" + module), limit, [&](std::string_view type, const Node& view) {
         if (type == "DELETED") return !goal.deleted;
@@ -117,7 +124,7 @@ Result<Node> wait_for(Session& session, const std::string& module, const Goal& g
     for (const Node& node : status->find("nodes")->children) states += " " + node_state(node, false);
   }
   return Error{Code::Timeout, fmt::format("not reached within {}; module '{}' is now:{}", safekit::to_string(limit), module,
-                                          states.empty() ? " not on this node" : states)};
+                                          states.empty() ? " not known on this node" : states)};
 }
 
 Result<Duration> limit_of(const Session& session, Duration fallback) {
@@ -163,7 +170,8 @@ int state(Session& session) {
   const Arguments& args = session.args;
   const auto module = module_of(session, args.words);
   const bool one = module.has_value();
-  if (!one && args.quiet) return usage(session, module.error().what);
+  // 0 to 4 are states: no failure may look like one.
+  if (!one && args.quiet) return usage(session, module.error().what), kNoState;
   std::vector<std::string> names;
   if (one) {
     names.push_back(*module);
@@ -182,15 +190,14 @@ int state(Session& session) {
     const auto status = ask(session, request(Method::Get, fmt::format("modules/{}/status", name)));
     if (!status) {
       code = fail(session, status.error());
-      // 0 to 4 are states: a failure must not look like one.
-      if (args.quiet) return 255;
+      if (args.quiet) return kNoState;
       continue;
     }
     if (args.quiet) {
       const std::string role = text_at(status->find("nodes")->children.at(0), {"role"});
       session.output.out(role + "\n");
       const auto parsed = status::parse_role(role);
-      return parsed ? status::exit_code(*parsed) : 255;
+      return parsed ? status::exit_code(*parsed) : kNoState;
     }
     session.output.out(state_text(name, *status, args.verbose, session.colours()));
   }

@@ -173,7 +173,7 @@ std::string clusters_table(const std::vector<Node>& clusters) {
     std::string lans;
     for (const Node& lan : children_at(cluster, {"spec", "lans"})) lans += (lans.empty() ? "" : ",") + text_at(lan, {"name"});
     table.add({text_at(cluster, {"metadata", "name"}), text_at(cluster, {"metadata", "generation"}), lans,
-               short_time(text_at(cluster, {"metadata", "appliedAt"})), text_at(cluster, {"metadata", "appliedBy"})});
+               short_time(text_at(cluster, {"status", "applied", "at"})), text_at(cluster, {"status", "applied", "by"})});
   }
   return table.text();
 }
@@ -196,8 +196,8 @@ std::string nodes_table(const Node& list, bool colours) {
 
 std::string description(const Node& module, const std::vector<status::Event>& events, bool colours) {
   std::string text = fmt::format("Name:        {}\nGeneration:  {} (applied {} by {} on {})\n", text_at(module, {"metadata", "name"}),
-                                 text_at(module, {"metadata", "generation"}), short_time(text_at(module, {"metadata", "appliedAt"})),
-                                 text_at(module, {"metadata", "appliedBy"}), text_at(module, {"metadata", "appliedOn"}));
+                                 text_at(module, {"metadata", "generation"}), short_time(text_at(module, {"status", "applied", "at"})),
+                                 text_at(module, {"status", "applied", "by"}), text_at(module, {"status", "applied", "on"}));
   if (const Node* labels = module.find("metadata")->find("labels"); labels != nullptr && !labels->children.empty()) {
     text += "Labels:\n";
     for (const Node& label : labels->children) text += fmt::format("  {}: {}\n", label.key, label.text);
