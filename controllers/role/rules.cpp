@@ -74,6 +74,8 @@ bool Machine::block(std::string_view label, std::string reason, std::vector<Say>
 }
 
 bool Machine::rest_wait() {
+  // The `pre` checkers have not been taken up yet: what they will say may hold the start.
+  if (observed_.checker.watched != section().watched) return false;
   if (!observed_.checker.wait_rules_true.empty()) {
     const std::string& label = observed_.checker.wait_rules_true.front();
     return block(label, fmt::format("failover rule '{}' holds it", label),

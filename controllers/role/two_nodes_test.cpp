@@ -266,6 +266,7 @@ class World {
                         .peer_synchronised = node.synchronised,
                         .waiting_for_alone = node.waiting};
     seen.addresses = {.all_set = node.addresses, .all_unset = !node.addresses, .probed = true};
+    seen.checker.watched = node.memory.section.watched;
     seen.peer = node.peer;
     seen.operations = std::exchange(node.operations, {});
     const Plan plan = decide(desired_[i], seen, node.memory);

@@ -33,8 +33,8 @@ class Client:
         self.thread = threading.Thread(target=self.run, daemon=True)
 
     def psql(self, *words):
-        return [*self.sandbox.words("client"), "env", "PGCONNECT_TIMEOUT=2", "psql", "-h", self.address, "-U", "postgres",
-                "-XAtq", *words, "bank"]
+        return [*self.sandbox.words("client"), "env", "PGCONNECT_TIMEOUT=2", "psql", "-h", self.address, "-U", "demo",
+                "-XAtq", *words, "demo"]
 
     def query(self, text, timeout=30):
         return sh(*self.psql("-c", text), timeout=timeout)
@@ -98,7 +98,7 @@ class Load:
 
     def run(self):
         words = [*self.client.sandbox.words("client"), "env", "PGCONNECT_TIMEOUT=2", f"{PG_BIN}/pgbench", "-h",
-                 self.client.address, "-U", "postgres", "-n", "-c", "2", "-T", "5", "bank"]
+                 self.client.address, "-U", "demo", "-n", "-c", "2", "-T", "5", "demo"]
         while not self.end.is_set():
             self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             while self.process.poll() is None and not self.end.is_set():
@@ -129,15 +129,20 @@ def bring_up(name):
     sandbox.wait_pair(MODULE)
     client = Client(sandbox, address)
     until(lambda: answers(client), 60, "PostgreSQL answers at the virtual address")
-    sh(*sandbox.words("client"), "createdb", "-h", address, "-U", "postgres", "bank")
-    client.query("create table commits (n bigint primary key); create extension amcheck")
-    sh(*sandbox.words("client"), f"{PG_BIN}/pgbench", "-h", address, "-U", "postgres", "-i", "-q", "-s", "2", "bank")
+    administer(sandbox, "psql", "-qc", "create extension amcheck", "demo")
+    client.query("create table commits (n bigint primary key)")
+    sh(*sandbox.words("client"), f"{PG_BIN}/pgbench", "-h", address, "-U", "demo", "-i", "-q", "-s", "2", "demo")
     return sandbox, client
+
+
+def administer(sandbox, *command):
+    """As the database's superuser, on the node where it runs."""
+    return sandbox.exec(sandbox.primary(MODULE), "runuser", "-u", "postgres", "--", "env", "PGHOST=/run/postgresql", *command)
 
 
 def answers(client):
     done = subprocess.run([*client.sandbox.words("client"), "env", "PGCONNECT_TIMEOUT=1", "psql", "-h", client.address, "-U",
-                           "postgres", "-XAtqc", "select 1", "postgres"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+                           "demo", "-XAtqc", "select 1", "demo"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     return done.stdout.strip() == b"1"
 
 
@@ -183,8 +188,8 @@ def check(sandbox, client, primary, second):
     missing = [n for n in client.acknowledged if n not in stored]
     if missing:
         raise RuntimeError(f"{len(missing)} acknowledged commits are missing, the first {missing[:5]}")
-    sh(*sandbox.words("client"), f"{PG_BIN}/pg_amcheck", "-h", client.address, "-U", "postgres", "bank")
-    client.query("checkpoint")
+    administer(sandbox, f"{PG_BIN}/pg_amcheck", "demo")
+    administer(sandbox, "psql", "-qc", "checkpoint", "postgres")
     differences = []
 
     def identical():
