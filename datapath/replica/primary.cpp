@@ -273,7 +273,7 @@ Status Primary::wait_for_room() {
 
 PrimaryStatus Primary::status() const {
   const std::lock_guard lock{mutex_};
-  PrimaryStatus status{.connected = link_ != nullptr,
+  PrimaryStatus status{.connected = link_ != nullptr && !silent_,
                        .peer_synchronised = synchronised_,
                        .waiting_for_alone = mode_ == Mode::Waiting && !link_,
                        .diverged = diverged_,

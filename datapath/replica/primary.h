@@ -165,6 +165,7 @@ class Primary final : public Sink, private ResyncHost {
   bool diverged_{false};
   Progress progress_{};
   std::string problem_{};
+  bool silent_{false};  ///< nothing heard for kHeartbeatLate
   std::atomic<std::int64_t> heard_{0};
   std::atomic<std::int64_t> sent_{0};
 

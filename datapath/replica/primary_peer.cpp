@@ -92,6 +92,8 @@ void Primary::check_times() {
   const MonoTime now = clock_.mono_now();
   if (link_) {
     const Duration silent{now.ns - heard_};
+    // The stream counts as a heartbeat for the control plane, so its silence is told long before it is given up.
+    if (std::exchange(silent_, silent > kHeartbeatLate) != (silent > kHeartbeatLate)) changed_();
     if (silent > settings_.send_timeout || (alone_allowed_ && silent > kHeartbeatLate)) {
       lose(link_->number, "the peer is silent");
     } else if (!window_.empty() && now - window_.oldest() > settings_.lock_timeout) {

@@ -125,7 +125,13 @@ Status ResyncRun::run_full() {
     SK_TRY(const FileHandle handle, inodes_.handle_of(inodes_.root_id(root)));
     push({.kind = Kind::Scan, .key = to_key(handle), .deep = true});
   }
+  more_scans(false);
   return settle();
+}
+
+void ResyncRun::more_scans(bool come) {
+  const std::lock_guard lock{mutex_};
+  scans_ = come ? scans_ + 1 : scans_ - 1;
 }
 
 Status ResyncRun::run_zones(const journal::ZoneMap& map) {
@@ -173,13 +179,11 @@ Status ResyncRun::run_zones(const journal::ZoneMap& map) {
   std::ranges::sort(directories, {}, &Dirty::depth);
   Status sent{};
   for (const Dirty& dirty : directories) {
-    {
-      const std::lock_guard lock{mutex_};
-      ++scans_;
-    }
+    more_scans(true);
     sent = scan({.kind = Kind::Scan, .key = dirty.key, .deep = dirty.deep});
     if (!sent) break;
   }
+  more_scans(false);
   if (sent) sent = settle();
   if (!sent) {
     for (const Job& job : inodes) inodes_.unpin(job.work->id);
@@ -190,8 +194,13 @@ Status ResyncRun::run_zones(const journal::ZoneMap& map) {
 }
 
 Status ResyncRun::run_leftovers(const std::vector<InodeId>& leftovers) {
-  for (const InodeId id : leftovers) SK_TRY_VOID(fix_path(id));
-  return settle();
+  more_scans(true);
+  Status queued{};
+  for (const InodeId id : leftovers) {
+    if (queued) queued = fix_path(id);
+  }
+  more_scans(false);
+  return queued ? settle() : queued;
 }
 
 /// Queues the entry by which the inode is reached now; nothing for one that has no name any more.
@@ -233,8 +242,7 @@ void ResyncRun::names_changed(const HandleKey& parent, const std::string& name) 
 
 Status ResyncRun::scan(const Job& job) {
   const auto finish = [this](Status status) {
-    const std::lock_guard lock{mutex_};
-    --scans_;
+    more_scans(false);
     return status;
   };
   if (Status room = host_.wait_for_room(); !room) return finish(room);
@@ -264,8 +272,7 @@ Status ResyncRun::scan(const Job& job) {
 
 Status ResyncRun::fix(const Job& job) {
   const auto finish = [this](Status status) {
-    const std::lock_guard lock{mutex_};
-    --scans_;
+    more_scans(false);
     return status;
   };
   if (Status room = host_.wait_for_room(); !room) return finish(room);

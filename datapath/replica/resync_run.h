@@ -100,6 +100,7 @@ class ResyncRun {
   void asked(SequenceNumber sequence, Asked&& asked);
   void listing_sent(SequenceNumber sequence, Listed&& listed);
   Status settle();
+  void more_scans(bool come);
   Status fix_path(InodeId id);
 
   ResyncHost& host_;
@@ -112,7 +113,8 @@ class ResyncRun {
   std::condition_variable wake_{};
   std::array<std::deque<Job>, 4> jobs_{};  ///< by Kind, the first are taken first
   std::size_t running_{0};
-  std::size_t scans_{0};  ///< Scan and Fix jobs queued, running, or with their answer under way
+  /// Scan and Fix jobs queued, running, or with their answer under way; one more while there are others to come.
+  std::size_t scans_{1};
   std::unordered_map<std::uint64_t, Listed> listings_{};
   std::unordered_map<std::uint64_t, Asked> asked_{};
   std::unordered_map<std::uint64_t, wire::ListingAnswer> early_listings_{};

@@ -13,7 +13,6 @@ namespace {
 constexpr std::size_t kReadBytes = 512U << 10;
 constexpr std::uint64_t kAcknowledgeBytes = 512U << 10;  ///< while more comes without a pause
 constexpr std::size_t kPoolThreadsMin = 4;
-constexpr Duration kSilenceCheckEvery = seconds{1};
 constexpr const char* kLog = "secondary";
 
 }  // namespace
@@ -158,6 +157,7 @@ Status Secondary::greet(Stream& stream, wire::FrameReader& frames) {
 
 Status Secondary::receive(const StreamRef& stream, wire::FrameReader& frames) {
   MonoTime heard = clock_.mono_now();
+  bool is_silent = false;
   for (;;) {
     SK_TRY(const auto frame, frames.next());
     if (frame) {
@@ -170,15 +170,19 @@ Status Secondary::receive(const StreamRef& stream, wire::FrameReader& frames) {
     if (got == 0) {
       // Nothing more is here: the primary may be waiting for us.
       SK_TRY_VOID(acknowledge(*stream));
-      SK_TRY(got, stream->read(frames.space(kReadBytes), kSilenceCheckEvery));
+      SK_TRY(got, stream->read(frames.space(kReadBytes), kHeartbeatEvery));
     }
     const MonoTime now = clock_.mono_now();
+    const bool was_silent = is_silent;
     if (got > 0) {
       frames.commit(got);
       heard = now;
     } else if (now - heard > settings_.send_timeout) {
       return Error{Code::Timeout, "the primary is silent"};
     }
+    // The stream counts as a heartbeat for the control plane, so its silence is told long before it is given up.
+    is_silent = now - heard > kHeartbeatLate;
+    if (is_silent != was_silent) set_status([&](SecondaryStatus& status) { status.connected = !is_silent; });
   }
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Replication of one directory between two real safekit-replicad: synchronisation under load, loss and return of either side,
 failover, swap, divergence. Usage: replica.py PROGRAM [CASE...]"""
-import os, signal, subprocess, sys, threading, time
+import os, random, signal, subprocess, sys, threading, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from replica_nodes import IDLE, PRIMARY, SECONDARY, Pair
 
@@ -259,6 +259,65 @@ def case_problems_are_told(pair):
     pair.b.settle(SECONDARY)
     time.sleep(0.5)
     assert not pair.b.report["connected"]
+
+
+def case_rounds_of_losses(pair):
+    """Random losses under load, also in the middle of a synchronisation; after each both copies are equal again and no
+    acknowledged append is missing. SK_ROUNDS and SK_SEED choose how many and which."""
+    seed = int(os.environ.get("SK_SEED", "1"))
+    chance = random.Random(seed)
+    fill(pair.a.data, pair.b.data)
+    mirrored(pair)
+    primary, other = pair.a, pair.b
+    for number in range(int(os.environ.get("SK_ROUNDS", "5"))):
+        what = chance.choice(("lose secondary", "lose primary", "stop secondary", "swap", "lose secondary in resync", "freeze"))
+        loads = [Load(primary, seed * 1000 + number * 10 + i) for i in range(2)]
+        appends = Appends(primary, f"appended{number}")
+        appends.wait_for(10)
+        time.sleep(chance.random())
+        if what == "lose primary":
+            primary.kill()
+            other.settle(PRIMARY, may_be_alone=True)
+            for load in loads:
+                load.process.wait()
+            loads = [Load(other, seed * 1000 + number * 10 + 5)]
+            primary, other = other, primary
+        elif what == "swap":
+            for load in loads:
+                load.stop()
+            appends.end()
+            primary.settle(IDLE)
+            other.settle(PRIMARY)
+            primary, other = other, primary
+            loads = [Load(primary, seed * 1000 + number * 10 + 5)]
+        elif what == "freeze":
+            os.kill(other.process.pid, signal.SIGSTOP)
+            primary.want(PRIMARY, may_be_alone=True)
+            time.sleep(1.5)
+            os.kill(other.process.pid, signal.SIGCONT)
+        else:
+            other.stop() if what == "stop secondary" else other.kill()
+            primary.want(PRIMARY, may_be_alone=True)
+            time.sleep(chance.random() * 2)
+        if other.process.poll() is not None:
+            other.start()
+        if other.report.get("role") != SECONDARY:
+            other.settle(SECONDARY)
+        if what == "lose secondary in resync":
+            time.sleep(chance.random() * 0.5)
+            other.kill()
+            other.start()
+            other.settle(SECONDARY)
+        primary.synchronised()
+        other.synchronised()
+        primary.want(PRIMARY)
+        time.sleep(0.3)
+        for load in loads:
+            load.stop()
+        appends.end()
+        assert_equal(pair)
+        appends.check(primary.data)
+        print(f"   round {number}: {what}, {appends.acknowledged} appends", flush=True)
 
 
 CASES = [value for name, value in list(globals().items()) if name.startswith("case_")]
