@@ -189,7 +189,12 @@ TEST_F(RoutesTest, PassesRequestsForAnotherNodeOn) {
   EXPECT_EQ(there->door, Door::Peer);
   EXPECT_EQ(there->body, forwarded[0].second.body);
   EXPECT_THAT(ask(Method::Get, "/modules", {}, {{"node", "node9"}}).body, HasSubstr("its nodes are: node1, node2"));
-  EXPECT_FALSE(request_from("garbage").has_value());
+  const std::string wire = to_wire(forwarded[0].second);
+  for (std::size_t size = 0; size < wire.size(); ++size) {
+    EXPECT_FALSE(request_from(std::string_view{wire}.substr(0, size)).has_value()) << size;
+  }
+  EXPECT_FALSE(request_from(wire + "x").has_value());
+  EXPECT_EQ(response_from(to_wire(text(503, "away"))).value(), text(503, "away"));
 }
 
 TEST_F(RoutesTest, WithoutALogInThereAreOnlyProbes) {

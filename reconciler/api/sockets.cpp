@@ -86,6 +86,7 @@ Result<int> listen_tcp(const std::string& host, std::uint16_t port) {
   (void)::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);  // else a restart waits for old connections
   if (found->ai_family == AF_INET6) (void)::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
   if (fd.get() < 0 || ::bind(fd.get(), found->ai_addr, found->ai_addrlen) != 0 || ::listen(fd.get(), SOMAXCONN) != 0) {
+    if (errno == EADDRNOTAVAIL && host == "::") return listen_tcp("0.0.0.0", port);  // the same, by sysctl
     return io_error(fmt::format("port {} on '{}'", port, host));
   }
   return fd.release();
