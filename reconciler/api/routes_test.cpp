@@ -107,7 +107,8 @@ spec:
   bogus: 1
 )");
   EXPECT_EQ(response.status, 422);
-  const doc::Node* problems = tree(response).find("details")->find("problems");
+  const doc::Node answer = tree(response);
+  const doc::Node* problems = answer.find("details")->find("problems");
   ASSERT_NE(problems, nullptr);
   EXPECT_GE(problems->children.size(), 2U) << response.body;
   EXPECT_THAT(response.body, HasSubstr(R"("file":"file.yaml","line":6)"));
