@@ -67,20 +67,15 @@ bool arp_shows(BytesView address, BytesView packet) {
   if (packet.size() < kArpBytes) return false;
   static constexpr std::array<std::uint8_t, 6> kEthernetIpv4{0, 1, 0x08, 0, 6, 4};
   if (!std::ranges::equal(packet.first(6), kEthernetIpv4)) return false;
-  const BytesView sender_ip = packet.subspan(14, 4);
-  if (std::ranges::equal(sender_ip, address)) return true;
-  const bool probe = std::ranges::all_of(sender_ip, [](std::uint8_t byte) { return byte == 0; });
-  return probe && std::ranges::equal(packet.subspan(24, 4), address);
+  return std::ranges::equal(packet.subspan(14, 4), address);
 }
 
 bool neighbour_shows(BytesView address, BytesView packet) {
   if (packet.size() < kIpv6HeaderBytes + kNeighbourBytes) return false;
   if (packet[0] >> 4 != 6 || packet[6] != kNextHeaderIcmp || packet[7] != kHopLimit) return false;
-  const BytesView source = packet.subspan(8, 16);
   const BytesView message = packet.subspan(kIpv6HeaderBytes);
   if (!std::ranges::equal(message.subspan(8, 16), address)) return false;
-  const bool probe = std::ranges::all_of(source, [](std::uint8_t byte) { return byte == 0; });
-  return message[0] == kAdvertisement || (message[0] == kSolicitation && probe);
+  return message[0] == kAdvertisement;
 }
 
 }  // namespace

@@ -21,7 +21,8 @@ struct Frame {
 /// duplicate address detection (RFC 4862 5.4.2).
 [[nodiscard]] Frame question_about(const IpAddress& address, const MacAddress& mac);
 /// Whether a received ARP packet or IPv6 packet, without Ethernet header, shows that another machine has the
-/// address or is about to take it. Total: bytes of any kind. `sender` is the Ethernet source, `mac` our own.
+/// address. One that only asks, as we do, is no owner: both nodes of a module ask at their start, and RFC 5227's rule
+/// about simultaneous probes would keep both from it. Total: bytes of any kind. `sender` is the Ethernet source, `mac` our own.
 [[nodiscard]] bool shows_other_owner(const IpAddress& address, const MacAddress& mac,
                                      const MacAddress& sender, BytesView packet);
 

@@ -68,7 +68,7 @@ class Changes:
             if r.random() < 0.2 and directory != self.root:
                 shutil.rmtree(directory)
         elif what == "symlink":
-            os.symlink(r.choice(("nowhere", "../x", "/etc/passwd")), target)
+            os.symlink(r.choice(("nowhere", "../x", "/nowhere/safekit")), target)
         elif what == "rename" and r.random() < 0.3:
             moved = self.pick("directory")
             if moved != self.root:
