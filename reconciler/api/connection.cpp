@@ -27,7 +27,8 @@ using Key = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
 
 Error tls_error(Code code, const std::string& what) {
   char reason[256] = "unknown";
-  if (const unsigned long error = ERR_get_error(); error != 0) ERR_error_string_n(error, reason, sizeof reason);
+  if (const unsigned long error = ERR_get_error(); error != 0)
+    ERR_error_string_n(error, reason, sizeof reason);
   ERR_clear_error();
   return Error{code, what + ": " + reason};
 }
@@ -38,7 +39,8 @@ int limit_of(std::size_t size) {
 
 void set_limit(int fd, int option, Duration limit) {
   const timeval value{.tv_sec = static_cast<time_t>(limit / seconds{1}), .tv_usec = 0};
-  (void)::setsockopt(fd, SOL_SOCKET, option, &value, sizeof value);  // without it a dead peer holds its thread longer
+  (void)::setsockopt(fd, SOL_SOCKET, option, &value,
+                     sizeof value);  // without it a dead peer holds its thread longer
 }
 
 }  // namespace
@@ -57,10 +59,12 @@ Result<std::shared_ptr<TlsIdentity>> TlsIdentity::make(const Identity& identity)
   if (context == nullptr) return tls_error(Code::Io, "TLS is not available");
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-  const Bio certificates{BIO_new_mem_buf(identity.certificate_pem.data(), limit_of(identity.certificate_pem.size()))};
+  const Bio certificates{
+      BIO_new_mem_buf(identity.certificate_pem.data(), limit_of(identity.certificate_pem.size()))};
   const Bio keys{BIO_new_mem_buf(identity.key_pem.data(), limit_of(identity.key_pem.size()))};
   const Certificate own{PEM_read_bio_X509(certificates.get(), nullptr, nullptr, nullptr)};
-  if (!own || SSL_CTX_use_certificate(context, own.get()) != 1) return tls_error(Code::Invalid, "the certificate cannot be read");
+  if (!own || SSL_CTX_use_certificate(context, own.get()) != 1)
+    return tls_error(Code::Invalid, "the certificate cannot be read");
   while (X509* next = PEM_read_bio_X509(certificates.get(), nullptr, nullptr, nullptr)) {
     if (SSL_CTX_add_extra_chain_cert(context, next) != 1) X509_free(next);
   }

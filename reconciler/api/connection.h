@@ -12,8 +12,8 @@ namespace safekit::api {
 /// How a server proves itself: a key and a certificate, TLS 1.2 or newer. Thread: any, once made. A service.
 class TlsIdentity {
  public:
-  /// Errors: Invalid for PEM that cannot be read or a key that does not belong to the certificate. `certificate_pem` may
-  /// hold the authority after the node's own certificate.
+  /// Errors: Invalid for PEM that cannot be read or a key that does not belong to the certificate.
+  /// `certificate_pem` may hold the authority after the node's own certificate.
   static Result<std::shared_ptr<TlsIdentity>> make(const Identity& identity);
   TlsIdentity(const TlsIdentity&) = delete;
   TlsIdentity& operator=(const TlsIdentity&) = delete;
@@ -26,7 +26,8 @@ class TlsIdentity {
   std::unique_ptr<Impl> impl_;
 };
 
-/// The server's end of one accepted socket, plain or TLS; closes it. Thread: one; the socket may be shut down by another.
+/// The server's end of one accepted socket, plain or TLS; closes it. Thread: one; the socket may be shut down
+/// by another.
 class Connection {
  public:
   static constexpr Duration kReadLimit = seconds{10};

@@ -32,7 +32,8 @@ class UnixClient final : public httplib::ClientImpl {
     if (path_.size() < sizeof address.sun_path) {
       path_.copy(address.sun_path, path_.size());
       socket.sock = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-      if (::connect(socket.sock, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return true;
+      if (::connect(socket.sock, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0)
+        return true;
       connect_errno_ = errno;
       ::close(socket.sock);
       socket.sock = INVALID_SOCKET;
@@ -94,7 +95,8 @@ Status trust(httplib::SSLClient& client, const HttpsTarget& target) {
   }
   BIO_free(text);
   ERR_clear_error();  // the end of the PEM text is an error to OpenSSL
-  if (count == 0) return Error{Code::Invalid, "the file of the authority (--ca) holds no certificate in PEM form"};
+  if (count == 0)
+    return Error{Code::Invalid, "the file of the authority (--ca) holds no certificate in PEM form"};
   return {};
 }
 
@@ -106,14 +108,17 @@ class HttpClient : public Client {
     httplib::Request to = to_library(request);
     const httplib::Result result = library().send(to);
     if (!result) return error_of(result.error());
-    return Response{.status = result->status, .content_type = result->get_header_value("Content-Type"), .body = result->body};
+    return Response{.status = result->status,
+                    .content_type = result->get_header_value("Content-Type"),
+                    .body = result->body};
   }
 
   Status watch(const Request& request, Duration limit, const OnEvent& on_event) override {
     Request limited = request;
     limited.query["watch"] = "true";
     // The server ends the stream in time: here one would have to wait for the next event to notice.
-    if (limit != Duration::max()) limited.query["timeout"] = safekit::to_string(Duration{std::max<Duration>(limit, milliseconds{1})});
+    if (limit != Duration::max())
+      limited.query["timeout"] = safekit::to_string(Duration{std::max<Duration>(limit, milliseconds{1})});
     bool wants_end = false;
     EventParser parser;
     std::string failure_text;
@@ -133,10 +138,12 @@ class HttpClient : public Client {
     };
     const httplib::Result result = library().send(to);
     if (wants_end) return {};
-    if (!result && status == 200) return Error{Code::Unavailable, fmt::format("the connection to '{}' was lost", name())};
+    if (!result && status == 200)
+      return Error{Code::Unavailable, fmt::format("the connection to '{}' was lost", name())};
     if (!result) return error_of(result.error());
     if (status != 200) return status_of(Response{.status = status, .body = failure_text});
-    if (limit != Duration::max()) return Error{Code::Timeout, fmt::format("nothing came within {}", safekit::to_string(limit))};
+    if (limit != Duration::max())
+      return Error{Code::Timeout, fmt::format("nothing came within {}", safekit::to_string(limit))};
     return Error{Code::Unavailable, "safekitd closed the watch"};
   }
 
@@ -170,12 +177,17 @@ class LocalClient final : public HttpClient<UnixClient> {
   Error error_of(httplib::Error error) override {
     if (error == httplib::Error::Connection) {
       if (library_.connect_errno() == EACCES) {
-        return Error{Code::Denied, fmt::format("you may not use '{}': run it as root, or as a member of group 'safekit'", path_)};
+        return Error{
+            Code::Denied,
+            fmt::format("you may not use '{}': run it as root, or as a member of group 'safekit'", path_)};
       }
-      return Error{Code::Unavailable, fmt::format("safekitd is not running (nothing answers on '{}'). Start it: systemctl start "
-                                                  "safekitd, or safekit sandbox up to try on one machine", path_)};
+      return Error{Code::Unavailable,
+                   fmt::format("safekitd is not running (nothing answers on '{}'). Start it: systemctl start "
+                               "safekitd, or safekit sandbox up to try on one machine",
+                               path_)};
     }
-    return Error{Code::Timeout, fmt::format("safekitd on '{}' gave no answer ({})", path_, httplib::to_string(error))};
+    return Error{Code::Timeout,
+                 fmt::format("safekitd on '{}' gave no answer ({})", path_, httplib::to_string(error))};
   }
 
  private:
@@ -185,7 +197,8 @@ class LocalClient final : public HttpClient<UnixClient> {
 
 class RemoteClient final : public HttpClient<httplib::SSLClient> {
  public:
-  explicit RemoteClient(HttpsTarget target) : target_(std::move(target)), library_(target_.host, target_.port) {
+  explicit RemoteClient(HttpsTarget target)
+      : target_(std::move(target)), library_(target_.host, target_.port) {
     library_.set_url_encode(false);
     library_.set_connection_timeout(kConnectMax);
     library_.set_read_timeout(target_.limit);
@@ -216,12 +229,20 @@ class RemoteClient final : public HttpClient<httplib::SSLClient> {
       case httplib::Error::SSLConnection:
       case httplib::Error::SSLLoadingCerts:
       case httplib::Error::SSLServerVerification:
-        return Error{Code::Denied, fmt::format("'{}' cannot prove that it is of this cluster; give the cluster's authority with --ca "
-                                               "FILE (ca.pem of a node)", name())};
+        return Error{
+            Code::Denied,
+            fmt::format(
+                "'{}' cannot prove that it is of this cluster; give the cluster's authority with --ca "
+                "FILE (ca.pem of a node)",
+                name())};
       case httplib::Error::Connection:
       case httplib::Error::ConnectionTimeout:
-        return Error{Code::Unavailable, fmt::format("nothing answers at '{}'; is safekitd running there and the port open?", name())};
-      default: return Error{Code::Timeout, fmt::format("'{}' gave no answer ({})", name(), httplib::to_string(error))};
+        return Error{
+            Code::Unavailable,
+            fmt::format("nothing answers at '{}'; is safekitd running there and the port open?", name())};
+      default:
+        return Error{Code::Timeout,
+                     fmt::format("'{}' gave no answer ({})", name(), httplib::to_string(error))};
     }
   }
 
@@ -233,8 +254,12 @@ class RemoteClient final : public HttpClient<httplib::SSLClient> {
 
 }  // namespace
 
-std::unique_ptr<Client> local_client(std::string socket_path) { return std::make_unique<LocalClient>(std::move(socket_path)); }
-std::unique_ptr<Client> https_client(HttpsTarget target) { return std::make_unique<RemoteClient>(std::move(target)); }
+std::unique_ptr<Client> local_client(std::string socket_path) {
+  return std::make_unique<LocalClient>(std::move(socket_path));
+}
+std::unique_ptr<Client> https_client(HttpsTarget target) {
+  return std::make_unique<RemoteClient>(std::move(target));
+}
 
 Result<HttpsTarget> parse_target(std::string_view url) {
   const Error error{Code::Invalid, fmt::format("'{}' is no server; write https://host:{}", url, kHttpsPort)};
@@ -257,7 +282,8 @@ Result<HttpsTarget> parse_target(std::string_view url) {
   if (target.host.empty() || target.host.find('/') != std::string::npos) return error;
   if (port.empty()) return target;
   const auto [end, failed] = std::from_chars(port.data() + 1, port.data() + port.size(), target.port);
-  if (port[0] != ':' || failed != std::errc{} || end != port.data() + port.size() || target.port == 0) return error;
+  if (port[0] != ':' || failed != std::errc{} || end != port.data() + port.size() || target.port == 0)
+    return error;
   return target;
 }
 

@@ -11,9 +11,9 @@ struct HttpsTarget {
   std::string host{};
   std::uint16_t port{kHttpsPort};
   std::string token{};  ///< bearer token; empty: not logged in
-  /// PEM of the authority that must have signed the server's certificate. The name in the certificate is then not
-  /// looked at: every node of a cluster may speak for it, under whatever address. Empty: the system's authorities, and
-  /// the name must be right.
+  /// PEM of the authority that must have signed the server's certificate. The name in the certificate is then
+  /// not looked at: every node of a cluster may speak for it, under whatever address. Empty: the system's
+  /// authorities, and the name must be right.
   std::string authority_pem{};
   Duration limit{seconds{100}};  ///< of one answer
 };

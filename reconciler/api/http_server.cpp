@@ -17,10 +17,10 @@ namespace safekit::api {
 namespace {
 
 constexpr std::size_t kHeadBytesMax = 64U << 10;  ///< request line and headers together
-constexpr std::size_t kPathBytesMax = 1024;       ///< the library matches paths by a recursive regular expression
-constexpr Duration kIdleMax = seconds{15};        ///< an open connection without a request
-constexpr Duration kAnswerMax = seconds{90};      ///< longer than anything the routes let wait
-constexpr Duration kPingEvery = seconds{10};      ///< on a quiet watch, so that a dead reader is found
+constexpr std::size_t kPathBytesMax = 1024;   ///< the library matches paths by a recursive regular expression
+constexpr Duration kIdleMax = seconds{15};    ///< an open connection without a request
+constexpr Duration kAnswerMax = seconds{90};  ///< longer than anything the routes let wait
+constexpr Duration kPingEvery = seconds{10};  ///< on a quiet watch, so that a dead reader is found
 
 /// The library's view of a connection, with a bound on what a request's head may be.
 class HeadLimitedStream final : public httplib::Stream {
@@ -28,7 +28,9 @@ class HeadLimitedStream final : public httplib::Stream {
   explicit HeadLimitedStream(Connection& connection) : connection_(connection) {}
   void begin_head() { head_left_ = kHeadBytesMax; }
   void end_head() { head_left_ = kNoLimit; }
-  bool is_readable() const override { return at_ < filled_ || connection_.wait_readable(Connection::kReadLimit); }
+  bool is_readable() const override {
+    return at_ < filled_ || connection_.wait_readable(Connection::kReadLimit);
+  }
   bool is_writable() const override { return true; }
   ssize_t read(char* out, std::size_t size) override {
     if (at_ == filled_) {
@@ -45,7 +47,9 @@ class HeadLimitedStream final : public httplib::Stream {
     return static_cast<ssize_t>(count);
   }
   ssize_t write(const char* data, std::size_t size) override { return connection_.write(data, size); }
-  void get_remote_ip_and_port(std::string& ip, int& port) const override { (void)ip, port = connection_.fd(); }
+  void get_remote_ip_and_port(std::string& ip, int& port) const override {
+    (void)ip, port = connection_.fd();
+  }
   void get_local_ip_and_port(std::string&, int&) const override {}
   socket_t socket() const override { return connection_.fd(); }
   [[nodiscard]] bool in_head() const { return head_left_ != kNoLimit; }
@@ -112,7 +116,8 @@ class Gate : public std::enable_shared_from_this<Gate> {
   }
   std::string user_of_token(const std::string& token) {
     if (!authenticate_ || token.empty()) return {};
-    return on_loop<std::string>([token](Gate& gate, const auto& done) { done(gate.authenticate_(token)); }).value_or("");
+    return on_loop<std::string>([token](Gate& gate, const auto& done) { done(gate.authenticate_(token)); })
+        .value_or("");
   }
   [[nodiscard]] bool is_stopped() const {
     const std::lock_guard lock{mutex_};
@@ -133,7 +138,8 @@ class Gate : public std::enable_shared_from_this<Gate> {
     std::erase_if(streams_, [](const std::weak_ptr<WatchStream>& weak) { return weak.expired(); });
     streams_.push_back(stream);
   }
-  /// Runs `work` on the loop and waits for what it gives to `done`; empty when that takes too long or the end comes.
+  /// Runs `work` on the loop and waits for what it gives to `done`; empty when that takes too long or the end
+  /// comes.
   template <class T, class Work>
   std::optional<T> on_loop(Work work) {
     const auto slot = std::make_shared<std::optional<T>>();
@@ -162,7 +168,8 @@ class Gate : public std::enable_shared_from_this<Gate> {
 /// One door: the library's server on a socket of ours.
 class Listener final : public httplib::Server {
  public:
-  Listener(std::shared_ptr<Gate> gate, Door door, std::size_t connections_max) : gate_(std::move(gate)), door_(door) {
+  Listener(std::shared_ptr<Gate> gate, Door door, std::size_t connections_max)
+      : gate_(std::move(gate)), door_(door) {
     new_task_queue = [connections_max] { return new ConnectionThreads{connections_max}; };
     set_pre_routing_handler([](const httplib::Request& request, httplib::Response& response) {
       if (request.path.size() <= kPathBytesMax) return HandlerResponse::Unhandled;
@@ -173,7 +180,9 @@ class Listener final : public httplib::Server {
       serve(request, response, nullptr);
     };
     const auto with_body = [this](const httplib::Request& request, httplib::Response& response,
-                                  const httplib::ContentReader& reader) { serve(request, response, &reader); };
+                                  const httplib::ContentReader& reader) {
+      serve(request, response, &reader);
+    };
     Get(".*", without_body);
     Post(".*", with_body);
     Put(".*", with_body);
@@ -238,7 +247,8 @@ class Listener final : public httplib::Server {
     while (!closed && !session.must_close && !gate_->is_stopped()) {
       if (!stream.has_buffered() && !connection.wait_readable(kIdleMax)) return;
       stream.begin_head();
-      const bool served = process_request(stream, false, closed, [&stream](httplib::Request&) { stream.end_head(); });
+      const bool served =
+          process_request(stream, false, closed, [&stream](httplib::Request&) { stream.end_head(); });
       if (!served || stream.in_head()) return;  // a head that cannot be read: what follows is no request
     }
   }
@@ -255,7 +265,10 @@ class Listener final : public httplib::Server {
 
   void serve(const httplib::Request& from, httplib::Response& to, const httplib::ContentReader* reader) {
     Session& session = session_of(from);
-    Request request{.path = from.path, .content_type = from.get_header_value("Content-Type"), .user = session.user, .door = door_};
+    Request request{.path = from.path,
+                    .content_type = from.get_header_value("Content-Type"),
+                    .user = session.user,
+                    .door = door_};
     for (const Method method : {Method::Get, Method::Post, Method::Put, Method::Patch, Method::Delete}) {
       if (from.method == to_string(method)) request.method = method;
     }
@@ -264,7 +277,8 @@ class Listener final : public httplib::Server {
       constexpr std::string_view kBearer = "Bearer ";
       const std::string authorization = from.get_header_value("Authorization");
       std::string user;
-      if (authorization.starts_with(kBearer)) user = gate_->user_of_token(authorization.substr(kBearer.size()));
+      if (authorization.starts_with(kBearer))
+        user = gate_->user_of_token(authorization.substr(kBearer.size()));
       if (!user.empty()) request.user = user + "@" + address_of(from.remote_port);
     }
     if (reader != nullptr && !read_body(*reader, session, request, to)) return;
@@ -273,7 +287,8 @@ class Listener final : public httplib::Server {
   }
 
   /// Who has not logged in gets no more than a small body read: that of a node that joins.
-  static bool read_body(const httplib::ContentReader& reader, Session& session, Request& request, httplib::Response& to) {
+  static bool read_body(const httplib::ContentReader& reader, Session& session, Request& request,
+                        httplib::Response& to) {
     constexpr std::size_t kStrangerBytesMax = 64U << 10;
     const std::size_t max = request.user.empty() ? kStrangerBytesMax : kBodyBytesMax;
     const bool complete = reader([&request, max](const char* data, std::size_t size) {
@@ -323,9 +338,11 @@ class Listener final : public httplib::Server {
 }  // namespace
 
 struct Server::Impl {
-  Impl(Loop& loop, store::Store& store, const Clock& clock, Log& a_log, ServerOptions an_options, Callbacks callbacks,
-       Authenticate authenticate)
-      : log(a_log), options(std::move(an_options)), routes(store, loop, clock, std::move(callbacks)),
+  Impl(Loop& loop, store::Store& store, const Clock& clock, Log& a_log, ServerOptions an_options,
+       Callbacks callbacks, Authenticate authenticate)
+      : log(a_log),
+        options(std::move(an_options)),
+        routes(store, loop, clock, std::move(callbacks)),
         gate(std::make_shared<Gate>(loop, routes, std::move(authenticate))) {}
   Log& log;
   ServerOptions options;
@@ -338,11 +355,14 @@ struct Server::Impl {
   std::uint16_t probe_port{0};
 };
 
-Server::Server(Loop& loop, store::Store& store, const Clock& clock, Log& log, ServerOptions options, Callbacks callbacks,
-               Authenticate authenticate)
-    : impl_(std::make_unique<Impl>(loop, store, clock, log, std::move(options), std::move(callbacks), std::move(authenticate))) {}
+Server::Server(Loop& loop, store::Store& store, const Clock& clock, Log& log, ServerOptions options,
+               Callbacks callbacks, Authenticate authenticate)
+    : impl_(std::make_unique<Impl>(loop, store, clock, log, std::move(options), std::move(callbacks),
+                                   std::move(authenticate))) {}
 
-Server::~Server() { stop(); }
+Server::~Server() {
+  stop();
+}
 
 Status Server::start() {
   Impl& impl = *impl_;
@@ -383,11 +403,18 @@ void Server::stop() {
   impl.local.reset();
   impl.https.reset();
   impl.probe.reset();
-  if (was_open) (void)::unlink(impl.options.socket_path.c_str());  // a left socket would be removed at the next start
+  if (was_open)
+    (void)::unlink(impl.options.socket_path.c_str());  // a left socket would be removed at the next start
 }
 
-Routes& Server::routes() { return impl_->routes; }
-std::uint16_t Server::https_port() const { return impl_->https_port; }
-std::uint16_t Server::probe_port() const { return impl_->probe_port; }
+Routes& Server::routes() {
+  return impl_->routes;
+}
+std::uint16_t Server::https_port() const {
+  return impl_->https_port;
+}
+std::uint16_t Server::probe_port() const {
+  return impl_->probe_port;
+}
 
 }  // namespace safekit::api

@@ -20,19 +20,20 @@ struct ServerOptions {
   std::size_t connections_max{128};  ///< of each of the three doors; more wait in the kernel's queue
 };
 
-/// The API of a node on its Unix socket, on HTTPS once there is a certificate, and the probe for load balancers.
-/// Connections have threads of their own; they hold no state and ask the routes on the loop.
+/// The API of a node on its Unix socket, on HTTPS once there is a certificate, and the probe for load
+/// balancers. Connections have threads of their own; they hold no state and ask the routes on the loop.
 /// Thread: the loop's. A service; `stop` before the store goes.
 class Server {
  public:
   /// Whose token this is; empty: nobody's. Runs on the loop.
   using Authenticate = std::function<std::string(const std::string& token)>;
-  Server(Loop& loop, store::Store& store, const Clock& clock, Log& log, ServerOptions options, Callbacks callbacks,
-         Authenticate authenticate = {});
+  Server(Loop& loop, store::Store& store, const Clock& clock, Log& log, ServerOptions options,
+         Callbacks callbacks, Authenticate authenticate = {});
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
   ~Server();
-  /// Errors: Conflict when another safekitd answers on the socket, Io. A probe port that is taken is only logged.
+  /// Errors: Conflict when another safekitd answers on the socket, Io. A probe port that is taken is only
+  /// logged.
   Status start();
   /// Opens HTTPS, or gives its next connections the new certificate. Errors: Invalid, Io (port taken).
   Status set_identity(const Identity& identity);

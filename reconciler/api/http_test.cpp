@@ -92,8 +92,9 @@ class HttpTest : public testing::Test {
   }
   void open() {
     loop.run_and_wait([this] {
-      server = std::make_unique<Server>(loop, store, clock, log, options, Callbacks{},
-                                        [](const std::string& token) { return token == "secret" ? "admin" : ""; });
+      server =
+          std::make_unique<Server>(loop, store, clock, log, options, Callbacks{},
+                                   [](const std::string& token) { return token == "secret" ? "admin" : ""; });
       const Status started = server->start();
       EXPECT_TRUE(started) << started.error().what;
     });
@@ -132,21 +133,25 @@ TEST_F(HttpTest, WritesAnObjectAndKnowsWhoDidIt) {
   Request request{.method = Method::Put,
                   .path = std::string{kRoot} + "/clusters/demo",
                   .content_type = "application/yaml",
-                  .body = "apiVersion: safekit/v1\nkind: Cluster\nmetadata: {name: demo}\nspec:\n  lans:\n    - name: default\n"
-                          "      nodes: {node1: 10.0.0.1, node2: 10.0.0.2}\n"};
+                  .body =
+                      "apiVersion: safekit/v1\nkind: Cluster\nmetadata: {name: demo}\nspec:\n  lans:\n    - "
+                      "name: default\n"
+                      "      nodes: {node1: 10.0.0.1, node2: 10.0.0.2}\n"};
   const auto answer = client->call(request);
   ASSERT_TRUE(answer.has_value());
   EXPECT_EQ(answer->status, 201) << answer->body;
-  loop.run_and_wait([this] {
-    EXPECT_FALSE(store.get({store::Kind::Cluster, "cluster"})->author.empty());
-  });
+  loop.run_and_wait([this] { EXPECT_FALSE(store.get({store::Kind::Cluster, "cluster"})->author.empty()); });
 }
 
 TEST_F(HttpTest, RefusesABodyWithoutEnd) {
   const auto client = local_client(options.socket_path);
-  const auto answer = client->call(Request{.method = Method::Post, .path = std::string{kRoot} + "/apply", .content_type = "text/plain",
+  const auto answer = client->call(Request{.method = Method::Post,
+                                           .path = std::string{kRoot} + "/apply",
+                                           .content_type = "text/plain",
                                            .body = std::string(kBodyBytesMax + 1, 'x')});
-  if (answer) { EXPECT_EQ(answer->status, 413); }
+  if (answer) {
+    EXPECT_EQ(answer->status, 413);
+  }
   const auto again = local_client(options.socket_path)->call(get("/modules"));
   EXPECT_TRUE(again.has_value());
 }
@@ -184,16 +189,20 @@ TEST_F(HttpTest, AWatchHearsOfChangesUntilTheReaderHasEnough) {
 
 TEST_F(HttpTest, TheEndOfTheServerEndsAWatch) {
   const auto client = local_client(options.socket_path);
-  const Status status = client->watch(get("/nodes"), Duration::max(), [&](std::string_view, const doc::Node&) {
-    loop.post([this] { server.reset(); });
-    return true;
-  });
+  const Status status =
+      client->watch(get("/nodes"), Duration::max(), [&](std::string_view, const doc::Node&) {
+        loop.post([this] { server.reset(); });
+        return true;
+      });
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, Code::Unavailable);
 }
 
 TEST_F(HttpTest, AWatchThatIsRefusedSaysWhy) {
-  const Status status = local_client(options.socket_path)->watch(get("/bogus"), Duration::max(), [](auto, const auto&) { return true; });
+  const Status status =
+      local_client(options.socket_path)->watch(get("/bogus"), Duration::max(), [](auto, const auto&) {
+        return true;
+      });
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, Code::NotFound);
 }
@@ -253,11 +262,12 @@ TEST_F(HttpsTest, ATokenAndTheAuthorityOpenIt) {
   ASSERT_TRUE(answer.has_value()) << answer.error().what;
   EXPECT_EQ(answer->status, 200);
   std::vector<std::string> types;
-  const Status watched = client("secret", trust.authority.certificate_pem)
-                             ->watch(get("/nodes"), Duration::max(), [&types](std::string_view type, const doc::Node&) {
-                               types.emplace_back(type);
-                               return false;
-                             });
+  const Status watched =
+      client("secret", trust.authority.certificate_pem)
+          ->watch(get("/nodes"), Duration::max(), [&types](std::string_view type, const doc::Node&) {
+            types.emplace_back(type);
+            return false;
+          });
   EXPECT_TRUE(watched) << watched.error().what;
   EXPECT_THAT(types, testing::ElementsAre("ADDED"));
 }
@@ -269,8 +279,12 @@ TEST_F(HttpsTest, WithoutATokenNothingIsToldOrTaken) {
     EXPECT_EQ(stranger->call({.path = "/metrics"})->status, 404);
     EXPECT_EQ(stranger->call({.path = "/healthz"})->status, 200);
     const auto big = client(token, trust.authority.certificate_pem)
-                         ->call({.method = Method::Post, .path = std::string{kRoot} + "/apply", .body = std::string(1U << 20, 'x')});
-    if (big) { EXPECT_EQ(big->status, 413); }
+                         ->call({.method = Method::Post,
+                                 .path = std::string{kRoot} + "/apply",
+                                 .body = std::string(1U << 20, 'x')});
+    if (big) {
+      EXPECT_EQ(big->status, 413);
+    }
   }
 }
 
@@ -300,12 +314,14 @@ TEST_F(HttpTest, ThePortOfLoadBalancersAnswersProbesOnly) {
   address.sin_port = htons(port);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   ASSERT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-  const std::string ask = "GET /var/modules/web/ready.txt HTTP/1.1\r\nHost: x\r\n\r\n"
-                          "GET /apis/safekit/v1/modules HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+  const std::string ask =
+      "GET /var/modules/web/ready.txt HTTP/1.1\r\nHost: x\r\n\r\n"
+      "GET /apis/safekit/v1/modules HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
   ASSERT_GT(::send(fd, ask.data(), ask.size(), MSG_NOSIGNAL), 0);
   std::string text;
   std::array<char, 4096> buffer{};
-  for (ssize_t got = 0; (got = ::recv(fd, buffer.data(), buffer.size(), 0)) > 0;) text.append(buffer.data(), static_cast<std::size_t>(got));
+  for (ssize_t got = 0; (got = ::recv(fd, buffer.data(), buffer.size(), 0)) > 0;)
+    text.append(buffer.data(), static_cast<std::size_t>(got));
   ::close(fd);
   EXPECT_THAT(text, HasSubstr("not ready"));
   EXPECT_THAT(text, HasSubstr("health probes only"));

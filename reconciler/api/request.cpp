@@ -14,8 +14,9 @@ namespace {
 
 using doc::Node;
 
-constexpr std::array kCodes{Code::Invalid, Code::NotFound, Code::Conflict, Code::Denied,    Code::Unavailable, Code::Timeout,
-                            Code::Corrupt, Code::Io,       Code::Fenced,   Code::Exhausted, Code::Unsupported};
+constexpr std::array kCodes{Code::Invalid,     Code::NotFound,  Code::Conflict,   Code::Denied,
+                            Code::Unavailable, Code::Timeout,   Code::Corrupt,    Code::Io,
+                            Code::Fenced,      Code::Exhausted, Code::Unsupported};
 
 int http_status(Code code) {
   switch (code) {
@@ -65,7 +66,8 @@ void encode(std::string& out, std::string_view text, std::string_view keep) {
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       std::string_view{"-._~"}.find(c) != std::string_view::npos || keep.find(c) != std::string_view::npos;
+                       std::string_view{"-._~"}.find(c) != std::string_view::npos ||
+                       keep.find(c) != std::string_view::npos;
     if (plain) {
       out += c;
     } else {
@@ -148,7 +150,8 @@ Status status_of(const Response& response) {
     }
     error.what = text_at(nodes[0], {"message"});
   }
-  if (error.what.empty()) error.what = fmt::format("the server answered with HTTP status {}", response.status);
+  if (error.what.empty())
+    error.what = fmt::format("the server answered with HTTP status {}", response.status);
   return error;
 }
 

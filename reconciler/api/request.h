@@ -19,7 +19,8 @@ inline constexpr std::size_t kBodyBytesMax = 16U << 20;
 inline constexpr std::uint16_t kHttpsPort = 9453;
 inline constexpr std::uint16_t kProbePort = 9010;
 inline constexpr std::string_view kSocketFile = "/run/safekit/safekitd.sock";
-/// An apply with what belongs to the file: `{"file", "text", "format", "name", "scripts": {"start_prim": "..."}}`.
+/// An apply with what belongs to the file: `{"file", "text", "format", "name", "scripts": {"start_prim":
+/// "..."}}`.
 inline constexpr std::string_view kSourceType = "application/vnd.safekit.source+json";
 
 enum class Method { Get, Post, Put, Patch, Delete };
@@ -28,8 +29,8 @@ enum class Method { Get, Post, Put, Patch, Delete };
 /// Where a request came in. Probe: plain HTTP, for load balancers, without log-in.
 enum class Door { Local, Https, Probe, Peer };
 
-/// A value. `user` is who asks, as logs show it: `root`, `admin@10.0.0.7`, `root@node1` for one that another node passed
-/// on; empty: nobody has logged in.
+/// A value. `user` is who asks, as logs show it: `root`, `admin@10.0.0.7`, `root@node1` for one that another
+/// node passed on; empty: nobody has logged in.
 struct Request {
   Method method{Method::Get};
   std::string path{};  ///< decoded, without the query
@@ -52,7 +53,8 @@ using Respond = std::function<void(Response)>;
 
 [[nodiscard]] Response json(int status, const doc::Node& tree);
 [[nodiscard]] Response text(int status, std::string body);
-/// Kubernetes' `Status` object: `reason` is the code's name, `details.problems` has each problem with its position.
+/// Kubernetes' `Status` object: `reason` is the code's name, `details.problems` has each problem with its
+/// position.
 [[nodiscard]] Response failure(const Error& error, const std::vector<doc::Problem>& problems = {});
 [[nodiscard]] doc::Node to_tree(const doc::Problem& problem);
 [[nodiscard]] doc::Problem problem_from(const doc::Node& tree);

@@ -26,7 +26,8 @@ std::vector<std::string> segments_of(std::string_view path) {
   return segments;
 }
 
-std::optional<Routes::Parameters> match(const std::vector<std::string>& pattern, const std::vector<std::string>& path) {
+std::optional<Routes::Parameters> match(const std::vector<std::string>& pattern,
+                                        const std::vector<std::string>& path) {
   if (pattern.size() != path.size()) return std::nullopt;
   Routes::Parameters parameters;
   for (std::size_t i = 0; i < path.size(); ++i) {
@@ -47,14 +48,18 @@ std::string query_of(const Request& request, const std::string& name) {
 }  // namespace
 
 Routes::Routes(store::Store& store, Loop& loop, const Clock& clock, Callbacks callbacks)
-    : store_(store), loop_(loop), clock_(clock), callbacks_(std::move(callbacks)),
-      hub_(store, loop,
-           [this](const store::ObjectKey& key) -> std::optional<doc::Node> {
-             const auto object = store_.get(key);
-             if (!object) return std::nullopt;
-             return object_view(store_, *object);
-           },
-           [this] { return nodes_view(); }) {
+    : store_(store),
+      loop_(loop),
+      clock_(clock),
+      callbacks_(std::move(callbacks)),
+      hub_(
+          store, loop,
+          [this](const store::ObjectKey& key) -> std::optional<doc::Node> {
+            const auto object = store_.get(key);
+            if (!object) return std::nullopt;
+            return object_view(store_, *object);
+          },
+          [this] { return nodes_view(); }) {
   add_object_routes();
   add_module_routes();
   add_cluster_routes();
@@ -77,34 +82,40 @@ void Routes::add(Method method, std::string pattern, Handler handler) {
 }
 
 void Routes::add_plain(Method method, std::string pattern, Plain handler) {
-  add(method, std::move(pattern), [this, handler](const Request& request, const Parameters& at, const Respond& respond) {
-    respond((this->*handler)(request, at));
-  });
+  add(method, std::move(pattern),
+      [this, handler](const Request& request, const Parameters& at, const Respond& respond) {
+        respond((this->*handler)(request, at));
+      });
 }
 
 void Routes::add_object_routes() {
   for (const store::Kind kind : {store::Kind::Module, store::Kind::Cluster}) {
     const std::string all{plural(kind)};
     const std::string each = all + "/*";
-    add(Method::Get, all, [this, kind](const Request&, const Parameters&, const Respond& respond) { respond(list(kind)); });
+    add(Method::Get, all,
+        [this, kind](const Request&, const Parameters&, const Respond& respond) { respond(list(kind)); });
     add(Method::Get, each, [this, kind](const Request&, const Parameters& at, const Respond& respond) {
       respond(one(kind, at[0]));
     });
     add(Method::Post, all, [this](const Request& request, const Parameters&, const Respond& respond) {
       respond(apply(request, std::nullopt));
     });
-    add(Method::Put, each, [this, kind](const Request& request, const Parameters& at, const Respond& respond) {
-      respond(apply(request, store::ObjectKey{kind, at[0]}));
-    });
-    add(Method::Patch, each, [this, kind](const Request& request, const Parameters& at, const Respond& respond) {
-      respond(patch(request, {kind, at[0]}));
-    });
-    add(Method::Delete, each, [this, kind](const Request& request, const Parameters& at, const Respond& respond) {
-      respond(remove(request, {kind, at[0]}));
-    });
-    add(Method::Post, each + "/take", [this, kind](const Request& request, const Parameters& at, const Respond& respond) {
-      respond(take(request, {kind, at[0]}));
-    });
+    add(Method::Put, each,
+        [this, kind](const Request& request, const Parameters& at, const Respond& respond) {
+          respond(apply(request, store::ObjectKey{kind, at[0]}));
+        });
+    add(Method::Patch, each,
+        [this, kind](const Request& request, const Parameters& at, const Respond& respond) {
+          respond(patch(request, {kind, at[0]}));
+        });
+    add(Method::Delete, each,
+        [this, kind](const Request& request, const Parameters& at, const Respond& respond) {
+          respond(remove(request, {kind, at[0]}));
+        });
+    add(Method::Post, each + "/take",
+        [this, kind](const Request& request, const Parameters& at, const Respond& respond) {
+          respond(take(request, {kind, at[0]}));
+        });
   }
   add(Method::Post, "apply", [this](const Request& request, const Parameters&, const Respond& respond) {
     respond(apply(request, std::nullopt));
@@ -129,15 +140,20 @@ void Routes::add_module_routes() {
 void Routes::handle(const Request& request, Respond respond) {
   if (!request.path.starts_with(std::string{kRoot} + "/")) return respond(open_page(request));
   const std::vector<std::string> path = segments_of(std::string_view{request.path}.substr(kRoot.size()));
-  // What a node that is about to join asks, before it has any log-in: who the authority is, and to be let in by a secret.
-  const bool is_admission = (path == std::vector<std::string>{"cluster", "admit"} && request.method == Method::Post) ||
-                            (path == std::vector<std::string>{"cluster", "authority"} && request.method == Method::Get);
-  if (request.door == Door::Probe) return respond(failure(Error{Code::NotFound, "this port answers health probes only"}));
+  // What a node that is about to join asks, before it has any log-in: who the authority is, and to be let in
+  // by a secret.
+  const bool is_admission =
+      (path == std::vector<std::string>{"cluster", "admit"} && request.method == Method::Post) ||
+      (path == std::vector<std::string>{"cluster", "authority"} && request.method == Method::Get);
+  if (request.door == Door::Probe)
+    return respond(failure(Error{Code::NotFound, "this port answers health probes only"}));
   if (request.user.empty() && !is_admission) {
-    return respond(failure(Error{Code::Denied, "log in first: this needs a token (safekit --token-file FILE)"}));
+    return respond(
+        failure(Error{Code::Denied, "log in first: this needs a token (safekit --token-file FILE)"}));
   }
   const std::string node = query_of(request, "node");
-  if (!node.empty() && node != store_.node().str()) return forward(NodeName{node}, request, std::move(respond));
+  if (!node.empty() && node != store_.node().str())
+    return forward(NodeName{node}, request, std::move(respond));
   bool path_is_known = false;
   for (const Route& route : routes_) {
     const auto parameters = match(route.pattern, path);
@@ -153,17 +169,20 @@ void Routes::handle(const Request& request, Respond respond) {
 
 void Routes::forward(const NodeName& node, const Request& request, Respond respond) {
   if (request.door == Door::Peer) {
-    return respond(failure(Error{Code::Conflict, fmt::format("this node is '{}', not '{}'", store_.node().str(), node.str())}));
+    return respond(failure(
+        Error{Code::Conflict, fmt::format("this node is '{}', not '{}'", store_.node().str(), node.str())}));
   }
   const auto cluster = store_.cluster();
   const std::vector<NodeName> names = cluster ? spec::nodes_of(*cluster) : std::vector<NodeName>{};
   if (std::find(names.begin(), names.end(), node) == names.end()) {
     std::string known;
     for (const NodeName& name : names) known += (known.empty() ? "" : ", ") + name.str();
-    return respond(failure(Error{Code::NotFound, fmt::format("no node '{}' in the cluster; its nodes are: {}", node.str(),
-                                                             known.empty() ? "none (safekit cluster init)" : known)}));
+    return respond(failure(
+        Error{Code::NotFound, fmt::format("no node '{}' in the cluster; its nodes are: {}", node.str(),
+                                          known.empty() ? "none (safekit cluster init)" : known)}));
   }
-  if (!callbacks_.forward) return respond(failure(Error{Code::Unavailable, "this node has no link to others"}));
+  if (!callbacks_.forward)
+    return respond(failure(Error{Code::Unavailable, "this node has no link to others"}));
   // The other node adds our name, which it has proof of, to who asks.
   Request passed = request;
   passed.query.erase("node");
@@ -177,7 +196,8 @@ Response Routes::open_page(const Request& request) {
   if (path == "/healthz") return text(200, "ok\n");
   if (path.starts_with(kReadyPrefix) && path.ends_with(kReadySuffix) &&
       path.size() > kReadyPrefix.size() + kReadySuffix.size()) {
-    const std::string name{path.substr(kReadyPrefix.size(), path.size() - kReadyPrefix.size() - kReadySuffix.size())};
+    const std::string name{
+        path.substr(kReadyPrefix.size(), path.size() - kReadyPrefix.size() - kReadySuffix.size())};
     const auto module = local_module(name);
     return module && is_ready(store_.status(*module)) ? text(200, "ready\n") : text(404, "not ready\n");
   }
@@ -190,10 +210,12 @@ bool Routes::is_watch(const Request& request) {
 }
 
 Result<std::shared_ptr<WatchStream>> Routes::watch(const Request& request) {
-  if (request.user.empty()) return Error{Code::Denied, "log in first: this needs a token (safekit --token-file FILE)"};
+  if (request.user.empty())
+    return Error{Code::Denied, "log in first: this needs a token (safekit --token-file FILE)"};
   const std::string node = query_of(request, "node");
   if (!node.empty() && node != store_.node().str()) {
-    return Error{Code::Unsupported, fmt::format("watch '{}' there: a watch is not passed on between nodes", node)};
+    return Error{Code::Unsupported,
+                 fmt::format("watch '{}' there: a watch is not passed on between nodes", node)};
   }
   WatchFilter filter{.name = query_of(request, "name"), .verbose = query_of(request, "verbose") == "true"};
   const auto number = [&request](const std::string& name) {
@@ -204,8 +226,11 @@ Result<std::shared_ptr<WatchStream>> Routes::watch(const Request& request) {
   };
   filter.since = Revision{number("resourceVersion")};
   filter.last = std::min<std::size_t>(number("last"), store::Backend::kEventsMaxPerModule);
-  if (const std::string limit = query_of(request, "timeout"); !limit.empty()) { SK_TRY(filter.limit, parse_duration(limit)); }
-  if (!request.path.starts_with(std::string{kRoot} + "/")) return Error{Code::NotFound, "nothing to watch here"};
+  if (const std::string limit = query_of(request, "timeout"); !limit.empty()) {
+    SK_TRY(filter.limit, parse_duration(limit));
+  }
+  if (!request.path.starts_with(std::string{kRoot} + "/"))
+    return Error{Code::NotFound, "nothing to watch here"};
   const auto path = segments_of(std::string_view{request.path}.substr(kRoot.size()));
   const std::string first = path.empty() ? "" : path[0];
   if (path.size() == 3 && first == "modules" && path[2] == "events") {
@@ -214,7 +239,8 @@ Result<std::shared_ptr<WatchStream>> Routes::watch(const Request& request) {
     return hub_.open(filter);
   }
   if (path.size() == 2 && (first == "modules" || first == "clusters")) filter.name = path[1];
-  if (path.size() > 2 || path.empty()) return Error{Code::NotFound, fmt::format("'{}' cannot be watched", request.path)};
+  if (path.size() > 2 || path.empty())
+    return Error{Code::NotFound, fmt::format("'{}' cannot be watched", request.path)};
   if (first == "modules") {
     filter.what = WatchFilter::What::Modules;
   } else if (first == "clusters") {

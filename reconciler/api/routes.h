@@ -18,8 +18,8 @@ struct NodeLink {
   std::string version{};
 };
 
-/// Trust and membership of the cluster: what only the daemon's main, with peer/identity, can do. Thread: the loop's;
-/// `done` is called exactly once, on the loop, with the tree of the answer.
+/// Trust and membership of the cluster: what only the daemon's main, with peer/identity, can do. Thread: the
+/// loop's; `done` is called exactly once, on the loop, with the tree of the answer.
 class ClusterActions {
  public:
   using Done = std::function<void(Result<doc::Node>)>;
@@ -28,15 +28,17 @@ class ClusterActions {
   virtual void init(const std::string& node, Done done) = 0;
   /// A secret, good for one join. Answer: `token`, `expires`.
   virtual void token(Done done) = 0;
-  /// On the node that joins: asks the node that made the token for a certificate, and takes the cluster's objects.
+  /// On the node that joins: asks the node that made the token for a certificate, and takes the cluster's
+  /// objects.
   virtual void join(const std::string& token, const std::string& node, Done done) = 0;
-  /// On a node of the cluster, without log-in: answers the one that joins. The body proves the secret; body and answer
-  /// are peer/identity's.
+  /// On a node of the cluster, without log-in: answers the one that joins. The body proves the secret; body
+  /// and answer are peer/identity's.
   virtual void admit(const std::string& body, std::function<void(Result<std::string>)> done) = 0;
 };
 
 struct Callbacks {
-  /// Passes a request to another node. Errors as responses: 503 when it is not linked, 504 when it does not answer.
+  /// Passes a request to another node. Errors as responses: 503 when it is not linked, 504 when it does not
+  /// answer.
   std::function<void(const NodeName&, const Request&, Respond)> forward{};
   std::function<std::vector<NodeLink>()> links{};
   std::function<std::string()> metrics{};  ///< text of the daemon's meter, beside what the store says

@@ -18,7 +18,8 @@ using doc::Node;
 
 constexpr std::size_t kEventsDefault = 300;
 constexpr Duration kOperationWaitMax = seconds{60};
-constexpr std::array<std::string_view, 8> kVerbs{"start", "stop", "stopstart", "restart", "prim", "second", "swap", "forcestop"};
+constexpr std::array<std::string_view, 8> kVerbs{"start", "stop",   "stopstart", "restart",
+                                                 "prim",  "second", "swap",      "forcestop"};
 
 Result<Node> body_of(const Request& request) {
   doc::Problems problems{"request"};
@@ -27,7 +28,9 @@ Result<Node> body_of(const Request& request) {
   return Error{Code::Invalid, "the body of the request must be one JSON object"};
 }
 
-bool flag_at(const Node& tree, std::string_view name) { return text_at(tree, {name}) == "true"; }
+bool flag_at(const Node& tree, std::string_view name) {
+  return text_at(tree, {name}) == "true";
+}
 
 std::uint64_t number_of(const std::string& text, std::uint64_t fallback) {
   std::uint64_t value = 0;
@@ -53,8 +56,10 @@ Result<ModuleName> Routes::local_module(const std::string& name) const {
   if (const auto spec = store_.module(module)) {
     for (const NodeName& node : spec->nodes) nodes += (nodes.empty() ? "" : ", ") + node.str();
   }
-  return Error{Code::NotFound, fmt::format("module '{}' does not run on this node '{}' but on: {}; ask there, or with -H NODE",
-                                           name, store_.node().str(), nodes)};
+  return Error{
+      Code::NotFound,
+      fmt::format("module '{}' does not run on this node '{}' but on: {}; ask there, or with -H NODE", name,
+                  store_.node().str(), nodes)};
 }
 
 Response Routes::module_status(const Request&, const Parameters& at) {
@@ -81,14 +86,16 @@ Response Routes::post_operation(const Request& request, const Parameters& at) {
       .automatic = flag_at(*body, "automatic"),
   };
   if (std::find(kVerbs.begin(), kVerbs.end(), operation.verb) == kVerbs.end()) {
-    return failure(Error{Code::Invalid, fmt::format("'{}' is not a command of a module; there are {}", operation.verb,
-                                                    fmt::join(kVerbs, ", "))});
+    return failure(Error{Code::Invalid, fmt::format("'{}' is not a command of a module; there are {}",
+                                                    operation.verb, fmt::join(kVerbs, ", "))});
   }
-  const bool takes_argument = operation.argument.empty() ||
-                              (operation.argument == "fullsync" && (operation.verb == "prim" || operation.verb == "second")) ||
-                              (operation.argument == "nosync" && operation.verb == "swap");
+  const bool takes_argument =
+      operation.argument.empty() ||
+      (operation.argument == "fullsync" && (operation.verb == "prim" || operation.verb == "second")) ||
+      (operation.argument == "nosync" && operation.verb == "swap");
   if (!takes_argument) {
-    return failure(Error{Code::Invalid, fmt::format("'{}' takes no '{}'", operation.verb, operation.argument)});
+    return failure(
+        Error{Code::Invalid, fmt::format("'{}' takes no '{}'", operation.verb, operation.argument)});
   }
   // Under another name only who may do everything here: a script on this node, and what speaks for a user.
   if (operation.caller.empty() || request.door == Door::Https) operation.caller = request.user;
@@ -102,7 +109,8 @@ Response Routes::post_operation(const Request& request, const Parameters& at) {
 void Routes::get_operation(const Request& request, const Parameters& at, Respond respond) {
   const std::uint64_t id = number_of(at[0], 0);
   const auto operation = store_.operation(id);
-  if (!operation) return respond(failure(Error{Code::NotFound, fmt::format("no operation '{}' is kept", at[0])}));
+  if (!operation)
+    return respond(failure(Error{Code::NotFound, fmt::format("no operation '{}' is kept", at[0])}));
   const std::string wait = query_of(request, "wait");
   if (wait.empty() || !operation->outcome.empty()) return respond(json(200, operation_view(*operation)));
   const auto limit = parse_duration(wait);
@@ -116,7 +124,8 @@ void Routes::get_operation(const Request& request, const Parameters& at, Respond
     const Waiter over = std::move(found->second);
     waiters_.erase(found);
     const auto now = store_.operation(over.operation);
-    over.respond(now ? json(200, operation_view(*now)) : failure(Error{Code::NotFound, "the operation is gone"}));
+    over.respond(now ? json(200, operation_view(*now))
+                     : failure(Error{Code::NotFound, "the operation is gone"}));
   });
   waiters_.emplace(waiter, Waiter{.operation = id, .respond = std::move(respond), .timer = timer});
 }
@@ -131,20 +140,24 @@ void Routes::operations_changed() {
     const Waiter over = std::move(it->second);
     it = waiters_.erase(it);
     loop_.cancel(over.timer);
-    over.respond(operation ? json(200, operation_view(*operation)) : failure(Error{Code::NotFound, "the operation is gone"}));
+    over.respond(operation ? json(200, operation_view(*operation))
+                           : failure(Error{Code::NotFound, "the operation is gone"}));
   }
 }
 
 Response Routes::events(const Request& request, const Parameters& at) {
   const std::string name = at.empty() ? query_of(request, "module") : at[0];
-  if (!name.empty() && !store_.get({store::Kind::Module, name}) && store_.events(ModuleName{name}, 1, true).empty()) {
-    return failure(Error{Code::NotFound, fmt::format("no module '{}' (safekit get modules lists them)", name)});
+  if (!name.empty() && !store_.get({store::Kind::Module, name}) &&
+      store_.events(ModuleName{name}, 1, true).empty()) {
+    return failure(
+        Error{Code::NotFound, fmt::format("no module '{}' (safekit get modules lists them)", name)});
   }
   const std::size_t last = number_of(query_of(request, "last"), kEventsDefault);
   Node tree = Node::map();
   tree.add("kind", Node::string("EventList"));
   Node items = Node::list();
-  for (const status::Event& event : store_.events(ModuleName{name}, last, query_of(request, "verbose") == "true")) {
+  for (const status::Event& event :
+       store_.events(ModuleName{name}, last, query_of(request, "verbose") == "true")) {
     items.push(codec::to_tree(event));
   }
   tree.add("items", std::move(items));
@@ -160,12 +173,14 @@ Response Routes::add_event(const Request& request, const Parameters& at) {
   const auto body = body_of(request);
   if (!body) return failure(body.error());
   const std::string level = text_at(*body, {"level"});
-  if (level != "E" && level != "W" && level != "I") return failure(Error{Code::Invalid, "'level' must be E, W or I"});
+  if (level != "E" && level != "W" && level != "I")
+    return failure(Error{Code::Invalid, "'level' must be E, W or I"});
   std::string text = text_at(*body, {"message"});
   if (text.empty() || text.size() > kTextMax) {
     return failure(Error{Code::Invalid, fmt::format("a message has 1 to {} characters", kTextMax)});
   }
-  std::replace_if(text.begin(), text.end(), [](unsigned char c) { return c < ' '; }, ' ');  // a log has lines
+  std::replace_if(
+      text.begin(), text.end(), [](unsigned char c) { return c < ' '; }, ' ');  // a log has lines
   store_.record(*module, "userplug", level[0], std::move(text));
   return json(201, *body);
 }
@@ -178,9 +193,11 @@ Response Routes::set_resource(const Request& request, const Parameters& at) {
   const std::string& name = at[1];
   const std::string value = text_at(*body, {"value"});
   if (!name.starts_with("custom.") || name.size() == std::string_view{"custom."}.size()) {
-    return failure(Error{Code::Denied, fmt::format("'{}' is set by safekit itself; commands may set 'custom.<name>'", name)});
+    return failure(Error{
+        Code::Denied, fmt::format("'{}' is set by safekit itself; commands may set 'custom.<name>'", name)});
   }
-  if (value.empty() || value.size() > 255) return failure(Error{Code::Invalid, "a value has 1 to 255 characters"});
+  if (value.empty() || value.size() > 255)
+    return failure(Error{Code::Invalid, "a value has 1 to 255 characters"});
   std::string identity = text_at(*body, {"identity"});
   if (identity.empty()) identity = request.user;
   bool changed = false;
@@ -208,7 +225,8 @@ Response Routes::change_settings(const Request& request, const Parameters& at) {
     const bool on = setting.text == "true";
     const Status status = change_setting(store_, *module, setting.key, on);
     if (!status) return failure(status.error());
-    store_.record(*module, "safekit", 'U', fmt::format("Action {} {} called by {}", setting.key, on ? "on" : "off", request.user));
+    store_.record(*module, "safekit", 'U',
+                  fmt::format("Action {} {} called by {}", setting.key, on ? "on" : "off", request.user));
   }
   return module_status(request, at);
 }
@@ -227,7 +245,8 @@ Node Routes::nodes_view() const {
     item.add("name", Node::string(name.str()));
     const bool is_self = name == store_.node();
     item.add("local", Node::boolean(is_self));
-    const auto link = std::find_if(links.begin(), links.end(), [&name](const NodeLink& l) { return l.name == name; });
+    const auto link =
+        std::find_if(links.begin(), links.end(), [&name](const NodeLink& l) { return l.name == name; });
     item.add("reachable", Node::boolean(is_self || (link != links.end() && link->reachable)));
     Node addresses = Node::map();
     for (const spec::Lan& lan : cluster ? cluster->lans : std::vector<spec::Lan>{}) {
@@ -248,7 +267,9 @@ Node Routes::nodes_view() const {
   return tree;
 }
 
-Response Routes::nodes(const Request&, const Parameters&) { return json(200, nodes_view()); }
+Response Routes::nodes(const Request&, const Parameters&) {
+  return json(200, nodes_view());
+}
 
 Response Routes::metrics(const Request&, const Parameters&) {
   std::string out = callbacks_.metrics ? callbacks_.metrics() : std::string{};
@@ -259,8 +280,10 @@ Response Routes::metrics(const Request&, const Parameters&) {
                        to_string(module.role.role), to_string(module.role.readiness));
     out += fmt::format("safekit_module_ready{{module=\"{}\"}} {}\n", name.str(), is_ready(module) ? 1 : 0);
     if (module.replication.configured) {
-      out += fmt::format("safekit_module_up_to_date{{module=\"{}\"}} {}\n", name.str(), module.replication.up_to_date ? 1 : 0);
-      out += fmt::format("safekit_module_resync_copied_bytes{{module=\"{}\"}} {}\n", name.str(), module.replication.bytes_copied);
+      out += fmt::format("safekit_module_up_to_date{{module=\"{}\"}} {}\n", name.str(),
+                         module.replication.up_to_date ? 1 : 0);
+      out += fmt::format("safekit_module_resync_copied_bytes{{module=\"{}\"}} {}\n", name.str(),
+                         module.replication.bytes_copied);
     }
   }
   out += fmt::format("safekit_store_revision {}\n", store_.revision().value);
@@ -270,22 +293,27 @@ Response Routes::metrics(const Request&, const Parameters&) {
 
 void Routes::add_cluster_routes() {
   const auto answer = [](const Respond& respond) {
-    return [respond](const Result<Node>& result) { respond(result ? json(200, *result) : failure(result.error())); };
+    return [respond](const Result<Node>& result) {
+      respond(result ? json(200, *result) : failure(result.error()));
+    };
   };
   const auto with_actions = [this](const Respond& respond) {
-    if (callbacks_.cluster == nullptr) respond(failure(Error{Code::Unsupported, "this daemon has no cluster actions"}));
+    if (callbacks_.cluster == nullptr)
+      respond(failure(Error{Code::Unsupported, "this daemon has no cluster actions"}));
     return callbacks_.cluster != nullptr;
   };
-  add(Method::Post, "cluster/token", [this, answer, with_actions](const Request&, const Parameters&, const Respond& respond) {
-    if (with_actions(respond)) callbacks_.cluster->token(answer(respond));
-  });
+  add(Method::Post, "cluster/token",
+      [this, answer, with_actions](const Request&, const Parameters&, const Respond& respond) {
+        if (with_actions(respond)) callbacks_.cluster->token(answer(respond));
+      });
   const auto add_with_body = [this, answer, with_actions](std::string path, auto call) {
-    add(Method::Post, std::move(path), [answer, with_actions, call](const Request& request, const Parameters&, const Respond& respond) {
-      if (!with_actions(respond)) return;
-      const auto body = body_of(request);
-      if (!body) return respond(failure(body.error()));
-      call(*body, answer(respond));
-    });
+    add(Method::Post, std::move(path),
+        [answer, with_actions, call](const Request& request, const Parameters&, const Respond& respond) {
+          if (!with_actions(respond)) return;
+          const auto body = body_of(request);
+          if (!body) return respond(failure(body.error()));
+          call(*body, answer(respond));
+        });
   };
   add_with_body("cluster/init", [this](const Node& body, ClusterActions::Done done) {
     callbacks_.cluster->init(text_at(body, {"node"}), std::move(done));
@@ -293,14 +321,15 @@ void Routes::add_cluster_routes() {
   add_with_body("cluster/join", [this](const Node& body, ClusterActions::Done done) {
     callbacks_.cluster->join(text_at(body, {"token"}), text_at(body, {"node"}), std::move(done));
   });
-  add(Method::Post, "cluster/admit", [this, with_actions](const Request& request, const Parameters&, const Respond& respond) {
-    if (!with_actions(respond)) return;
-    callbacks_.cluster->admit(request.body, [respond](const Result<std::string>& reply) {
-      // The joining node shows the text of a refusal to its user.
-      respond(reply ? Response{.content_type = "application/octet-stream", .body = *reply}
-                    : text(failure(reply.error()).status, reply.error().what));
-    });
-  });
+  add(Method::Post, "cluster/admit",
+      [this, with_actions](const Request& request, const Parameters&, const Respond& respond) {
+        if (!with_actions(respond)) return;
+        callbacks_.cluster->admit(request.body, [respond](const Result<std::string>& reply) {
+          // The joining node shows the text of a refusal to its user.
+          respond(reply ? Response{.content_type = "application/octet-stream", .body = *reply}
+                        : text(failure(reply.error()).status, reply.error().what));
+        });
+      });
 }
 
 }  // namespace safekit::api

@@ -82,7 +82,8 @@ check::LoadResult load(const store::Store& store, const Source& source, std::vec
                     fmt::format("'{}' has no effect in this version: {}", setting.path, setting.reason));
     }
   }
-  if (loaded.objects.empty() && !loaded.has_errors()) found.error({}, "empty", "there is no object in it", "a file has apiVersion, kind, metadata, spec");
+  if (loaded.objects.empty() && !loaded.has_errors())
+    found.error({}, "empty", "there is no object in it", "a file has apiVersion, kind, metadata, spec");
   problems = loaded.problems;
   problems.insert(problems.end(), found.list().begin(), found.list().end());
   return loaded;
@@ -156,7 +157,8 @@ void merge(Node& target, const Node& patch) {
 }
 
 Error not_found(const ObjectKey& key) {
-  if (key.kind == store::Kind::Cluster) return Error{Code::NotFound, "this node has no cluster configuration yet (safekit cluster init)"};
+  if (key.kind == store::Kind::Cluster)
+    return Error{Code::NotFound, "this node has no cluster configuration yet (safekit cluster init)"};
   return Error{Code::NotFound, fmt::format("no module '{}' (safekit get modules lists them)", key.name)};
 }
 
@@ -170,11 +172,15 @@ Node deleted_tree(const ObjectKey& key, const store::Object& removed) {
 }
 
 /// A node belongs to one cluster; whatever a person calls it, it is stored under one key.
-ObjectKey stored_key(const ObjectKey& key) { return key.kind == store::Kind::Cluster ? kCluster : key; }
+ObjectKey stored_key(const ObjectKey& key) {
+  return key.kind == store::Kind::Cluster ? kCluster : key;
+}
 
 }  // namespace
 
-Response Routes::list(store::Kind kind) { return json(200, list_view(store_, kind)); }
+Response Routes::list(store::Kind kind) {
+  return json(200, list_view(store_, kind));
+}
 
 Response Routes::one(store::Kind kind, const std::string& name) {
   const ObjectKey key = stored_key({kind, name});
@@ -190,14 +196,16 @@ Response Routes::apply(const Request& request, std::optional<ObjectKey> only) {
   const check::LoadResult loaded = load(store_, *source, problems);
   const auto is_error = [](const doc::Problem& problem) { return problem.severity == doc::Severity::Error; };
   if (const auto errors = std::count_if(problems.begin(), problems.end(), is_error); errors > 0) {
-    return failure(Error{Code::Invalid, errors == 1 ? doc::to_string(*std::find_if(problems.begin(), problems.end(), is_error))
+    return failure(Error{Code::Invalid, errors == 1 ? doc::to_string(*std::find_if(problems.begin(),
+                                                                                   problems.end(), is_error))
                                                     : fmt::format("{} errors; nothing was applied", errors)},
                    problems);
   }
   std::vector<Wish> wishes;
   for (const codec::Decoded& decoded : loaded.objects) wishes.push_back(wish_of(store_, decoded));
   if (only && (wishes.size() != 1 || wishes[0].key != stored_key(*only))) {
-    return failure(Error{Code::Invalid, fmt::format("the text must hold {} '{}' and nothing else", singular(only->kind), only->name)});
+    return failure(Error{Code::Invalid, fmt::format("the text must hold {} '{}' and nothing else",
+                                                    singular(only->kind), only->name)});
   }
   // First all as a dry run: either every object of a file is applied or none.
   for (const Wish& wish : wishes) {
@@ -217,9 +225,11 @@ Response Routes::apply(const Request& request, std::optional<ObjectKey> only) {
     results.push(result_tree(wish, *stored, is_changed));
     const auto local = store_.local_modules();
     const ModuleName name{wish.key.name};
-    if (options.dry_run || !is_changed || std::find(local.begin(), local.end(), name) == local.end()) continue;
+    if (options.dry_run || !is_changed || std::find(local.begin(), local.end(), name) == local.end())
+      continue;
     if (const Status reset = reset_settings(store_, name); !reset) return failure(reset.error());
-    store_.record(name, "safekit", 'U', fmt::format("Action {} called by {}", wish.is_new ? "create" : "config", request.user));
+    store_.record(name, "safekit", 'U',
+                  fmt::format("Action {} called by {}", wish.is_new ? "create" : "config", request.user));
   }
   Node tree = Node::map();
   tree.add("kind", Node::string("ApplyResult"));
@@ -253,12 +263,16 @@ Response Routes::remove(const Request& request, const ObjectKey& key) {
   if (!store_.get(stored)) return failure(not_found(key));
   if (key.kind == store::Kind::Module && query_of(request, "force") != "true") {
     const status::Module& status = store_.status(ModuleName{key.name});
-    const bool runs_there = status.peer.heard && status.peer.module_known && status.peer.role != status::Role::Stop;
+    const bool runs_there =
+        status.peer.heard && status.peer.module_known && status.peer.role != status::Role::Stop;
     if (status.role.role != status::Role::Stop || runs_there) {
-      return failure(Error{Code::Conflict, fmt::format("module '{}' is started on '{}'; stop it first (safekit stop -m {}), or "
-                                                       "add --force to stop and delete it",
-                                                       key.name, status.role.role != status::Role::Stop ? store_.node().str() : status.peer.name.str(),
-                                                       key.name)});
+      return failure(Error{
+          Code::Conflict,
+          fmt::format("module '{}' is started on '{}'; stop it first (safekit stop -m {}), or "
+                      "add --force to stop and delete it",
+                      key.name,
+                      status.role.role != status::Role::Stop ? store_.node().str() : status.peer.name.str(),
+                      key.name)});
     }
   }
   if (key.kind == store::Kind::Cluster && !store_.list(store::Kind::Module).empty()) {

@@ -39,9 +39,14 @@ spec:
 
 class RoutesTest : public testing::Test {
  protected:
-  Response ask(Method method, const std::string& path, const std::string& body = {}, std::map<std::string, std::string> query = {}) {
-    return ask(Request{.method = method, .path = std::string{kRoot} + path, .query = std::move(query), .content_type = "application/json",
-                       .body = body, .user = "root"});
+  Response ask(Method method, const std::string& path, const std::string& body = {},
+               std::map<std::string, std::string> query = {}) {
+    return ask(Request{.method = method,
+                       .path = std::string{kRoot} + path,
+                       .query = std::move(query),
+                       .content_type = "application/json",
+                       .body = body,
+                       .user = "root"});
   }
   Response ask(const Request& request) {
     Response answer{.status = 0};
@@ -50,8 +55,12 @@ class RoutesTest : public testing::Test {
   }
   Response apply(std::string_view text, std::map<std::string, std::string> query = {}) {
     query["file"] = "file.yaml";
-    return ask(Request{.method = Method::Post, .path = std::string{kRoot} + "/apply", .query = std::move(query),
-                       .content_type = "application/yaml", .body = std::string{text}, .user = "root"});
+    return ask(Request{.method = Method::Post,
+                       .path = std::string{kRoot} + "/apply",
+                       .query = std::move(query),
+                       .content_type = "application/yaml",
+                       .body = std::string{text},
+                       .user = "root"});
   }
   static doc::Node tree(const Response& response) {
     doc::Problems problems;
@@ -68,11 +77,12 @@ class RoutesTest : public testing::Test {
   store::MemoryBackend backend{};
   store::Store store{backend, clock, NodeName{"node1"}};
   std::vector<std::pair<NodeName, Request>> forwarded{};
-  Routes routes{store, loop, clock,
-                Callbacks{.forward = [this](const NodeName& node, const Request& request, const Respond& respond) {
-                  forwarded.emplace_back(node, request);
-                  respond(text(200, "there"));
-                }}};
+  Routes routes{
+      store, loop, clock,
+      Callbacks{.forward = [this](const NodeName& node, const Request& request, const Respond& respond) {
+        forwarded.emplace_back(node, request);
+        respond(text(200, "there"));
+      }}};
 };
 
 TEST_F(RoutesTest, AppliesGivesBackAndTellsWhatChanged) {
@@ -118,7 +128,8 @@ spec:
 TEST_F(RoutesTest, RefusesAnEditOfAnOlderRevision) {
   apply_both();
   EXPECT_EQ(apply(std::string{kModuleText} + "  maxLoop: 7\n", {{"resourceVersion", "1"}}).status, 409);
-  const std::string version = text_at(tree(ask(Method::Get, "/modules/web")), {"metadata", "resourceVersion"});
+  const std::string version =
+      text_at(tree(ask(Method::Get, "/modules/web")), {"metadata", "resourceVersion"});
   EXPECT_EQ(apply(std::string{kModuleText} + "  maxLoop: 7\n", {{"resourceVersion", version}}).status, 200);
 }
 
@@ -134,9 +145,13 @@ TEST_F(RoutesTest, TakesScriptsThatComeWithTheFile) {
   EXPECT_EQ(apply(kClusterText).status, 201);
   const std::string with_scripts = std::string{kModuleText} + "  scripts:\n    directory: scripts\n";
   EXPECT_THAT(apply(with_scripts).body, HasSubstr("scripts-missing"));
-  const Source source{.file = "web.yaml", .text = with_scripts, .scripts = {{"scripts", {{"start_prim", "#!/bin/sh\n"}}}}};
-  const Response response = ask(Request{.method = Method::Post, .path = std::string{kRoot} + "/apply",
-                                        .content_type = std::string{kSourceType}, .body = to_body(source), .user = "root"});
+  const Source source{
+      .file = "web.yaml", .text = with_scripts, .scripts = {{"scripts", {{"start_prim", "#!/bin/sh\n"}}}}};
+  const Response response = ask(Request{.method = Method::Post,
+                                        .path = std::string{kRoot} + "/apply",
+                                        .content_type = std::string{kSourceType},
+                                        .body = to_body(source),
+                                        .user = "root"});
   ASSERT_EQ(response.status, 201) << response.body;
   const auto module = store.module(ModuleName{"web"});
   ASSERT_TRUE(module && module->scripts);
@@ -152,8 +167,9 @@ TEST_F(RoutesTest, AnOperationIsSubmittedAndItsOutcomeAwaited) {
   EXPECT_EQ(store.pending(ModuleName{"web"})[0].caller, "root");
   const std::string id = text_at(tree(posted), {"id"});
   Response answer{.status = 0};
-  routes.handle(Request{.path = std::string{kRoot} + "/operations/" + id, .query = {{"wait", "30s"}}, .user = "root"},
-                [&answer](const Response& response) { answer = response; });
+  routes.handle(
+      Request{.path = std::string{kRoot} + "/operations/" + id, .query = {{"wait", "30s"}}, .user = "root"},
+      [&answer](const Response& response) { answer = response; });
   EXPECT_EQ(answer.status, 0);
   ASSERT_TRUE(store.finish(1, "done"));
   EXPECT_EQ(answer.status, 200);
@@ -164,8 +180,9 @@ TEST_F(RoutesTest, AWaitForAnOutcomeEnds) {
   apply_both();
   ask(Method::Post, "/modules/web/operations", R"({"verb":"start"})");
   Response answer{.status = 0};
-  routes.handle(Request{.path = std::string{kRoot} + "/operations/1", .query = {{"wait", "2s"}}, .user = "root"},
-                [&answer](const Response& response) { answer = response; });
+  routes.handle(
+      Request{.path = std::string{kRoot} + "/operations/1", .query = {{"wait", "2s"}}, .user = "root"},
+      [&answer](const Response& response) { answer = response; });
   loop.advance(seconds{3});
   EXPECT_THAT(answer.body, HasSubstr(R"("outcome":"")"));
 }
@@ -173,14 +190,16 @@ TEST_F(RoutesTest, AWaitForAnOutcomeEnds) {
 TEST_F(RoutesTest, RefusesUnknownCommandsArgumentsAndModules) {
   apply_both();
   EXPECT_EQ(ask(Method::Post, "/modules/web/operations", R"({"verb":"explode"})").status, 422);
-  EXPECT_EQ(ask(Method::Post, "/modules/web/operations", R"({"verb":"start","argument":"fullsync"})").status, 422);
+  EXPECT_EQ(ask(Method::Post, "/modules/web/operations", R"({"verb":"start","argument":"fullsync"})").status,
+            422);
   EXPECT_EQ(ask(Method::Post, "/modules/nope/operations", R"({"verb":"start"})").status, 404);
   EXPECT_EQ(ask(Method::Post, "/modules/web/operations", "not json").status, 422);
 }
 
 TEST_F(RoutesTest, PassesRequestsForAnotherNodeOn) {
   apply_both();
-  EXPECT_EQ(ask(Method::Post, "/modules/web/operations", R"({"verb":"start"})", {{"node", "node2"}}).body, "there");
+  EXPECT_EQ(ask(Method::Post, "/modules/web/operations", R"({"verb":"start"})", {{"node", "node2"}}).body,
+            "there");
   ASSERT_EQ(forwarded.size(), 1U);
   EXPECT_EQ(forwarded[0].first, NodeName{"node2"});
   EXPECT_EQ(forwarded[0].second.user, "root");
@@ -189,7 +208,8 @@ TEST_F(RoutesTest, PassesRequestsForAnotherNodeOn) {
   ASSERT_TRUE(there.has_value());
   EXPECT_EQ(there->door, Door::Peer);
   EXPECT_EQ(there->body, forwarded[0].second.body);
-  EXPECT_THAT(ask(Method::Get, "/modules", {}, {{"node", "node9"}}).body, HasSubstr("its nodes are: node1, node2"));
+  EXPECT_THAT(ask(Method::Get, "/modules", {}, {{"node", "node9"}}).body,
+              HasSubstr("its nodes are: node1, node2"));
   const std::string wire = to_wire(forwarded[0].second);
   for (std::size_t size = 0; size < wire.size(); ++size) {
     EXPECT_FALSE(request_from(std::string_view{wire}.substr(0, size)).has_value()) << size;
@@ -209,7 +229,8 @@ TEST_F(RoutesTest, WithoutALogInThereAreOnlyProbes) {
     module.role.readiness = status::Readiness::Transient;
   });
   EXPECT_EQ(ask(request).status, 404);
-  store.update_status(ModuleName{"web"}, [](status::Module& module) { module.role.readiness = status::Readiness::Ready; });
+  store.update_status(ModuleName{"web"},
+                      [](status::Module& module) { module.role.readiness = status::Readiness::Ready; });
   EXPECT_EQ(ask(request).status, 200);
   request.path = "/healthz";
   EXPECT_EQ(ask(request).status, 200);
@@ -240,7 +261,8 @@ TEST_F(RoutesTest, CommandsSetOnlyCustomResources) {
 
 TEST_F(RoutesTest, ARunningModuleIsNotDeletedByMistake) {
   apply_both();
-  store.update_status(ModuleName{"web"}, [](status::Module& module) { module.role.role = status::Role::Alone; });
+  store.update_status(ModuleName{"web"},
+                      [](status::Module& module) { module.role.role = status::Role::Alone; });
   EXPECT_EQ(ask(Method::Delete, "/modules/web").status, 409);
   EXPECT_EQ(ask(Method::Delete, "/clusters/demo").status, 409);
   EXPECT_EQ(ask(Method::Delete, "/modules/web", {}, {{"force", "true"}}).status, 200);
@@ -249,7 +271,8 @@ TEST_F(RoutesTest, ARunningModuleIsNotDeletedByMistake) {
 
 TEST_F(RoutesTest, AWatchSendsThePresentAndThenEachChangeOnce) {
   apply_both();
-  auto stream = routes.watch(Request{.path = std::string{kRoot} + "/modules", .query = {{"watch", "true"}}, .user = "root"});
+  auto stream = routes.watch(
+      Request{.path = std::string{kRoot} + "/modules", .query = {{"watch", "true"}}, .user = "root"});
   ASSERT_TRUE(stream.has_value());
   EXPECT_THAT((*stream)->take(Duration{}).text, HasSubstr("event: ADDED"));
   for (const auto role : {status::Role::Wait, status::Role::Alone}) {
@@ -269,8 +292,9 @@ TEST_F(RoutesTest, AWatchOfEventsBeginsWithTheLastOnes) {
   apply_both();
   const ModuleName web{"web"};
   store.record(web, "heart", 'E', "first");
-  auto stream = routes.watch(
-      Request{.path = std::string{kRoot} + "/modules/web/events", .query = {{"watch", "true"}, {"last", "1"}}, .user = "root"});
+  auto stream = routes.watch(Request{.path = std::string{kRoot} + "/modules/web/events",
+                                     .query = {{"watch", "true"}, {"last", "1"}},
+                                     .user = "root"});
   ASSERT_TRUE(stream.has_value());
   store.record(web, "heart", 'D', "debug");
   store.record(web, "heart", 'E', "second");
@@ -299,7 +323,8 @@ TEST_F(RoutesTest, AConflictOfRevisionsIsShownAndEndedByTake) {
   const store::ObjectKey key{store::Kind::Module, "web"};
   store::Object theirs = *store.get(key);
   theirs.digest = "theirs";
-  theirs.spec = R"({"apiVersion":"safekit/v1","kind":"Module","metadata":{"name":"web"},"spec":{"mode":"mirror","id":1,"maxLoop":5,"nodes":["node1","node2"]}})";
+  theirs.spec =
+      R"({"apiVersion":"safekit/v1","kind":"Module","metadata":{"name":"web"},"spec":{"mode":"mirror","id":1,"maxLoop":5,"nodes":["node1","node2"]}})";
   store.set_conflict({.peer = NodeName{"node2"}, .theirs = theirs, .history = {"theirs"}});
   EXPECT_THAT(ask(Method::Get, "/modules/web").body, HasSubstr("ConfigConflict"));
   EXPECT_EQ(ask(Method::Post, "/modules/web/take", {}, {{"from", "node9"}}).status, 404);

@@ -5,17 +5,21 @@
 namespace safekit::api {
 namespace {
 
-std::string key_of(const ModuleName& module) { return "settings/" + module.str(); }
+std::string key_of(const ModuleName& module) {
+  return "settings/" + module.str();
+}
 
 std::string to_text(const status::Settings& settings) {
-  std::string text = fmt::format("errd={} checker={} failover={}", settings.errd, settings.checker, settings.failover);
+  std::string text =
+      fmt::format("errd={} checker={} failover={}", settings.errd, settings.checker, settings.failover);
   if (settings.boot) text += fmt::format(" boot={}", *settings.boot);
   return text;
 }
 
 status::Settings from_text(const std::string& text) {
   const auto is = [&text](std::string_view word) { return text.find(word) != std::string::npos; };
-  status::Settings settings{.errd = !is("errd=false"), .checker = !is("checker=false"), .failover = !is("failover=false")};
+  status::Settings settings{
+      .errd = !is("errd=false"), .checker = !is("checker=false"), .failover = !is("failover=false")};
   if (is("boot=")) settings.boot = is("boot=true");
   return settings;
 }
@@ -33,7 +37,8 @@ Status change_setting(store::Store& store, const ModuleName& module, const std::
   } else if (name == "boot") {
     settings.boot = on;
   } else {
-    return Error{Code::Invalid, fmt::format("there is no switch '{}'; there are errd, checker, failover, boot", name)};
+    return Error{Code::Invalid,
+                 fmt::format("there is no switch '{}'; there are errd, checker, failover, boot", name)};
   }
   // On disk first: what a person was told is off must not be on after a crash.
   SK_TRY_VOID(store.set_fact(key_of(module), to_text(settings), true));

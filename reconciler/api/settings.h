@@ -2,8 +2,8 @@
 
 #include "reconciler/store/store.h"
 
-/// Maintenance switches of a module on this node (spec/operations.md 1.8): `errd`, `checker`, `failover`, `boot`. They
-/// survive restarts and end with the opposite command or a new apply.
+/// Maintenance switches of a module on this node (spec/operations.md 1.8): `errd`, `checker`, `failover`,
+/// `boot`. They survive restarts and end with the opposite command or a new apply.
 namespace safekit::api {
 
 /// Errors: Invalid for another name.

@@ -34,7 +34,9 @@ class Fd {
   int fd_;
 };
 
-Error io_error(const std::string& what) { return Error{Code::Io, fmt::format("{}: {}", what, std::strerror(errno))}; }
+Error io_error(const std::string& what) {
+  return Error{Code::Io, fmt::format("{}: {}", what, std::strerror(errno))};
+}
 
 /// A socket left by a safekitd that is gone is removed; a living one is not disturbed.
 Status clear_socket(const std::string& path, const sockaddr_un& address) {
@@ -42,7 +44,8 @@ Status clear_socket(const std::string& path, const sockaddr_un& address) {
   if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
     return Error{Code::Conflict, fmt::format("another safekitd answers on '{}'; stop it first", path)};
   }
-  if (errno == ECONNREFUSED && ::unlink(path.c_str()) != 0) return io_error("socket '" + path + "' cannot be removed");
+  if (errno == ECONNREFUSED && ::unlink(path.c_str()) != 0)
+    return io_error("socket '" + path + "' cannot be removed");
   return {};
 }
 
@@ -64,9 +67,11 @@ Result<int> listen_local(const std::string& path, const std::string& group_name)
     return io_error("socket '" + path + "'");
   }
   if (const group* found = ::getgrnam(group_name.c_str()); found != nullptr) {
-    (void)::chown(path.c_str(), static_cast<uid_t>(-1), found->gr_gid);  // not root: the socket is the caller's alone
+    (void)::chown(path.c_str(), static_cast<uid_t>(-1),
+                  found->gr_gid);  // not root: the socket is the caller's alone
   }
-  if (::chmod(path.c_str(), 0660) != 0 || ::listen(fd.get(), SOMAXCONN) != 0) return io_error("socket '" + path + "'");
+  if (::chmod(path.c_str(), 0660) != 0 || ::listen(fd.get(), SOMAXCONN) != 0)
+    return io_error("socket '" + path + "'");
   return fd.release();
 }
 
@@ -80,12 +85,15 @@ Result<int> listen_tcp(const std::string& host, std::uint16_t port) {
   }
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> freed{found, ::freeaddrinfo};
   Fd fd{::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-  if (fd.get() < 0 && errno == EAFNOSUPPORT && host == "::") return listen_tcp("0.0.0.0", port);  // IPv6 is switched off
+  if (fd.get() < 0 && errno == EAFNOSUPPORT && host == "::")
+    return listen_tcp("0.0.0.0", port);  // IPv6 is switched off
   const int on = 1;
   const int off = 0;
-  (void)::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);  // else a restart waits for old connections
+  (void)::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on,
+                     sizeof on);  // else a restart waits for old connections
   if (found->ai_family == AF_INET6) (void)::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-  if (fd.get() < 0 || ::bind(fd.get(), found->ai_addr, found->ai_addrlen) != 0 || ::listen(fd.get(), SOMAXCONN) != 0) {
+  if (fd.get() < 0 || ::bind(fd.get(), found->ai_addr, found->ai_addrlen) != 0 ||
+      ::listen(fd.get(), SOMAXCONN) != 0) {
     if (errno == EADDRNOTAVAIL && host == "::") return listen_tcp("0.0.0.0", port);  // the same, by sysctl
     return io_error(fmt::format("port {} on '{}'", port, host));
   }
@@ -107,7 +115,8 @@ std::string user_of(int fd) {
   passwd entry{};
   passwd* found = nullptr;
   std::array<char, 4096> buffer{};
-  if (::getpwuid_r(peer.uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) return entry.pw_name;
+  if (::getpwuid_r(peer.uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr)
+    return entry.pw_name;
   return fmt::format("uid{}", peer.uid);
 }
 
@@ -116,7 +125,8 @@ std::string address_of(int fd) {
   socklen_t size = sizeof address;
   std::array<char, NI_MAXHOST> host{};
   if (::getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0 ||
-      ::getnameinfo(reinterpret_cast<sockaddr*>(&address), size, host.data(), host.size(), nullptr, 0, NI_NUMERICHOST) != 0) {
+      ::getnameinfo(reinterpret_cast<sockaddr*>(&address), size, host.data(), host.size(), nullptr, 0,
+                    NI_NUMERICHOST) != 0) {
     return "unknown";
   }
   const std::string text = host.data();

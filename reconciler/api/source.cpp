@@ -66,7 +66,10 @@ Result<Source> source_of(const Request& request) {
     return found == request.query.end() ? std::string{} : found->second;
   };
   if (!request.content_type.starts_with(kSourceType)) {
-    return Source{.file = query("file"), .text = request.body, .format = format_from(request.content_type), .name = query("name")};
+    return Source{.file = query("file"),
+                  .text = request.body,
+                  .format = format_from(request.content_type),
+                  .name = query("name")};
   }
   doc::Problems problems{"request"};
   const std::vector<Node> parsed = doc::parse_json(request.body, problems);
@@ -88,16 +91,18 @@ Result<Source> source_of(const Request& request) {
   return source;
 }
 
-void take_scripts(const Source& source, spec::Module& module, const codec::Positions& positions, doc::Problems& problems) {
+void take_scripts(const Source& source, spec::Module& module, const codec::Positions& positions,
+                  doc::Problems& problems) {
   if (!module.scripts) return;
   spec::Scripts& scripts = *module.scripts;
   const bool is_named = !scripts.directory.empty();
   const auto found = source.scripts.find(is_named ? scripts.directory : std::string{kXmlScripts});
   if (found == source.scripts.end()) {
     if (!is_named) return;
-    problems.error(positions.find("spec.scripts.directory"), "scripts-missing",
-                   fmt::format("the scripts of directory '{}' did not come with the file", scripts.directory),
-                   "apply it with `safekit apply -f`, which reads them, or write them under spec.scripts.files");
+    problems.error(
+        positions.find("spec.scripts.directory"), "scripts-missing",
+        fmt::format("the scripts of directory '{}' did not come with the file", scripts.directory),
+        "apply it with `safekit apply -f`, which reads them, or write them under spec.scripts.files");
     return;
   }
   for (const auto& [name, text] : found->second) scripts.files[name] = text;

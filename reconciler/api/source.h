@@ -14,8 +14,8 @@ struct Source {
   std::string file{};  ///< as problems name it
   std::string text{};
   check::Format format{check::Format::Auto};
-  std::string name{};              ///< for an XML module, which has none
-  std::vector<NodeName> nodes{};   ///< likewise
+  std::string name{};                ///< for an XML module, which has none
+  std::vector<NodeName> nodes{};     ///< likewise
   codec::Environment environment{};  ///< for `%NAME%` in XML
   /// Directory as the spec names it (XML: `bin`) to file name to text.
   std::map<std::string, std::map<std::string, std::string>> scripts{};
@@ -27,6 +27,7 @@ struct Source {
 [[nodiscard]] Result<Source> source_of(const Request& request);
 
 /// Puts the scripts of the source into the module. An error for a directory that the source did not bring.
-void take_scripts(const Source& source, spec::Module& module, const codec::Positions& positions, doc::Problems& problems);
+void take_scripts(const Source& source, spec::Module& module, const codec::Positions& positions,
+                  doc::Problems& problems);
 
 }  // namespace safekit::api

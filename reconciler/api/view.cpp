@@ -25,10 +25,11 @@ void add_conflicts(const store::Store& store, const store::ObjectKey& key, Node&
         .type = "ConfigConflict",
         .is_true = true,
         .reason = "EditedOnBothSides",
-        .message = fmt::format("'{}' has another revision, applied by '{}' on '{}' at {}; each node goes on with its own. "
-                               "Choose one: safekit apply --take NODE {}/{}, or apply a new one",
-                               conflict.peer.str(), theirs.author, theirs.origin.str(), to_string(theirs.time),
-                               singular(key.kind), key.name),
+        .message = fmt::format(
+            "'{}' has another revision, applied by '{}' on '{}' at {}; each node goes on with its own. "
+            "Choose one: safekit apply --take NODE {}/{}, or apply a new one",
+            conflict.peer.str(), theirs.author, theirs.origin.str(), to_string(theirs.time),
+            singular(key.kind), key.name),
         .since = theirs.time,
     }));
   }
@@ -36,13 +37,19 @@ void add_conflicts(const store::Store& store, const store::ObjectKey& key, Node&
 
 }  // namespace
 
-std::string_view plural(store::Kind kind) { return kind == store::Kind::Module ? "modules" : "clusters"; }
-std::string_view singular(store::Kind kind) { return kind == store::Kind::Module ? "module" : "cluster"; }
+std::string_view plural(store::Kind kind) {
+  return kind == store::Kind::Module ? "modules" : "clusters";
+}
+std::string_view singular(store::Kind kind) {
+  return kind == store::Kind::Module ? "module" : "cluster";
+}
 
 Node module_status_view(const store::Store& store, const ModuleName& name) {
   Node tree = codec::status_tree(store.status(name), store.node());
   Node* conditions = tree.find("conditions");
-  const auto is_conflict = [](const Node& condition) { return text_at(condition, {"type"}) == "ConfigConflict"; };
+  const auto is_conflict = [](const Node& condition) {
+    return text_at(condition, {"type"}) == "ConfigConflict";
+  };
   const bool is_told = std::any_of(conditions->children.begin(), conditions->children.end(), is_conflict);
   if (!is_told) add_conflicts(store, {store::Kind::Module, name.str()}, *conditions);
   return tree;
@@ -79,7 +86,8 @@ Node list_view(const store::Store& store, store::Kind kind) {
   Node tree = Node::map();
   tree.add("apiVersion", Node::string("safekit/v1"));
   tree.add("kind", Node::string(kind == store::Kind::Module ? "ModuleList" : "ClusterList"));
-  tree.add("metadata", Node::map()).add("resourceVersion", Node::string(std::to_string(store.revision().value)));
+  tree.add("metadata", Node::map())
+      .add("resourceVersion", Node::string(std::to_string(store.revision().value)));
   Node items = Node::list();
   for (const store::Object& object : store.list(kind)) items.push(object_view(store, object));
   tree.add("items", std::move(items));

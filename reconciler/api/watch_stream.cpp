@@ -8,11 +8,13 @@
 namespace safekit::api {
 
 void WatchStream::push(std::string_view type, const doc::Node& data) {
-  std::string event = fmt::format("event: {}\ndata: {}\n\n", type, doc::print_json(data, doc::JsonForm::Compact));
+  std::string event =
+      fmt::format("event: {}\ndata: {}\n\n", type, doc::print_json(data, doc::JsonForm::Compact));
   const std::lock_guard lock{mutex_};
   if (over_) return;
   if (waiting_.size() + event.size() > kBytesMax) {
-    waiting_ = "event: ERROR\ndata: {\"reason\":\"Exhausted\",\"message\":\"reading too slowly; watch again\"}\n\n";
+    waiting_ =
+        "event: ERROR\ndata: {\"reason\":\"Exhausted\",\"message\":\"reading too slowly; watch again\"}\n\n";
     over_ = true;
   } else {
     waiting_ += event;
@@ -116,11 +118,14 @@ void WatchHub::send_first(Reader& reader) {
   const WatchFilter& filter = reader.filter;
   if (filter.what == WatchFilter::What::Nodes) return reader.stream->push("ADDED", nodes_());
   if (filter.what == WatchFilter::What::Events) {
-    if (filter.last > 0) send_events(reader, store_.events(ModuleName{filter.name}, filter.last, filter.verbose));
+    if (filter.last > 0)
+      send_events(reader, store_.events(ModuleName{filter.name}, filter.last, filter.verbose));
     return;
   }
-  const store::Kind kind = filter.what == WatchFilter::What::Modules ? store::Kind::Module : store::Kind::Cluster;
-  // Live status has no revision of its own that is kept: unless nothing at all has changed, everything is sent again.
+  const store::Kind kind =
+      filter.what == WatchFilter::What::Modules ? store::Kind::Module : store::Kind::Cluster;
+  // Live status has no revision of its own that is kept: unless nothing at all has changed, everything is
+  // sent again.
   const bool is_current = filter.since.value != 0 && filter.since >= store_.revision();
   for (const store::Object& object : store_.list(kind)) {
     if (is_current) {
@@ -149,7 +154,8 @@ void WatchHub::send_object(Reader& reader, const store::ObjectKey& key) {
 
 void WatchHub::send_events(Reader& reader, const std::vector<status::Event>& events) {
   for (const status::Event& event : events) {
-    if (reader.filter.verbose || store::is_short_log(event.level)) reader.stream->push("ADDED", codec::to_tree(event));
+    if (reader.filter.verbose || store::is_short_log(event.level))
+      reader.stream->push("ADDED", codec::to_tree(event));
   }
 }
 

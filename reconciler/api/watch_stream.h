@@ -14,8 +14,8 @@
 
 namespace safekit::api {
 
-/// Server-sent events on their way from the loop to one worker. A reader that falls behind by kBytesMax is cut off: it
-/// connects again and starts from the present state. Thread: any.
+/// Server-sent events on their way from the loop to one worker. A reader that falls behind by kBytesMax is
+/// cut off: it connects again and starts from the present state. Thread: any.
 class WatchStream {
  public:
   static constexpr std::size_t kBytesMax = 8U << 20;
@@ -51,8 +51,8 @@ struct WatchFilter {
   Duration limit{};     ///< the stream is closed then; 0: never
 };
 
-/// One watch on the store for all streams. Changes of one turn of the loop are merged: a stream gets the state after
-/// them, once. Thread: the loop's. A service.
+/// One watch on the store for all streams. Changes of one turn of the loop are merged: a stream gets the
+/// state after them, once. Thread: the loop's. A service.
 class WatchHub {
  public:
   static constexpr std::size_t kStreamsMax = 256;

@@ -29,7 +29,8 @@ class KeptOutput final : public Output {
 /// Asks the routes directly. A node that plays along finishes each operation at once.
 class DirectClient final : public api::Client {
  public:
-  DirectClient(api::Routes& routes, fake::ManualLoop& loop, std::function<void()> play) : routes_(routes), loop_(loop), play_(std::move(play)) {}
+  DirectClient(api::Routes& routes, fake::ManualLoop& loop, std::function<void()> play)
+      : routes_(routes), loop_(loop), play_(std::move(play)) {}
   Result<api::Response> call(const api::Request& request) override {
     api::Request asked = request;
     asked.user = "root";
@@ -78,8 +79,11 @@ class CliTest : public testing::Test {
   ~CliTest() override { std::filesystem::remove_all(folder); }
   int run(const std::vector<std::string>& words, std::map<std::string, std::string> environment = {}) {
     output = {};
-    World world{.output = output, .environment = std::move(environment), .connect = [this](const Arguments&) -> Result<std::unique_ptr<api::Client>> {
-                  return std::unique_ptr<api::Client>{std::make_unique<DirectClient>(routes, loop, [this] { play(); })};
+    World world{.output = output,
+                .environment = std::move(environment),
+                .connect = [this](const Arguments&) -> Result<std::unique_ptr<api::Client>> {
+                  return std::unique_ptr<api::Client>{
+                      std::make_unique<DirectClient>(routes, loop, [this] { play(); })};
                 }};
     return cli::run(words, world);
   }
@@ -93,14 +97,18 @@ class CliTest : public testing::Test {
     return path;
   }
   void apply_web() {
-    ASSERT_EQ(run({"apply", "-f", write("cluster.yaml", kCluster), "-f", write("module.yaml", kModule)}), 0) << output.err_text;
+    ASSERT_EQ(run({"apply", "-f", write("cluster.yaml", kCluster), "-f", write("module.yaml", kModule)}), 0)
+        << output.err_text;
   }
   void set_role(status::Role role, status::Readiness readiness) {
     store.update_status(web, [&](status::Module& module) {
       module.role.role = role;
       module.role.readiness = readiness;
       module.role.since = clock.wall_now();
-      module.peer = {.name = NodeName{"node2"}, .heard = true, .module_known = true, .role = status::Role::Second,
+      module.peer = {.name = NodeName{"node2"},
+                     .heard = true,
+                     .module_known = true,
+                     .role = status::Role::Second,
                      .readiness = status::Readiness::Ready};
     });
   }
@@ -115,7 +123,8 @@ class CliTest : public testing::Test {
       "apiVersion: safekit/v1\nkind: Cluster\nmetadata: {name: demo}\nspec:\n  lans:\n    - name: default\n"
       "      nodes: {node1: 10.0.0.11, node2: 10.0.0.12}\n";
   static constexpr const char* kModule =
-      "apiVersion: safekit/v1\nkind: Module\nmetadata: {name: web}\nspec:\n  mode: mirror\n  id: 1\n  nodes: [node1, node2]\n"
+      "apiVersion: safekit/v1\nkind: Module\nmetadata: {name: web}\nspec:\n  mode: mirror\n  id: 1\n  nodes: "
+      "[node1, node2]\n"
       "  heartbeats: {lans: [default]}\n";
   const ModuleName web{"web"};
   std::string folder{};
@@ -125,9 +134,11 @@ class CliTest : public testing::Test {
   store::Store store{backend, clock, NodeName{"node1"}};
   std::vector<std::string> forwarded{};
   api::Routes routes{store, loop, clock,
-                     api::Callbacks{.forward = [this](const NodeName& node, const api::Request& request, const api::Respond& respond) {
+                     api::Callbacks{.forward = [this](const NodeName& node, const api::Request& request,
+                                                      const api::Respond& respond) {
                        forwarded.push_back(node.str() + " " + request.path);
-                       if (node == NodeName{"node2"}) return respond(api::failure(Error{Code::Unavailable, "'node2' is not linked"}));
+                       if (node == NodeName{"node2"})
+                         return respond(api::failure(Error{Code::Unavailable, "'node2' is not linked"}));
                        respond(api::json(200, doc::Node::map()));
                      }}};
   std::function<void()> plays{};
@@ -164,8 +175,9 @@ TEST_F(CliTest, AFolderBringsItsScripts) {
 
 TEST_F(CliTest, AnXmlFolderHasItsNameAndScripts) {
   run({"apply", "-f", write("cluster.yaml", kCluster)});
-  write("web/conf/userconfig.xml",
-        "<safe><service mode=\"mirror\"><heart><heartbeat name=\"default\"/></heart><user/></service></safe>");
+  write(
+      "web/conf/userconfig.xml",
+      "<safe><service mode=\"mirror\"><heart><heartbeat name=\"default\"/></heart><user/></service></safe>");
   write("web/bin/start_prim", "#!/bin/sh\n");
   EXPECT_EQ(run({"apply", "-f", folder + "/web"}), 0) << output.err_text;
   ASSERT_NE(store.module(web), nullptr) << output.out_text;
@@ -174,7 +186,9 @@ TEST_F(CliTest, AnXmlFolderHasItsNameAndScripts) {
 }
 
 TEST_F(CliTest, TellsEveryMistakeWithItsPlace) {
-  const std::string file = write("bad.yaml", "apiVersion: safekit/v1\nkind: Module\nmetadata: {name: web}\nspec:\n  mode: miror\n  bogus: 1\n");
+  const std::string file = write(
+      "bad.yaml",
+      "apiVersion: safekit/v1\nkind: Module\nmetadata: {name: web}\nspec:\n  mode: miror\n  bogus: 1\n");
   for (const std::string command : {"apply", "validate"}) {
     EXPECT_EQ(run({command, "-f", file}), 1);
     EXPECT_THAT(output.err_text, HasSubstr(file + ":5:9: error:"));
@@ -206,8 +220,10 @@ TEST_F(CliTest, ConvertsBothWays) {
 TEST_F(CliTest, WordsOfACommandMayStandInAnyOrder) {
   apply_web();
   plays = [this] { finish_all("done"); };
-  const std::vector<std::vector<std::string>> forms{
-      {"second", "-m", "web", "fullsync"}, {"second", "fullsync", "-m", "web"}, {"second", "web", "fullsync"}, {"second", "fullsync", "web"}};
+  const std::vector<std::vector<std::string>> forms{{"second", "-m", "web", "fullsync"},
+                                                    {"second", "fullsync", "-m", "web"},
+                                                    {"second", "web", "fullsync"},
+                                                    {"second", "fullsync", "web"}};
   for (const auto& form : forms) {
     calls.clear();
     EXPECT_EQ(run(form), 0) << output.err_text;
@@ -245,8 +261,9 @@ TEST_F(CliTest, StateHasSafekitsFormAndExitCodes) {
             "------------------- web State -------------------\n"
             "  Local  (node1)       : PRIM (Ready)\n"
             "  Remote (node2)       : SECOND (Ready)\n");
-  const std::map<status::Role, int> codes{{status::Role::Stop, 0}, {status::Role::Wait, 1}, {status::Role::Alone, 2},
-                                          {status::Role::Up, 2},   {status::Role::Prim, 3}, {status::Role::Second, 4}};
+  const std::map<status::Role, int> codes{{status::Role::Stop, 0},  {status::Role::Wait, 1},
+                                          {status::Role::Alone, 2}, {status::Role::Up, 2},
+                                          {status::Role::Prim, 3},  {status::Role::Second, 4}};
   for (const auto& [role, code] : codes) {
     set_role(role, status::Readiness::Ready);
     EXPECT_EQ(run({"state", "-m", "web", "-lq"}), code);

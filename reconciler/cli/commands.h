@@ -6,7 +6,7 @@
 namespace safekit::cli {
 
 // commands_modules.cpp
-int operation(Session& session);   ///< start stop stopstart restart prim second swap forcestop
+int operation(Session& session);  ///< start stop stopstart restart prim second swap forcestop
 int shutdown(Session& session);
 int state(Session& session);
 int wait(Session& session);

@@ -13,7 +13,8 @@ using api::Method;
 using api::text_at;
 using doc::Node;
 
-constexpr std::string_view kCompletion = R"bash(# bash completion of safekit: source <(safekit completion bash)
+constexpr std::string_view kCompletion =
+    R"bash(# bash completion of safekit: source <(safekit completion bash)
 _safekit() {
   local word="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}" command="${COMP_WORDS[1]}"
   local commands="@COMMANDS@"
@@ -51,24 +52,30 @@ int init(Session& session) {
     const auto read = read_source(path, session);
     if (!read) return fail(session, read.error());
     for (const doc::Problem& problem : read->problems) session.output.err(doc::to_string(problem) + "\n");
-    const auto is_error = [](const doc::Problem& problem) { return problem.severity == doc::Severity::Error; };
+    const auto is_error = [](const doc::Problem& problem) {
+      return problem.severity == doc::Severity::Error;
+    };
     if (std::any_of(read->problems.begin(), read->problems.end(), is_error)) return kFailed;
   }
   Node body = Node::map();
   body.add("node", Node::string(args.node));
   const auto made = ask(session, request(Method::Post, "cluster/init", {}, &body));
   if (!made) return fail(session, made.error());
-  session.output.out(fmt::format("This node is now '{}', the first of a new cluster.\n", text_at(*made, {"node"})));
+  session.output.out(
+      fmt::format("This node is now '{}', the first of a new cluster.\n", text_at(*made, {"node"})));
   if (!args.files.empty()) {
     if (const int code = apply(session); code != kFine) return code;
   }
-  session.output.out("Let the others in: safekit cluster token here, then safekit cluster join TOKEN --node NAME there.\n");
+  session.output.out(
+      "Let the others in: safekit cluster token here, then safekit cluster join TOKEN --node NAME there.\n");
   return kFine;
 }
 
 int join(Session& session) {
   const Arguments& args = session.args;
-  if (args.words.size() != 2) return usage(session, "join with what? safekit cluster join TOKEN --node NAME (safekit cluster token makes one)");
+  if (args.words.size() != 2)
+    return usage(session,
+                 "join with what? safekit cluster join TOKEN --node NAME (safekit cluster token makes one)");
   Node body = Node::map();
   body.add("token", Node::string(args.words[1]));
   body.add("node", Node::string(args.node));
@@ -94,7 +101,8 @@ int nodes_status(Session& session) {
   session.output.out(nodes_table(*nodes, session.colours()));
   const auto modules = ask(session, request(Method::Get, "modules"));
   if (!modules) return fail(session, modules.error());
-  if (const auto items = items_of(*modules); !items.empty()) session.output.out("\n" + modules_table(items, true, session.colours()));
+  if (const auto items = items_of(*modules); !items.empty())
+    session.output.out("\n" + modules_table(items, true, session.colours()));
   return kFine;
 }
 
@@ -108,8 +116,9 @@ int modules_state(Session& session) {
     if (nodes == nullptr) continue;
     for (const Node& node : nodes->children) {
       const std::string mode = text_at(module, {"spec", "mode"});
-      table.add({node.text, text_at(module, {"metadata", "name"}), mode.empty() ? "mirror" : mode, text_at(module, {"spec", "id"}),
-                 text_at(module, {"status", "applied", "at"}).substr(0, 19), text_at(module, {"metadata", "generation"})});
+      table.add({node.text, text_at(module, {"metadata", "name"}), mode.empty() ? "mirror" : mode,
+                 text_at(module, {"spec", "id"}), text_at(module, {"status", "applied", "at"}).substr(0, 19),
+                 text_at(module, {"metadata", "generation"})});
     }
   }
   session.output.out(table.text());
@@ -129,7 +138,8 @@ int cluster(Session& session) {
     Arguments args = session.args;
     if (args.files.empty() && args.words.size() > 1) args.files.push_back(args.words[1]);
     Session with_file{session.client, session.output, args, session.environment};
-    if (args.files.empty()) return usage(session, fmt::format("say which file: safekit cluster {} -f cluster.xml", verb));
+    if (args.files.empty())
+      return usage(session, fmt::format("say which file: safekit cluster {} -f cluster.xml", verb));
     return verb == "config" ? apply(with_file) : validate(with_file);
   }
   return usage(session, "say what: init, join, token, status, state, config, confcheck");
@@ -141,7 +151,8 @@ int version(Session& session) {
 }
 
 int completion(Session& session) {
-  if (session.args.words != std::vector<std::string>{"bash"}) return usage(session, "completion is there for bash: source <(safekit completion bash)");
+  if (session.args.words != std::vector<std::string>{"bash"})
+    return usage(session, "completion is there for bash: source <(safekit completion bash)");
   std::string script{kCompletion};
   constexpr std::string_view kPlace = "@COMMANDS@";
   script.replace(script.find(kPlace), kPlace.size(), session.args.value);

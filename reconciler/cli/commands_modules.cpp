@@ -15,7 +15,8 @@ using api::Method;
 using api::text_at;
 using doc::Node;
 
-constexpr int kOutcomeRounds = 12;  ///< of 5 s each: a node that does not take a command within a minute is ill
+constexpr int kOutcomeRounds =
+    12;  ///< of 5 s each: a node that does not take a command within a minute is ill
 constexpr std::string_view kDone = "done";
 constexpr int kNoState = 255;  ///< of state -lq
 
@@ -27,10 +28,12 @@ Status await_outcome(Session& session, const std::string& id) {
     if (outcome == kDone) return {};
     if (!outcome.empty()) return Error{Code::Conflict, outcome};
   }
-  return Error{Code::Timeout, "the command was accepted, but is not carried out yet; look at it with safekit state"};
+  return Error{Code::Timeout,
+               "the command was accepted, but is not carried out yet; look at it with safekit state"};
 }
 
-Status operate(Session& session, const std::string& module, const std::string& verb, const std::string& argument) {
+Status operate(Session& session, const std::string& module, const std::string& verb,
+               const std::string& argument) {
   const Arguments& args = session.args;
   Node body = Node::map();
   body.add("verb", Node::string(verb));
@@ -41,7 +44,8 @@ Status operate(Session& session, const std::string& module, const std::string& v
   } else if (!args.user.empty()) {
     body.add("caller", Node::string(args.user));
   }
-  SK_TRY(const Node posted, ask(session, request(Method::Post, fmt::format("modules/{}/operations", module), {}, &body)));
+  SK_TRY(const Node posted,
+         ask(session, request(Method::Post, fmt::format("modules/{}/operations", module), {}, &body)));
   // A script of the module that waited for its own command would wait for itself.
   if (args.no_wait || !args.identity.empty()) return {};
   return await_outcome(session, text_at(posted, {"id"}));
@@ -58,7 +62,8 @@ struct Goal {
 Result<Goal> parse_goal(const std::string& word) {
   Goal goal;
   std::string upper = word;
-  std::transform(upper.begin(), upper.end(), upper.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  std::transform(upper.begin(), upper.end(), upper.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
   goal.role = status::parse_role(upper);
   if (goal.role) return goal;
   constexpr std::string_view kCondition = "condition=";
@@ -69,7 +74,8 @@ Result<Goal> parse_goal(const std::string& word) {
   } else {
     goal.condition = word;
   }
-  if (word.empty()) return Error{Code::Invalid, "wait for what? --for STOP|WAIT|ALONE|PRIM|SECOND|UP|delete|CONDITION"};
+  if (word.empty())
+    return Error{Code::Invalid, "wait for what? --for STOP|WAIT|ALONE|PRIM|SECOND|UP|delete|CONDITION"};
   return goal;
 }
 
@@ -80,14 +86,16 @@ bool is_reached(const Goal& goal, const Node& view, const std::string& node_name
   if (!goal.condition.empty()) {
     const Node* conditions = status->find("conditions");
     if (conditions == nullptr) return false;
-    return std::any_of(conditions->children.begin(), conditions->children.end(), [&goal](const Node& condition) {
-      return text_at(condition, {"type"}) == goal.condition && text_at(condition, {"status"}) == "True";
-    });
+    return std::any_of(
+        conditions->children.begin(), conditions->children.end(), [&goal](const Node& condition) {
+          return text_at(condition, {"type"}) == goal.condition && text_at(condition, {"status"}) == "True";
+        });
   }
   const Node* nodes = status->find("nodes");
   if (nodes == nullptr) return false;
   for (const Node& node : nodes->children) {
-    const bool is_meant = node_name.empty() ? text_at(node, {"local"}) == "true" : text_at(node, {"name"}) == node_name;
+    const bool is_meant =
+        node_name.empty() ? text_at(node, {"local"}) == "true" : text_at(node, {"name"}) == node_name;
     if (!is_meant) continue;
     const std::string readiness = text_at(node, {"readiness"});
     if (goal.start_over) return readiness != "Transient" && !readiness.empty();
@@ -123,8 +131,9 @@ Result<Node> wait_for(Session& session, const std::string& module, const Goal& g
   if (const Node* status = last.find("status"); status != nullptr && status->find("nodes") != nullptr) {
     for (const Node& node : status->find("nodes")->children) states += " " + node_state(node, false);
   }
-  return Error{Code::Timeout, fmt::format("not reached within {}; module '{}' is now:{}", safekit::to_string(limit), module,
-                                          states.empty() ? " not known on this node" : states)};
+  return Error{Code::Timeout,
+               fmt::format("not reached within {}; module '{}' is now:{}", safekit::to_string(limit), module,
+                           states.empty() ? " not known on this node" : states)};
 }
 
 Result<Duration> limit_of(const Session& session, Duration fallback) {
@@ -145,7 +154,8 @@ int operation(Session& session) {
   if (!module) return usage(session, module.error().what);
   const Status status = operate(session, *module, args.command, argument);
   if (!status) return fail(session, status.error());
-  if (args.identity.empty()) session.output.out(fmt::format("module/{} {}: accepted\n", *module, args.command));
+  if (args.identity.empty())
+    session.output.out(fmt::format("module/{} {}: accepted\n", *module, args.command));
   return kFine;
 }
 
@@ -158,7 +168,8 @@ int shutdown(Session& session) {
     const std::string name = text_at(module, {"metadata", "name"});
     const Status status = operate(session, name, "stop", "");
     if (!status) {
-      worst = fail(session, Error{status.error().code, fmt::format("module '{}': {}", name, status.error().what)});
+      worst = fail(session,
+                   Error{status.error().code, fmt::format("module '{}': {}", name, status.error().what)});
     } else {
       session.output.out(fmt::format("module/{} stop: accepted\n", name));
     }
@@ -222,7 +233,8 @@ int wait_state(Session& session) {
   Goal goal;
   std::vector<std::string> words = args.words;
   if (args.command == "waitstate") {
-    for (const auto state : {status::Role::Stop, status::Role::Alone, status::Role::Up, status::Role::Prim, status::Role::Second}) {
+    for (const auto state : {status::Role::Stop, status::Role::Alone, status::Role::Up, status::Role::Prim,
+                             status::Role::Second}) {
       if (std::erase(words, to_string(state)) > 0) goal.role = state;
     }
     if (!goal.role) return usage(session, "wait for which state? STOP, ALONE, UP, PRIM or SECOND");
@@ -239,9 +251,11 @@ int wait_state(Session& session) {
   if (!reached) return fail(session, reached.error());
   if (!goal.start_over) return kFine;
   const std::string role = text_at(reached->find("status")->find("nodes")->children.at(0), {"role"});
-  return role == "STOP" ? fail(session, Error{Code::Conflict, fmt::format("module '{}' is stopped: it did not start (safekit log -m {})",
-                                                                          *module, *module)})
-                        : kFine;
+  return role == "STOP"
+             ? fail(session, Error{Code::Conflict,
+                                   fmt::format("module '{}' is stopped: it did not start (safekit log -m {})",
+                                               *module, *module)})
+             : kFine;
 }
 
 int log(Session& session) {
@@ -256,7 +270,8 @@ int log(Session& session) {
   if (!form) return usage(session, form.error().what);
   const auto show = [&](const Node& tree) {
     if (*form == Form::Json || *form == Form::Yaml) {
-      session.output.out(*form == Form::Json ? doc::print_json(tree, doc::JsonForm::Compact) + "\n" : "---\n" + printed(tree, *form));
+      session.output.out(*form == Form::Json ? doc::print_json(tree, doc::JsonForm::Compact) + "\n"
+                                             : "---\n" + printed(tree, *form));
       return;
     }
     const auto event = codec::event_from(tree);
@@ -270,10 +285,11 @@ int log(Session& session) {
     for (const Node& item : items_of(*list)) show(item);
     return kFine;
   }
-  const Status status = session.client.watch(request(Method::Get, path, query), Duration::max(), [&](std::string_view, const Node& tree) {
-    show(tree);
-    return !session.output.is_broken();
-  });
+  const Status status = session.client.watch(request(Method::Get, path, query), Duration::max(),
+                                             [&](std::string_view, const Node& tree) {
+                                               show(tree);
+                                               return !session.output.is_broken();
+                                             });
   return status ? kFine : fail(session, status.error());
 }
 
@@ -293,7 +309,10 @@ int switches(Session& session) {
       const Node* status = item.find("status");
       if ((module && *module != name) || status == nullptr || status->find("nodes") == nullptr) continue;
       const std::string now = text_at(status->find("nodes")->children.at(0), {"settings", args.command});
-      session.output.out(fmt::format("{} {}\n", name, now.empty() ? "as configured" : now == "true" ? "on" : "off"));
+      session.output.out(fmt::format("{} {}\n", name,
+                                     now.empty()     ? "as configured"
+                                     : now == "true" ? "on"
+                                                     : "off"));
     }
     return kFine;
   }
@@ -301,7 +320,8 @@ int switches(Session& session) {
   if (!module) return usage(session, module.error().what);
   Node body = Node::map();
   body.add(args.command, Node::boolean(word == "on"));
-  const auto answer = ask(session, request(Method::Post, fmt::format("modules/{}/settings", *module), {}, &body));
+  const auto answer =
+      ask(session, request(Method::Post, fmt::format("modules/{}/settings", *module), {}, &body));
   return answer ? kFine : fail(session, answer.error());
 }
 
@@ -313,9 +333,12 @@ int print(Session& session) {
   const auto module = module_of(session, words);
   if (!module) return usage(session, module.error().what);
   Node body = Node::map();
-  body.add("level", Node::string(session.args.command == "printe" ? "E" : session.args.command == "printw" ? "W" : "I"));
+  body.add("level", Node::string(session.args.command == "printe"   ? "E"
+                                 : session.args.command == "printw" ? "W"
+                                                                    : "I"));
   body.add("message", Node::string(text));
-  const auto answer = ask(session, request(Method::Post, fmt::format("modules/{}/events", *module), {}, &body));
+  const auto answer =
+      ask(session, request(Method::Post, fmt::format("modules/{}/events", *module), {}, &body));
   return answer ? kFine : fail(session, answer.error());
 }
 
@@ -323,13 +346,16 @@ int set_resource(Session& session) {
   const Arguments& args = session.args;
   const auto module = module_of(session, args.words);
   if (!module) return usage(session, module.error().what);
-  if (args.resource.empty() || args.value.empty()) return usage(session, "say which resource and value: set -m MODULE -r custom.NAME -v up");
+  if (args.resource.empty() || args.value.empty())
+    return usage(session, "say which resource and value: set -m MODULE -r custom.NAME -v up");
   Node body = Node::map();
   body.add("value", Node::string(args.value));
   if (!args.identity.empty()) body.add("identity", Node::string(args.identity));
   body.add("quiet", Node::boolean(args.no_log));
   body.add("log", Node::boolean(args.force_log));
-  const auto answer = ask(session, request(Method::Post, fmt::format("modules/{}/resources/{}", *module, args.resource), {}, &body));
+  const auto answer =
+      ask(session,
+          request(Method::Post, fmt::format("modules/{}/resources/{}", *module, args.resource), {}, &body));
   return answer ? kFine : fail(session, answer.error());
 }
 
@@ -342,8 +368,10 @@ int get_resource(Session& session) {
   const Node* resources = status->find("nodes")->children.at(0).find("resources");
   const Node* found = resources == nullptr ? nullptr : resources->find(args.resource);
   if (found == nullptr) {
-    return fail(session, Error{Code::NotFound, fmt::format("module '{}' has no resource '{}' now (safekit state -v -m {} lists them)",
-                                                           *module, args.resource, *module)});
+    return fail(session,
+                Error{Code::NotFound,
+                      fmt::format("module '{}' has no resource '{}' now (safekit state -v -m {} lists them)",
+                                  *module, args.resource, *module)});
   }
   session.output.out(text_at(*found, {"value"}) + "\n");
   return kFine;

@@ -20,7 +20,8 @@ using doc::Node;
 constexpr std::size_t kEventsShown = 10;
 
 std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return text;
 }
 
@@ -30,7 +31,8 @@ Result<std::string> collection_of(const std::string& word) {
   if (kind == "module" || kind == "modules" || kind == "mod") return std::string{"modules"};
   if (kind == "cluster" || kind == "clusters") return std::string{"clusters"};
   if (kind == "node" || kind == "nodes") return std::string{"nodes"};
-  return Error{Code::Invalid, fmt::format("'{}' is no kind of object; there are modules, clusters, nodes", word)};
+  return Error{Code::Invalid,
+               fmt::format("'{}' is no kind of object; there are modules, clusters, nodes", word)};
 }
 
 struct Target {
@@ -46,7 +48,8 @@ Result<Target> target_of(const Session& session) {
     }
   }
   if (words.empty()) {
-    if (session.args.module.empty()) return Error{Code::Invalid, "say what: modules, clusters, nodes, or module NAME"};
+    if (session.args.module.empty())
+      return Error{Code::Invalid, "say what: modules, clusters, nodes, or module NAME"};
     return Target{"modules", session.args.module};
   }
   if (words.size() > 2) return Error{Code::Invalid, fmt::format("'{}' is one word too many", words[2])};
@@ -64,7 +67,9 @@ bool has_errors(const std::vector<doc::Problem>& problems) {
 }
 
 std::string change_line(const Node& change) {
-  return check::to_string({.path = text_at(change, {"path"}), .before = text_at(change, {"before"}), .after = text_at(change, {"after"})});
+  return check::to_string({.path = text_at(change, {"path"}),
+                           .before = text_at(change, {"before"}),
+                           .after = text_at(change, {"after"})});
 }
 
 /// Reads every -f first, so that a mistake in the second file applies nothing of the first.
@@ -91,20 +96,26 @@ Result<api::Response> send(Session& session, const api::Source& source, bool dry
 
 int take(Session& session) {
   const auto target = target_of(session);
-  if (!target || target->name.empty()) return usage(session, "say which object: safekit apply --take NODE module/NAME");
-  const auto answer = ask(session, request(Method::Post, fmt::format("{}/{}/take", target->collection, target->name), {{"from", session.args.take}}));
+  if (!target || target->name.empty())
+    return usage(session, "say which object: safekit apply --take NODE module/NAME");
+  const auto answer =
+      ask(session, request(Method::Post, fmt::format("{}/{}/take", target->collection, target->name),
+                           {{"from", session.args.take}}));
   if (!answer) return fail(session, answer.error());
-  session.output.out(fmt::format("{}/{} configured (revision of {})\n", lower(text_at(*answer, {"kind"})), target->name, session.args.take));
+  session.output.out(fmt::format("{}/{} configured (revision of {})\n", lower(text_at(*answer, {"kind"})),
+                                 target->name, session.args.take));
   return kFine;
 }
 
 void print_results(Session& session, const Node& answer, bool with_changes) {
   const bool dry = text_at(answer, {"dryRun"}) == "true";
   for (const Node& result : answer.find("results")->children) {
-    session.output.out(fmt::format("{}/{} {}{}\n", lower(text_at(result, {"kind"})), text_at(result, {"name"}),
-                                   text_at(result, {"result"}), dry ? " (dry run)" : ""));
+    session.output.out(fmt::format("{}/{} {}{}\n", lower(text_at(result, {"kind"})),
+                                   text_at(result, {"name"}), text_at(result, {"result"}),
+                                   dry ? " (dry run)" : ""));
     if (!with_changes) continue;
-    for (const Node& change : result.find("changes")->children) session.output.out("  " + change_line(change) + "\n");
+    for (const Node& change : result.find("changes")->children)
+      session.output.out("  " + change_line(change) + "\n");
   }
   for (const Node& warning : answer.find("warnings")->children) {
     session.output.err(check::render(api::problem_from(warning)) + "\n");
@@ -113,21 +124,23 @@ void print_results(Session& session, const Node& answer, bool with_changes) {
 
 int watch_objects(Session& session, const Target& target, Form form) {
   const std::string path = target.name.empty() ? target.collection : target.collection + "/" + target.name;
-  const Status status = session.client.watch(request(Method::Get, path), Duration::max(), [&](std::string_view type, const Node& view) {
-    if (type == "ERROR") return true;  // the stream ends by itself, with the reason
-    if (form == Form::Json || form == Form::Yaml) {
-      session.output.out(form == Form::Yaml ? "---\n" + printed(view, form) : printed(view, form));
-    } else if (target.collection == "nodes") {
-      session.output.out(nodes_table(view, session.colours()));
-    } else if (type == "DELETED") {
-      session.output.out(text_at(view, {"metadata", "name"}) + " deleted\n");
-    } else {
-      const std::string table = target.collection == "modules" ? modules_table({view}, form == Form::Wide, session.colours())
-                                                               : clusters_table({view});
-      session.output.out(table.substr(table.find('\n') + 1));
-    }
-    return !session.output.is_broken();
-  });
+  const Status status = session.client.watch(
+      request(Method::Get, path), Duration::max(), [&](std::string_view type, const Node& view) {
+        if (type == "ERROR") return true;  // the stream ends by itself, with the reason
+        if (form == Form::Json || form == Form::Yaml) {
+          session.output.out(form == Form::Yaml ? "---\n" + printed(view, form) : printed(view, form));
+        } else if (target.collection == "nodes") {
+          session.output.out(nodes_table(view, session.colours()));
+        } else if (type == "DELETED") {
+          session.output.out(text_at(view, {"metadata", "name"}) + " deleted\n");
+        } else {
+          const std::string table = target.collection == "modules"
+                                        ? modules_table({view}, form == Form::Wide, session.colours())
+                                        : clusters_table({view});
+          session.output.out(table.substr(table.find('\n') + 1));
+        }
+        return !session.output.is_broken();
+      });
   return status ? kFine : fail(session, status.error());
 }
 
@@ -166,12 +179,14 @@ int diff(Session& session) {
     const auto answer = api::tree_of(*response);
     if (!answer) return fail(session, *response), kTrouble;
     for (const Node& result : answer->find("results")->children) {
-      const std::string name = fmt::format("{}/{}", lower(text_at(result, {"kind"})), text_at(result, {"name"}));
+      const std::string name =
+          fmt::format("{}/{}", lower(text_at(result, {"kind"})), text_at(result, {"name"}));
       const std::string what = text_at(result, {"result"});
       if (what == "unchanged") continue;
       differs = true;
       session.output.out(what == "created" ? name + " is new\n" : name + "\n");
-      for (const Node& change : result.find("changes")->children) session.output.out("  " + change_line(change) + "\n");
+      for (const Node& change : result.find("changes")->children)
+        session.output.out("  " + change_line(change) + "\n");
     }
   }
   return differs ? kDiffers : kFine;
@@ -185,7 +200,8 @@ int get(Session& session) {
   if (!form) return usage(session, form.error().what);
   if (session.args.follow) return watch_objects(session, *target, *form);
   const bool is_one = !target->name.empty() && target->collection != "nodes";
-  const auto answer = ask(session, request(Method::Get, is_one ? target->collection + "/" + target->name : target->collection));
+  const auto answer = ask(
+      session, request(Method::Get, is_one ? target->collection + "/" + target->name : target->collection));
   if (!answer) return fail(session, answer.error());
   if (*form == Form::Yaml || *form == Form::Json) {
     session.output.out(printed(*answer, *form));
@@ -194,7 +210,8 @@ int get(Session& session) {
   const std::vector<Node> items = is_one ? std::vector<Node>{*answer} : items_of(*answer);
   if (*form == Form::Name) {
     for (const Node& item : items) {
-      const std::string name = target->collection == "nodes" ? text_at(item, {"name"}) : text_at(item, {"metadata", "name"});
+      const std::string name =
+          target->collection == "nodes" ? text_at(item, {"name"}) : text_at(item, {"metadata", "name"});
       session.output.out(name + "\n");
     }
     return kFine;
@@ -203,7 +220,8 @@ int get(Session& session) {
     session.output.err("No modules yet. Make one: safekit apply -f module.yaml\n");
     return kFine;
   }
-  if (target->collection == "modules") session.output.out(modules_table(items, *form == Form::Wide, session.colours()));
+  if (target->collection == "modules")
+    session.output.out(modules_table(items, *form == Form::Wide, session.colours()));
   if (target->collection == "clusters") session.output.out(clusters_table(items));
   if (target->collection == "nodes") session.output.out(nodes_table(*answer, session.colours()));
   return kFine;
@@ -212,7 +230,8 @@ int get(Session& session) {
 int describe(Session& session) {
   const auto target = target_of(session);
   if (!target) return usage(session, target.error().what);
-  if (target->name.empty() || target->collection == "nodes") return usage(session, "say which one: safekit describe module NAME");
+  if (target->name.empty() || target->collection == "nodes")
+    return usage(session, "say which one: safekit describe module NAME");
   const std::string path = target->collection + "/" + target->name;
   const auto answer = ask(session, request(Method::Get, path));
   if (!answer) return fail(session, answer.error());
@@ -221,7 +240,9 @@ int describe(Session& session) {
     return kFine;
   }
   std::vector<status::Event> events;
-  if (const auto list = ask(session, request(Method::Get, path + "/events", {{"last", std::to_string(kEventsShown)}})); list) {
+  if (const auto list =
+          ask(session, request(Method::Get, path + "/events", {{"last", std::to_string(kEventsShown)}}));
+      list) {
     for (const Node& item : items_of(*list)) {
       if (const auto event = codec::event_from(item)) events.push_back(*event);
     }
@@ -236,14 +257,17 @@ int remove(Session& session) {
   for (const std::string& path : args.files) {
     const auto read = read_source(path, session);
     if (!read) return fail(session, read.error());
-    const auto loaded = check::load(read->source.text, read->source.file, {.format = read->source.format, .module_name = read->source.name});
+    const auto loaded = check::load(read->source.text, read->source.file,
+                                    {.format = read->source.format, .module_name = read->source.name});
     for (const spec::Module* module : loaded.modules()) targets.push_back({"modules", module->metadata.name});
-    if (const spec::Cluster* cluster = loaded.cluster()) targets.push_back({"clusters", cluster->metadata.name});
+    if (const spec::Cluster* cluster = loaded.cluster())
+      targets.push_back({"clusters", cluster->metadata.name});
   }
   if (targets.empty()) {
     const auto target = target_of(session);
     if (!target) return usage(session, target.error().what);
-    if (target->name.empty() || target->collection == "nodes") return usage(session, "say which one: safekit delete module NAME");
+    if (target->name.empty() || target->collection == "nodes")
+      return usage(session, "say which one: safekit delete module NAME");
     targets.push_back(*target);
   }
   for (const Target& target : targets) {
@@ -252,7 +276,8 @@ int remove(Session& session) {
     if (args.dry_run) gone.query["dryRun"] = "All";
     const auto answer = ask(session, gone);
     if (!answer) return fail(session, answer.error());
-    session.output.out(fmt::format("{}/{} deleted{}\n", lower(text_at(*answer, {"kind"})), target.name, args.dry_run ? " (dry run)" : ""));
+    session.output.out(fmt::format("{}/{} deleted{}\n", lower(text_at(*answer, {"kind"})), target.name,
+                                   args.dry_run ? " (dry run)" : ""));
   }
   return kFine;
 }
@@ -269,7 +294,9 @@ int validate(Session& session) {
     }
     print_problems(session, read->problems);
     const auto loaded = check::load(read->source.text, read->source.file,
-                                    {.format = read->source.format, .environment = read->source.environment, .module_name = read->source.name});
+                                    {.format = read->source.format,
+                                     .environment = read->source.environment,
+                                     .module_name = read->source.name});
     for (const codec::Decoded& decoded : loaded.objects) {
       const auto* module = std::get_if<spec::Module>(&decoded.object);
       if (module == nullptr) continue;
@@ -278,7 +305,8 @@ int validate(Session& session) {
                                               .file = read->source.file,
                                               .at = decoded.positions.find(setting.path),
                                               .rule = "not-honoured",
-                                              .message = fmt::format("'{}' has no effect in this version: {}", setting.path, setting.reason)}});
+                                              .message = fmt::format("'{}' has no effect in this version: {}",
+                                                                     setting.path, setting.reason)}});
       }
     }
     const bool bad = has_errors(read->problems);
@@ -301,9 +329,10 @@ int convert(Session& session) {
   }
   const auto read = read_source(args.files[0], session);
   if (!read) return fail(session, read.error());
-  const check::Converted converted = check::convert(
-      read->source.text, read->source.file, to,
-      {.format = read->source.format, .environment = read->source.environment, .module_name = read->source.name});
+  const check::Converted converted = check::convert(read->source.text, read->source.file, to,
+                                                    {.format = read->source.format,
+                                                     .environment = read->source.environment,
+                                                     .module_name = read->source.name});
   print_problems(session, converted.problems);
   if (converted.text.empty()) return kFailed;
   session.output.out(converted.text);

@@ -16,7 +16,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kFileBytesMax = codec::kArchiveBytesMax;
-constexpr std::array kInFolder{"module.yaml", "module.yml", "module.json", "cluster.yaml", "cluster.xml", "conf/userconfig.xml", "userconfig.xml"};
+constexpr std::array kInFolder{"module.yaml", "module.yml",          "module.json",   "cluster.yaml",
+                               "cluster.xml", "conf/userconfig.xml", "userconfig.xml"};
 
 struct Closed {
   void operator()(std::FILE* file) const {
@@ -25,7 +26,9 @@ struct Closed {
 };
 using File = std::unique_ptr<std::FILE, Closed>;
 
-bool is_text(const std::string& bytes) { return bytes.find('\0') == std::string::npos; }
+bool is_text(const std::string& bytes) {
+  return bytes.find('\0') == std::string::npos;
+}
 
 /// Where a path leads: the file to parse.
 Result<fs::path> main_file(const fs::path& path) {
@@ -34,7 +37,8 @@ Result<fs::path> main_file(const fs::path& path) {
   for (const char* name : kInFolder) {
     if (fs::exists(path / name, ignored)) return path / name;
   }
-  return Error{Code::NotFound, fmt::format("folder '{}' has no module.yaml, cluster.yaml or userconfig.xml", path.string())};
+  return Error{Code::NotFound,
+               fmt::format("folder '{}' has no module.yaml, cluster.yaml or userconfig.xml", path.string())};
 }
 
 /// An XML module has no name: the folder's, `web` in web/conf/userconfig.xml, else the file's.
@@ -53,12 +57,16 @@ Result<std::map<std::string, std::string>> read_scripts(const fs::path& folder) 
     if (!entry.is_regular_file() || name.starts_with(".")) continue;
     SK_TRY(std::string text, read_file(entry.path().string()));
     if (!is_text(text)) {
-      return Error{Code::Invalid, fmt::format("'{}' is no text; scripts travel in the configuration. Install programs on the nodes "
-                                              "and call them from a script", entry.path().string())};
+      return Error{
+          Code::Invalid,
+          fmt::format("'{}' is no text; scripts travel in the configuration. Install programs on the nodes "
+                      "and call them from a script",
+                      entry.path().string())};
     }
     scripts[name] = std::move(text);
   }
-  if (error) return Error{Code::NotFound, fmt::format("folder of scripts '{}': {}", folder.string(), error.message())};
+  if (error)
+    return Error{Code::NotFound, fmt::format("folder of scripts '{}': {}", folder.string(), error.message())};
   return scripts;
 }
 
@@ -80,7 +88,8 @@ Status add_scripts(const fs::path& file, const check::LoadResult& loaded, api::S
     if (!directory.empty()) {
       SK_TRY(source.scripts[directory], read_scripts(folder / directory));
     } else if (loaded.format == check::Format::Xml) {
-      for (const fs::path& bin : {folder / "bin", folder.filename() == "conf" ? folder.parent_path() / "bin" : folder / "bin"}) {
+      for (const fs::path& bin :
+           {folder / "bin", folder.filename() == "conf" ? folder.parent_path() / "bin" : folder / "bin"}) {
         if (!fs::is_directory(bin, ignored)) continue;
         SK_TRY(source.scripts["bin"], read_scripts(bin));
       }
@@ -92,7 +101,8 @@ Status add_scripts(const fs::path& file, const check::LoadResult& loaded, api::S
 Result<ReadSource> read_archive(const fs::path& path, const std::string& bytes, const Session& session) {
   SK_TRY(const codec::SafeArchive archive, codec::read_safe_archive(as_bytes(bytes)));
   const std::string config = codec::config_path(archive);
-  if (config.empty()) return Error{Code::Invalid, fmt::format("archive '{}' has no conf/userconfig.xml", path.string())};
+  if (config.empty())
+    return Error{Code::Invalid, fmt::format("archive '{}' has no conf/userconfig.xml", path.string())};
   ReadSource read;
   read.source.file = path.string() + ":" + config;
   read.source.text = archive.files.at(config);
@@ -111,7 +121,8 @@ Result<ReadSource> read_archive(const fs::path& path, const std::string& bytes, 
 Result<std::string> read_file(const std::string& path) {
   const File file{path == "-" ? stdin : std::fopen(path.c_str(), "rb")};
   if (!file) {
-    return Error{errno == ENOENT ? Code::NotFound : Code::Io, fmt::format("'{}': {}", path, std::strerror(errno))};
+    return Error{errno == ENOENT ? Code::NotFound : Code::Io,
+                 fmt::format("'{}': {}", path, std::strerror(errno))};
   }
   std::string text;
   std::array<char, 65536> buffer{};
@@ -119,7 +130,8 @@ Result<std::string> read_file(const std::string& path) {
     text.append(buffer.data(), got);
     if (text.size() > kFileBytesMax) return Error{Code::Exhausted, fmt::format("'{}' is too large", path)};
   }
-  if (std::ferror(file.get()) != 0) return Error{Code::Io, fmt::format("'{}': {}", path, std::strerror(errno))};
+  if (std::ferror(file.get()) != 0)
+    return Error{Code::Io, fmt::format("'{}': {}", path, std::strerror(errno))};
   return text;
 }
 
@@ -156,7 +168,8 @@ Result<ReadSource> read_source(const std::string& path, const Session& session) 
     problems.error({}, "empty", "there is no object in it", "a file has apiVersion, kind, metadata, spec");
     read.problems = problems.list();
   }
-  if (read.source.scripts.empty() && !loaded.has_errors()) SK_TRY_VOID(add_scripts(file, loaded, read.source));
+  if (read.source.scripts.empty() && !loaded.has_errors())
+    SK_TRY_VOID(add_scripts(file, loaded, read.source));
   return read;
 }
 

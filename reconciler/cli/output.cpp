@@ -47,7 +47,8 @@ std::string short_time(const std::string& time) {
 std::string conditions_of(const Node& module) {
   std::string text;
   for (const Node& condition : children_at(module, {"status", "conditions"})) {
-    if (text_at(condition, {"status"}) == "True") text += (text.empty() ? "" : ",") + text_at(condition, {"type"});
+    if (text_at(condition, {"status"}) == "True")
+      text += (text.empty() ? "" : ",") + text_at(condition, {"type"});
   }
   return text;
 }
@@ -97,19 +98,24 @@ Result<Form> parse_form(const std::string& word) {
   if (word == "yaml") return Form::Yaml;
   if (word == "json") return Form::Json;
   if (word == "name") return Form::Name;
-  return Error{Code::Invalid, fmt::format("-o '{}' is not known; there are table, wide, yaml, json, name", word)};
+  return Error{Code::Invalid,
+               fmt::format("-o '{}' is not known; there are table, wide, yaml, json, name", word)};
 }
 
-std::string printed(const Node& tree, Form form) { return form == Form::Json ? doc::print_json(tree) : doc::print_yaml(tree); }
+std::string printed(const Node& tree, Form form) {
+  return form == Form::Json ? doc::print_json(tree) : doc::print_yaml(tree);
+}
 
 std::string node_state(const Node& node, bool colours) {
   const std::string readiness = text_at(node, {"readiness"});
-  const std::string state = readiness.empty() ? text_at(node, {"role"}) : fmt::format("{}({})", text_at(node, {"role"}), readiness);
+  const std::string state =
+      readiness.empty() ? text_at(node, {"role"}) : fmt::format("{}({})", text_at(node, {"role"}), readiness);
   return text_at(node, {"name"}) + "=" + coloured(state, colour_of(readiness), colours);
 }
 
 std::string log_line(const status::Event& event) {
-  return fmt::format("| {} | {:>10} | {} | {}\n", to_log_string(event.time), event.component, event.level, event.text);
+  return fmt::format("| {} | {:>10} | {} | {}\n", to_log_string(event.time), event.component, event.level,
+                     event.text);
 }
 
 std::string state_text(const std::string& module, const Node& status, bool verbose, bool colours) {
@@ -120,17 +126,19 @@ std::string state_text(const std::string& module, const Node& status, bool verbo
     const bool local = text_at(node, {"local"}) == "true";
     const std::string readiness = text_at(node, {"readiness"});
     const std::string state = text_at(node, {"role"}) + (readiness.empty() ? "" : " (" + readiness + ")");
-    text += fmt::format("  {:<6} {:<14}: {}\n", local ? "Local" : "Remote", "(" + text_at(node, {"name"}) + ")",
-                        coloured(state, colour_of(readiness), colours));
+    text += fmt::format("  {:<6} {:<14}: {}\n", local ? "Local" : "Remote",
+                        "(" + text_at(node, {"name"}) + ")", coloured(state, colour_of(readiness), colours));
     const std::string reason = text_at(node, {"reason"});
     if (readiness != "Ready" && !reason.empty() && local) text += fmt::format("    {}\n", reason);
     for (const Node& resource : children_at(node, {"resources"})) {
-      resources.add({"    " + resource.key, text_at(resource, {"value"}), short_time(text_at(resource, {"since"}))});
+      resources.add(
+          {"    " + resource.key, text_at(resource, {"value"}), short_time(text_at(resource, {"since"}))});
       has_resources = true;
     }
   }
   for (const Node& condition : children_at(status, {"conditions"})) {
-    const bool is_bad_news = text_at(condition, {"status"}) == "True" && text_at(condition, {"type"}) == "ConfigConflict";
+    const bool is_bad_news =
+        text_at(condition, {"status"}) == "True" && text_at(condition, {"type"}) == "ConfigConflict";
     if (is_bad_news || verbose) {
       const std::string message = text_at(condition, {"message"});
       text += fmt::format("  {}={} {}{}{}\n", text_at(condition, {"type"}), text_at(condition, {"status"}),
@@ -155,7 +163,8 @@ std::string modules_table(const std::vector<Node>& modules, bool wide, bool colo
       if (text_at(node, {"local"}) == "true") since = short_time(text_at(node, {"since"}));
     }
     if (states.empty()) {
-      for (const Node& node : children_at(module, {"spec", "nodes"})) states += (states.empty() ? "" : " ") + node.text;
+      for (const Node& node : children_at(module, {"spec", "nodes"}))
+        states += (states.empty() ? "" : " ") + node.text;
       up_to_date = "-";
     }
     const std::string mode = text_at(module, {"spec", "mode"});
@@ -171,9 +180,11 @@ std::string clusters_table(const std::vector<Node>& clusters) {
   Table table{{"NAME", "GENERATION", "LANS", "APPLIED", "BY"}};
   for (const Node& cluster : clusters) {
     std::string lans;
-    for (const Node& lan : children_at(cluster, {"spec", "lans"})) lans += (lans.empty() ? "" : ",") + text_at(lan, {"name"});
+    for (const Node& lan : children_at(cluster, {"spec", "lans"}))
+      lans += (lans.empty() ? "" : ",") + text_at(lan, {"name"});
     table.add({text_at(cluster, {"metadata", "name"}), text_at(cluster, {"metadata", "generation"}), lans,
-               short_time(text_at(cluster, {"status", "applied", "at"})), text_at(cluster, {"status", "applied", "by"})});
+               short_time(text_at(cluster, {"status", "applied", "at"})),
+               text_at(cluster, {"status", "applied", "by"})});
   }
   return table.text();
 }
@@ -188,17 +199,21 @@ std::string nodes_table(const Node& list, bool colours) {
                           state.empty() ? "" : "(" + state + ")");
     }
     const bool reachable = text_at(node, {"reachable"}) == "true";
-    std::string state = coloured(reachable ? "Ready" : "Unreachable", reachable ? Colour::Green : Colour::Red, colours);
-    table.add({text_at(node, {"name"}), state + (text_at(node, {"local"}) == "true" ? " (this node)" : ""), lans});
+    std::string state =
+        coloured(reachable ? "Ready" : "Unreachable", reachable ? Colour::Green : Colour::Red, colours);
+    table.add(
+        {text_at(node, {"name"}), state + (text_at(node, {"local"}) == "true" ? " (this node)" : ""), lans});
   }
   return table.text();
 }
 
 std::string description(const Node& module, const std::vector<status::Event>& events, bool colours) {
-  std::string text = fmt::format("Name:        {}\nGeneration:  {} (applied {} by {} on {})\n", text_at(module, {"metadata", "name"}),
-                                 text_at(module, {"metadata", "generation"}), short_time(text_at(module, {"status", "applied", "at"})),
-                                 text_at(module, {"status", "applied", "by"}), text_at(module, {"status", "applied", "on"}));
-  if (const Node* labels = module.find("metadata")->find("labels"); labels != nullptr && !labels->children.empty()) {
+  std::string text = fmt::format(
+      "Name:        {}\nGeneration:  {} (applied {} by {} on {})\n", text_at(module, {"metadata", "name"}),
+      text_at(module, {"metadata", "generation"}), short_time(text_at(module, {"status", "applied", "at"})),
+      text_at(module, {"status", "applied", "by"}), text_at(module, {"status", "applied", "on"}));
+  if (const Node* labels = module.find("metadata")->find("labels");
+      labels != nullptr && !labels->children.empty()) {
     text += "Labels:\n";
     for (const Node& label : labels->children) text += fmt::format("  {}: {}\n", label.key, label.text);
   }
@@ -216,13 +231,14 @@ std::string description(const Node& module, const std::vector<status::Event>& ev
     line("Problem:", text_at(node, {"replication", "problem"}));
     line("Addresses:", text_at(node, {"addresses", "problem"}));
     line("Script:", text_at(node, {"script", "name"}));
-    for (const Node& heartbeat : children_at(node, {"heartbeats"})) line("Heartbeat:", heartbeat.key + " " + heartbeat.text);
+    for (const Node& heartbeat : children_at(node, {"heartbeats"}))
+      line("Heartbeat:", heartbeat.key + " " + heartbeat.text);
   }
   if (const auto& conditions = children_at(module, {"status", "conditions"}); !conditions.empty()) {
     Table table{{"  TYPE", "STATUS", "REASON", "MESSAGE"}};
     for (const Node& condition : conditions) {
-      table.add({"  " + text_at(condition, {"type"}), text_at(condition, {"status"}), text_at(condition, {"reason"}),
-                 text_at(condition, {"message"})});
+      table.add({"  " + text_at(condition, {"type"}), text_at(condition, {"status"}),
+                 text_at(condition, {"reason"}), text_at(condition, {"message"})});
     }
     text += "Conditions:\n" + table.text();
   }

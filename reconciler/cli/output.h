@@ -50,10 +50,12 @@ enum class Form { Table, Wide, Yaml, Json, Name };
 /// `| 2026-11-23 20:00:11.123456 | heart | E | Local state PRIM Ready`
 [[nodiscard]] std::string log_line(const status::Event& event);
 /// The lines of `safekit state` of one module (spec/operations.md 1.7).
-[[nodiscard]] std::string state_text(const std::string& module, const doc::Node& status, bool verbose, bool colours);
+[[nodiscard]] std::string state_text(const std::string& module, const doc::Node& status, bool verbose,
+                                     bool colours);
 [[nodiscard]] std::string modules_table(const std::vector<doc::Node>& modules, bool wide, bool colours);
 [[nodiscard]] std::string clusters_table(const std::vector<doc::Node>& clusters);
 [[nodiscard]] std::string nodes_table(const doc::Node& list, bool colours);
-[[nodiscard]] std::string description(const doc::Node& module, const std::vector<status::Event>& events, bool colours);
+[[nodiscard]] std::string description(const doc::Node& module, const std::vector<status::Event>& events,
+                                      bool colours);
 
 }  // namespace safekit::cli

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "reconciler/api/http_client.h"
 #include "reconciler/cli/commands.h"
@@ -24,42 +24,54 @@ struct Command {
   bool needs_daemon{true};
 };
 
-void add_words(CLI::App& app, Arguments& args, const char* what) { app.add_option("words", args.words, what)->type_name(""); }
+void add_words(CLI::App& app, Arguments& args, const char* what) {
+  app.add_option("words", args.words, what)->type_name("");
+}
 void add_module(CLI::App& app, Arguments& args) {
   app.add_option("-m", args.module, "the module; without it $SAFEMODULE")->type_name("MODULE");
 }
 void add_files(CLI::App& app, Arguments& args) {
-  app.add_option("-f,--file", args.files, "YAML, JSON, userconfig.xml, cluster.xml, .safe, a folder of a module, or - for standard input")
-      ->type_name("FILE")->allow_extra_args(false);
+  app.add_option(
+         "-f,--file", args.files,
+         "YAML, JSON, userconfig.xml, cluster.xml, .safe, a folder of a module, or - for standard input")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
 }
 void add_form(CLI::App& app, Arguments& args) {
   app.add_option("-o,--output", args.form, "table (default), wide, yaml, json, name")->type_name("FORM");
 }
 void add_name(CLI::App& app, Arguments& args) {
-  app.add_option("--name", args.name, "name of a module whose XML has none; default: its folder's")->type_name("NAME");
+  app.add_option("--name", args.name, "name of a module whose XML has none; default: its folder's")
+      ->type_name("NAME");
 }
 
 void operation_options(CLI::App& app, Arguments& args) {
   add_module(app, args);
   add_words(app, args, "the module, and fullsync (prim, second) or nosync (swap)");
-  app.add_option("-i", args.identity, "called by this detector, not by a person: counts for maxloop")->type_name("IDENTITY");
+  app.add_option("-i", args.identity, "called by this detector, not by a person: counts for maxloop")
+      ->type_name("IDENTITY");
   app.add_option("-u", args.user, "name of the caller in logs")->type_name("USER")->group("");
   app.add_option("--node", args.node, "on this node instead of here")->type_name("NODE");
   app.add_flag("--no-wait", args.no_wait, "do not wait until the node has taken the command");
 }
 void no_options(CLI::App&, Arguments&) {}
-void sandbox_options(CLI::App& app, Arguments&) { app.prefix_command(); }
+void sandbox_options(CLI::App& app, Arguments&) {
+  app.prefix_command();
+}
 void state_options(CLI::App& app, Arguments& args) {
   add_module(app, args);
   add_words(app, args, "the module");
   app.add_flag("-v", args.verbose, "also resources and conditions");
-  app.add_flag("-q", args.quiet, "-lq: print the state and exit with STOP 0, WAIT 1, ALONE 2, UP 2, PRIM 3, SECOND 4");
+  app.add_flag("-q", args.quiet,
+               "-lq: print the state and exit with STOP 0, WAIT 1, ALONE 2, UP 2, PRIM 3, SECOND 4");
   app.add_flag("-l", args.force_log, "see -q")->group("");
 }
 void wait_options(CLI::App& app, Arguments& args) {
   add_module(app, args);
   add_words(app, args, "the module");
-  app.add_option("--for", args.wanted, "STOP, WAIT, ALONE, PRIM, SECOND, UP (stable), delete, or a condition's type")->type_name("GOAL");
+  app.add_option("--for", args.wanted,
+                 "STOP, WAIT, ALONE, PRIM, SECOND, UP (stable), delete, or a condition's type")
+      ->type_name("GOAL");
   app.add_option("--timeout", args.timeout, "give up after this time; default 60s")->type_name("TIME");
   app.add_option("--node", args.node, "look at this node's row instead of the local one")->type_name("NODE");
 }
@@ -111,7 +123,8 @@ void apply_options(CLI::App& app, Arguments& args) {
   add_module(app, args);
   add_words(app, args, "with --take: module NAME");
   app.add_flag("--dry-run", args.dry_run, "let the node check it and show what would change");
-  app.add_option("--take", args.take, "end a conflict: the revision of this node goes for all")->type_name("NODE");
+  app.add_option("--take", args.take, "end a conflict: the revision of this node goes for all")
+      ->type_name("NODE");
 }
 void file_options(CLI::App& app, Arguments& args) {
   add_files(app, args);
@@ -132,10 +145,13 @@ void convert_options(CLI::App& app, Arguments& args) {
 void cluster_options(CLI::App& app, Arguments& args) {
   add_words(app, args, "init, join TOKEN, token, status, state, config, confcheck");
   add_files(app, args);
-  app.add_option("--node", args.node, "this node's name in the cluster; default its host name")->type_name("NAME");
+  app.add_option("--node", args.node, "this node's name in the cluster; default its host name")
+      ->type_name("NAME");
   app.add_flag("--dry-run", args.dry_run, "config: only show what would change");
 }
-void completion_options(CLI::App& app, Arguments& args) { add_words(app, args, "bash"); }
+void completion_options(CLI::App& app, Arguments& args) {
+  add_words(app, args, "bash");
+}
 
 constexpr const char* kObjects = "Desired state";
 constexpr const char* kRunning = "A running module";
@@ -145,60 +161,107 @@ constexpr const char* kCluster = "Cluster and program";
 const std::vector<Command>& commands() {
   static const std::vector<Command> kCommands{
       {"apply", kObjects, "create or change modules and the cluster",
-       "  safekit apply -f module.yaml\n  safekit apply -f mymodule/ --dry-run      a folder: module.yaml and its scripts\n"
+       "  safekit apply -f module.yaml\n  safekit apply -f mymodule/ --dry-run      a folder: module.yaml "
+       "and its scripts\n"
        "  safekit apply -f web.safe\n  safekit apply --take node2 module/web     end a conflict of two edits",
        apply_options, apply},
-      {"diff", kObjects, "what an apply would change; exit 0 nothing, 1 something, 2 trouble", "  safekit diff -f module.yaml", file_options, diff},
+      {"diff", kObjects, "what an apply would change; exit 0 nothing, 1 something, 2 trouble",
+       "  safekit diff -f module.yaml", file_options, diff},
       {"get", kObjects, "list or show modules, clusters, nodes",
-       "  safekit get modules\n  safekit get modules -w\n  safekit get module web -o yaml\n  safekit get -m web -r tcp.listener", get_options, get},
-      {"describe", kObjects, "everything about one module, with its last events", "  safekit describe module web", describe_options, describe},
-      {"delete", kObjects, "delete a module", "  safekit delete module web\n  safekit delete -f module.yaml", delete_options, remove},
-      {"validate", kObjects, "check files without a daemon", "  safekit validate -f module.yaml\n  safekit validate -f userconfig.xml -f cluster.xml",
-       file_options, validate, false},
+       "  safekit get modules\n  safekit get modules -w\n  safekit get module web -o yaml\n  safekit get -m "
+       "web -r tcp.listener",
+       get_options, get},
+      {"describe", kObjects, "everything about one module, with its last events",
+       "  safekit describe module web", describe_options, describe},
+      {"delete", kObjects, "delete a module", "  safekit delete module web\n  safekit delete -f module.yaml",
+       delete_options, remove},
+      {"validate", kObjects, "check files without a daemon",
+       "  safekit validate -f module.yaml\n  safekit validate -f userconfig.xml -f cluster.xml", file_options,
+       validate, false},
       {"convert", kObjects, "turn YAML, JSON, XML into each other without a daemon",
-       "  safekit convert -f userconfig.xml --to yaml > module.yaml\n  safekit convert -f module.yaml --to xml", convert_options, convert, false},
-      {"start", kRunning, "start here; a mirror takes the role that its data allows", "  safekit start -m web\n  safekit -H \"*\" start -m web", operation_options, operation},
-      {"stop", kRunning, "stop here; a primary hands over to its secondary", "  safekit stop -m web", operation_options, operation},
-      {"stopstart", kRunning, "stop, then start again", "  safekit stopstart -m web", operation_options, operation},
-      {"restart", kRunning, "stop and start only the application, in the same role", "  safekit restart -m web", operation_options, operation},
-      {"prim", kRunning, "start as primary: this node's data is the right one", "  safekit prim -m web\n  safekit prim fullsync -m web", operation_options, operation},
-      {"second", kRunning, "start as secondary", "  safekit second -m web\n  safekit second fullsync -m web", operation_options, operation},
-      {"swap", kRunning, "exchange primary and secondary", "  safekit swap -m web\n  safekit swap nosync -m web", operation_options, operation},
-      {"forcestop", kRunning, "stop at once, when stop has no effect", "  safekit forcestop -m web", operation_options, operation},
-      {"shutdown", kRunning, "stop every module of this node", "  safekit shutdown", operation_options, shutdown},
-      {"errd", kRunning, "watching of processes on or off", "  safekit errd off -m web\n  safekit errd status", switch_options, switches},
+       "  safekit convert -f userconfig.xml --to yaml > module.yaml\n  safekit convert -f module.yaml --to "
+       "xml",
+       convert_options, convert, false},
+      {"start", kRunning, "start here; a mirror takes the role that its data allows",
+       "  safekit start -m web\n  safekit -H \"*\" start -m web", operation_options, operation},
+      {"stop", kRunning, "stop here; a primary hands over to its secondary", "  safekit stop -m web",
+       operation_options, operation},
+      {"stopstart", kRunning, "stop, then start again", "  safekit stopstart -m web", operation_options,
+       operation},
+      {"restart", kRunning, "stop and start only the application, in the same role",
+       "  safekit restart -m web", operation_options, operation},
+      {"prim", kRunning, "start as primary: this node's data is the right one",
+       "  safekit prim -m web\n  safekit prim fullsync -m web", operation_options, operation},
+      {"second", kRunning, "start as secondary", "  safekit second -m web\n  safekit second fullsync -m web",
+       operation_options, operation},
+      {"swap", kRunning, "exchange primary and secondary",
+       "  safekit swap -m web\n  safekit swap nosync -m web", operation_options, operation},
+      {"forcestop", kRunning, "stop at once, when stop has no effect", "  safekit forcestop -m web",
+       operation_options, operation},
+      {"shutdown", kRunning, "stop every module of this node", "  safekit shutdown", operation_options,
+       shutdown},
+      {"errd", kRunning, "watching of processes on or off",
+       "  safekit errd off -m web\n  safekit errd status", switch_options, switches},
       {"checker", kRunning, "checkers on or off", "  safekit checker off -m web", switch_options, switches},
-      {"failover", kRunning, "automatic failover on or off; do it on all nodes", "  safekit -H \"*\" failover off -m web", switch_options, switches},
-      {"boot", kRunning, "start at boot on or off", "  safekit boot on -m web\n  safekit boot status", switch_options, switches},
-      {"set", kRunning, "set a resource of a custom checker", "  safekit set -m web -r custom.disk -v down -i mychecker", set_options, set_resource},
-      {"printe", kRunning, "a script's message for the log", "  safekit printe -m web \"cannot start\"", print_options, print},
+      {"failover", kRunning, "automatic failover on or off; do it on all nodes",
+       "  safekit -H \"*\" failover off -m web", switch_options, switches},
+      {"boot", kRunning, "start at boot on or off", "  safekit boot on -m web\n  safekit boot status",
+       switch_options, switches},
+      {"set", kRunning, "set a resource of a custom checker",
+       "  safekit set -m web -r custom.disk -v down -i mychecker", set_options, set_resource},
+      {"printe", kRunning, "a script's message for the log", "  safekit printe -m web \"cannot start\"",
+       print_options, print},
       {"printw", kRunning, "the same as a warning, for the verbose log", "", print_options, print},
       {"printi", kRunning, "the same as information, for the verbose log", "", print_options, print},
-      {"state", kWatching, "state of modules on this node and its peer", "  safekit state\n  safekit state -m web -v\n  safekit state -m web -lq; echo $?", state_options, state},
+      {"state", kWatching, "state of modules on this node and its peer",
+       "  safekit state\n  safekit state -m web -v\n  safekit state -m web -lq; echo $?", state_options,
+       state},
       {"wait", kWatching, "wait for a state or a condition",
-       "  safekit wait -m web --for PRIM --timeout 60s\n  safekit wait -m web --for SECOND --node node2\n  safekit wait -m web --for delete", wait_options, wait},
-      {"waitstate", kWatching, "wait until a state is stable", "  safekit waitstate -m web ALONE", wait_state_options, wait_state},
-      {"waitstart", kWatching, "wait until a start is over", "  safekit waitstart -m web", wait_state_options, wait_state},
-      {"waitstop", kWatching, "wait until the module is stopped", "  safekit waitstop -m web", wait_state_options, wait_state},
-      {"events", kWatching, "what happened, of one module or of the node", "  safekit events -m web\n  safekit events -w", log_options, log},
-      {"log", kWatching, "the last lines of a module's log", "  safekit log -m web -s 50\n  safekit log -m web -A", log_options, log},
-      {"logview", kWatching, "follow a module's log", "  safekit logview -m web\n  safekit logview -m web -A -s 20", log_options, log},
+       "  safekit wait -m web --for PRIM --timeout 60s\n  safekit wait -m web --for SECOND --node node2\n  "
+       "safekit wait -m web --for delete",
+       wait_options, wait},
+      {"waitstate", kWatching, "wait until a state is stable", "  safekit waitstate -m web ALONE",
+       wait_state_options, wait_state},
+      {"waitstart", kWatching, "wait until a start is over", "  safekit waitstart -m web", wait_state_options,
+       wait_state},
+      {"waitstop", kWatching, "wait until the module is stopped", "  safekit waitstop -m web",
+       wait_state_options, wait_state},
+      {"events", kWatching, "what happened, of one module or of the node",
+       "  safekit events -m web\n  safekit events -w", log_options, log},
+      {"log", kWatching, "the last lines of a module's log",
+       "  safekit log -m web -s 50\n  safekit log -m web -A", log_options, log},
+      {"logview", kWatching, "follow a module's log",
+       "  safekit logview -m web\n  safekit logview -m web -A -s 20", log_options, log},
       {"cluster", kCluster, "make a cluster, let nodes in, see all nodes",
-       "  safekit cluster init --node node1 -f cluster.yaml\n  safekit cluster token\n  safekit cluster join TOKEN --node node2\n"
-       "  safekit cluster status\n  safekit cluster config -f cluster.xml", cluster_options, cluster},
-      {"sandbox", kCluster, "a cluster of several nodes on this machine, to try things", "  safekit sandbox up\n  safekit sandbox --help", sandbox_options, nullptr, false},
-      {"completion", kCluster, "completion for the shell", "  source <(safekit completion bash)", completion_options, completion, false},
+       "  safekit cluster init --node node1 -f cluster.yaml\n  safekit cluster token\n  safekit cluster join "
+       "TOKEN --node node2\n"
+       "  safekit cluster status\n  safekit cluster config -f cluster.xml",
+       cluster_options, cluster},
+      {"sandbox", kCluster, "a cluster of several nodes on this machine, to try things",
+       "  safekit sandbox up\n  safekit sandbox --help", sandbox_options, nullptr, false},
+      {"completion", kCluster, "completion for the shell", "  source <(safekit completion bash)",
+       completion_options, completion, false},
       {"version", kCluster, "the version", "", no_options, version, false},
   };
   return kCommands;
 }
 
 void add_common(CLI::App& app, Arguments& args) {
-  app.add_option("-H", args.hosts, "on these nodes: \"*\" for all, or node1,node2")->type_name("NODES")->group("Where");
-  app.add_option("--server", args.server, "a remote daemon, https://host:9453 ($SAFEKIT_SERVER)")->type_name("URL")->group("Where");
-  app.add_option("--token-file", args.token_file, "file with the token for --server ($SAFEKIT_TOKEN_FILE)")->type_name("FILE")->group("Where");
-  app.add_option("--ca", args.authority_file, "ca.pem of the cluster, for --server ($SAFEKIT_CA)")->type_name("FILE")->group("Where");
-  app.add_option("--socket", args.socket, "socket of the local daemon ($SAFEKIT_SOCKET)")->type_name("PATH")->group("Where");
+  app.add_option("-H", args.hosts, "on these nodes: \"*\" for all, or node1,node2")
+      ->type_name("NODES")
+      ->group("Where");
+  app.add_option("--server", args.server, "a remote daemon, https://host:9453 ($SAFEKIT_SERVER)")
+      ->type_name("URL")
+      ->group("Where");
+  app.add_option("--token-file", args.token_file, "file with the token for --server ($SAFEKIT_TOKEN_FILE)")
+      ->type_name("FILE")
+      ->group("Where");
+  app.add_option("--ca", args.authority_file, "ca.pem of the cluster, for --server ($SAFEKIT_CA)")
+      ->type_name("FILE")
+      ->group("Where");
+  app.add_option("--socket", args.socket, "socket of the local daemon ($SAFEKIT_SOCKET)")
+      ->type_name("PATH")
+      ->group("Where");
 }
 
 /// Sends every request on to one node.
@@ -224,7 +287,9 @@ class NodeClient final : public api::Client {
 
 Result<std::vector<std::string>> nodes_of(Session& session, const std::string& hosts) {
   if (hosts.find_first_of("[:/") != std::string::npos) {
-    return Error{Code::Unsupported, fmt::format("-H '{}': name nodes of the cluster (\"*\" or node1,node2), or use --server URL", hosts)};
+    return Error{
+        Code::Unsupported,
+        fmt::format("-H '{}': name nodes of the cluster (\"*\" or node1,node2), or use --server URL", hosts)};
   }
   std::vector<std::string> names;
   if (hosts == "*") {
@@ -261,11 +326,16 @@ int run_on_nodes(const Command& command, Session& here, const std::string& hosts
 
 int dispatch(const Command& command, Arguments& args, World& world) {
   if (command.run == completion) {
-    for (const Command& each : commands()) args.value += (args.value.empty() ? "" : " ") + std::string{each.name};
+    for (const Command& each : commands())
+      args.value += (args.value.empty() ? "" : " ") + std::string{each.name};
   }
   struct Nobody final : api::Client {
-    Result<api::Response> call(const api::Request&) override { return Error{Code::Unavailable, "no daemon is asked"}; }
-    Status watch(const api::Request&, Duration, const OnEvent&) override { return Error{Code::Unavailable, "no daemon is asked"}; }
+    Result<api::Response> call(const api::Request&) override {
+      return Error{Code::Unavailable, "no daemon is asked"};
+    }
+    Status watch(const api::Request&, Duration, const OnEvent&) override {
+      return Error{Code::Unavailable, "no daemon is asked"};
+    }
     [[nodiscard]] std::string name() const override { return "nobody"; }
   } nobody;
   if (!command.needs_daemon) {
@@ -291,10 +361,14 @@ int dispatch(const Command& command, Arguments& args, World& world) {
 
 int run(const std::vector<std::string>& words, World& world) {
   Arguments args;
-  CLI::App app{"safekit: high availability for an application on two or more nodes.\nEvery command has --help with examples."};
+  CLI::App app{
+      "safekit: high availability for an application on two or more nodes.\nEvery command has --help with "
+      "examples."};
   app.name("safekit");
-  app.footer("Start here:\n  safekit sandbox up                      a cluster on this machine\n"
-             "  safekit apply -f module.yaml            say what should run\n  safekit state                           see what does\n");
+  app.footer(
+      "Start here:\n  safekit sandbox up                      a cluster on this machine\n"
+      "  safekit apply -f module.yaml            say what should run\n  safekit state                        "
+      "   see what does\n");
   app.set_help_flag("-h,--help", "this help");
   app.require_subcommand(0, 1);
   bool wants_version = false;
@@ -315,7 +389,8 @@ int run(const std::vector<std::string>& words, World& world) {
     return kFine;
   } catch (const CLI::ParseError& error) {
     const auto chosen = app.get_subcommands();
-    world.output.err(fmt::format("Error: {}\nSee: safekit {}--help\n", error.what(), chosen.empty() ? "" : chosen[0]->get_name() + " "));
+    world.output.err(fmt::format("Error: {}\nSee: safekit {}--help\n", error.what(),
+                                 chosen.empty() ? "" : chosen[0]->get_name() + " "));
     return kUsage;
   }
   const auto chosen = app.get_subcommands();
@@ -328,16 +403,20 @@ int run(const std::vector<std::string>& words, World& world) {
     return kUsage;
   }
   args.command = chosen[0]->get_name();
-  const auto command = std::find_if(commands().begin(), commands().end(), [&args](const Command& each) { return args.command == each.name; });
+  const auto command = std::find_if(commands().begin(), commands().end(),
+                                    [&args](const Command& each) { return args.command == each.name; });
   SK_ASSERT(command != commands().end());
   if (command->run == nullptr) {
-    world.output.err("Error: safekit sandbox is a program of its own, safekit-sandbox, which is not installed beside safekit\n");
+    world.output.err(
+        "Error: safekit sandbox is a program of its own, safekit-sandbox, which is not installed beside "
+        "safekit\n");
     return kFailed;
   }
   return dispatch(*command, args, world);
 }
 
-Result<std::unique_ptr<api::Client>> connect(const Arguments& args, const std::map<std::string, std::string>& environment) {
+Result<std::unique_ptr<api::Client>> connect(const Arguments& args,
+                                             const std::map<std::string, std::string>& environment) {
   const auto from = [&environment](const std::string& given, const char* variable) {
     const auto found = environment.find(variable);
     return given.empty() && found != environment.end() ? found->second : given;
@@ -350,9 +429,12 @@ Result<std::unique_ptr<api::Client>> connect(const Arguments& args, const std::m
   SK_TRY(api::HttpsTarget target, api::parse_target(server));
   if (const std::string file = from(args.token_file, "SAFEKIT_TOKEN_FILE"); !file.empty()) {
     SK_TRY(target.token, read_file(file));
-    while (!target.token.empty() && std::isspace(static_cast<unsigned char>(target.token.back())) != 0) target.token.pop_back();
+    while (!target.token.empty() && std::isspace(static_cast<unsigned char>(target.token.back())) != 0)
+      target.token.pop_back();
   }
-  if (const std::string file = from(args.authority_file, "SAFEKIT_CA"); !file.empty()) { SK_TRY(target.authority_pem, read_file(file)); }
+  if (const std::string file = from(args.authority_file, "SAFEKIT_CA"); !file.empty()) {
+    SK_TRY(target.authority_pem, read_file(file));
+  }
   return api::https_client(std::move(target));
 }
 

@@ -23,6 +23,7 @@ struct World {
 [[nodiscard]] int run(const std::vector<std::string>& words, World& world);
 
 /// By --server, --token-file, --ca, --socket and their environment variables.
-[[nodiscard]] Result<std::unique_ptr<api::Client>> connect(const Arguments& args, const std::map<std::string, std::string>& environment);
+[[nodiscard]] Result<std::unique_ptr<api::Client>> connect(
+    const Arguments& args, const std::map<std::string, std::string>& environment);
 
 }  // namespace safekit::cli

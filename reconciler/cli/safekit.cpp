@@ -24,7 +24,8 @@ class StandardOutput final : public safekit::cli::Output {
 /// Becomes the sandbox program beside this one; comes back only when there is none.
 void run_sandbox(char** arguments) {
   std::error_code error;
-  const std::string program = std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / "safekit-sandbox";
+  const std::string program =
+      std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / "safekit-sandbox";
   if (!error) ::execv(program.c_str(), arguments);
 }
 
@@ -39,8 +40,11 @@ int main(int argc, char** argv) {
   for (char** variable = environ; *variable != nullptr; ++variable) {
     const std::string_view text{*variable};
     const std::size_t equals = text.find('=');
-    if (equals != std::string_view::npos) world.environment.emplace(text.substr(0, equals), text.substr(equals + 1));
+    if (equals != std::string_view::npos)
+      world.environment.emplace(text.substr(0, equals), text.substr(equals + 1));
   }
-  world.connect = [&world](const safekit::cli::Arguments& args) { return safekit::cli::connect(args, world.environment); };
+  world.connect = [&world](const safekit::cli::Arguments& args) {
+    return safekit::cli::connect(args, world.environment);
+  };
   return safekit::cli::run({argv + 1, argv + argc}, world);
 }

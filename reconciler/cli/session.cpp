@@ -23,7 +23,8 @@ int fail(Session& session, const api::Response& response) {
   for (const doc::Node& problem : problems->children) {
     session.output.err(doc::to_string(api::problem_from(problem)) + "\n");
   }
-  if (problems->children.size() > 1) session.output.err(fmt::format("Error: {}\n", api::status_of(response).error().what));
+  if (problems->children.size() > 1)
+    session.output.err(fmt::format("Error: {}\n", api::status_of(response).error().what));
   return kFailed;
 }
 
@@ -32,8 +33,10 @@ int usage(Session& session, const std::string& what) {
   return kUsage;
 }
 
-api::Request request(api::Method method, const std::string& path, std::map<std::string, std::string> query, const doc::Node* body) {
-  api::Request request{.method = method, .path = fmt::format("{}/{}", api::kRoot, path), .query = std::move(query)};
+api::Request request(api::Method method, const std::string& path, std::map<std::string, std::string> query,
+                     const doc::Node* body) {
+  api::Request request{
+      .method = method, .path = fmt::format("{}/{}", api::kRoot, path), .query = std::move(query)};
   if (body != nullptr) {
     request.content_type = "application/json";
     request.body = doc::print_json(*body, doc::JsonForm::Compact);
@@ -53,8 +56,10 @@ Result<std::string> module_of(const Session& session, const std::vector<std::str
   }
   if (!args.module.empty()) return args.module;
   if (!words.empty()) return words[0];
-  if (const auto found = session.environment.find("SAFEMODULE"); found != session.environment.end()) return found->second;
-  return Error{Code::Invalid, "which module? Add -m MODULE, or set SAFEMODULE (safekit get modules lists them)"};
+  if (const auto found = session.environment.find("SAFEMODULE"); found != session.environment.end())
+    return found->second;
+  return Error{Code::Invalid,
+               "which module? Add -m MODULE, or set SAFEMODULE (safekit get modules lists them)"};
 }
 
 std::vector<doc::Node> items_of(const doc::Node& list) {

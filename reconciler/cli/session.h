@@ -33,7 +33,7 @@ struct Arguments {
   std::string wanted{};    ///< --for
   std::string timeout{};
   std::string name{};
-  std::size_t last{300};   ///< -s
+  std::size_t last{300};  ///< -s
   bool verbose{false};
   bool quiet{false};
   bool force_log{false};
@@ -65,7 +65,8 @@ int fail(Session& session, const api::Response& response);
 int usage(Session& session, const std::string& what);
 
 /// A request below the API's root.
-[[nodiscard]] api::Request request(api::Method method, const std::string& path, std::map<std::string, std::string> query = {},
+[[nodiscard]] api::Request request(api::Method method, const std::string& path,
+                                   std::map<std::string, std::string> query = {},
                                    const doc::Node* body = nullptr);
 /// Asks and reads the answer. Errors: those of the call and of the response.
 Result<doc::Node> ask(Session& session, const api::Request& request);

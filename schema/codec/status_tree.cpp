@@ -11,8 +11,12 @@ using doc::Node;
 void add_text(Node& map, const char* name, std::string_view text) {
   if (!text.empty()) map.add(name, Node::string(std::string{text}));
 }
-void add_flag(Node& map, const char* name, bool value) { map.add(name, Node::boolean(value)); }
-void add_number(Node& map, const char* name, std::uint64_t value) { map.add(name, Node::number(std::to_string(value))); }
+void add_flag(Node& map, const char* name, bool value) {
+  map.add(name, Node::boolean(value));
+}
+void add_number(Node& map, const char* name, std::uint64_t value) {
+  map.add(name, Node::number(std::to_string(value)));
+}
 void add_time(Node& map, const char* name, WallTime time) {
   if (time.ns != 0) map.add(name, Node::string(to_string(time)));
 }
@@ -155,7 +159,9 @@ Result<status::Event> event_from(const Node& tree) {
     return found != nullptr && found->is_scalar() ? found->text : std::string{};
   };
   status::Event event;
-  if (const std::string time = text("time"); !time.empty()) { SK_TRY(event.time, parse_wall_time(time)); }
+  if (const std::string time = text("time"); !time.empty()) {
+    SK_TRY(event.time, parse_wall_time(time));
+  }
   const std::string level = text("level");
   if (level.size() != 1) return Error{Code::Invalid, "'level' of an event must be one letter"};
   event.level = level[0];

@@ -10,11 +10,20 @@ namespace {
 
 TEST(StatusTree, ShowsThisNodeThenItsPeer) {
   status::Module module{.name = ModuleName{"db"}};
-  module.role = {.role = status::Role::Prim, .readiness = status::Readiness::Ready, .since = WallTime{1'700'000'000'000'000'000}};
-  module.replication = {.configured = true, .alive = true, .up_to_date = true, .connected = true, .generation = 0xABCDEF};
-  module.resources["rfs.uptodate"] = {.value = "up", .assigned = WallTime{1'700'000'000'000'000'000}, .source = "rfs"};
-  module.peer = {.name = NodeName{"node2"}, .heard = true, .heartbeats = {{"default", true}}, .module_known = true,
-                 .role = status::Role::Second, .readiness = status::Readiness::Ready, .replicates = true};
+  module.role = {.role = status::Role::Prim,
+                 .readiness = status::Readiness::Ready,
+                 .since = WallTime{1'700'000'000'000'000'000}};
+  module.replication = {
+      .configured = true, .alive = true, .up_to_date = true, .connected = true, .generation = 0xABCDEF};
+  module.resources["rfs.uptodate"] = {
+      .value = "up", .assigned = WallTime{1'700'000'000'000'000'000}, .source = "rfs"};
+  module.peer = {.name = NodeName{"node2"},
+                 .heard = true,
+                 .heartbeats = {{"default", true}},
+                 .module_known = true,
+                 .role = status::Role::Second,
+                 .readiness = status::Readiness::Ready,
+                 .replicates = true};
   module.conditions = {{.type = "Ready", .is_true = true, .reason = "Stable"}};
   module.observed_generation = 3;
   EXPECT_EQ(doc::print_yaml(status_tree(module, NodeName{"node1"})),
@@ -68,8 +77,12 @@ TEST(StatusTree, APeerThatIsNotHeardIsUnknown) {
 }
 
 TEST(StatusTree, AnEventComesBackAsItWas) {
-  const status::Event event{.time = WallTime{1'700'000'000'123'456'000}, .node = NodeName{"node1"}, .module = ModuleName{"db"},
-                            .component = "heart", .level = 'E', .text = "Local state PRIM Ready"};
+  const status::Event event{.time = WallTime{1'700'000'000'123'456'000},
+                            .node = NodeName{"node1"},
+                            .module = ModuleName{"db"},
+                            .component = "heart",
+                            .level = 'E',
+                            .text = "Local state PRIM Ready"};
   const auto again = event_from(to_tree(event));
   ASSERT_TRUE(again.has_value());
   EXPECT_EQ(*again, event);
