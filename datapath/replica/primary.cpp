@@ -65,7 +65,10 @@ SequenceNumber Primary::append(const wire::Operation& operation, BytesView data)
   if (run_ != nullptr && names_held) note_names(operation);
   if (mode_ == Mode::Alone && !is_sync) note_alone();
   if (mode_ == Mode::Waiting) unconfirmed_ = unconfirmed_ || !is_sync;
-  return SequenceNumber{sequence_};
+  const SequenceNumber sequence{sequence_};
+  // The caller syncs its own disk next and waits then: the peer is to sync meanwhile.
+  if (is_sync) flush(lock, kInlineRoundsMax);
+  return sequence;
 }
 
 bool Primary::know(Lock& lock, InodeId id, bool names_held) {

@@ -118,6 +118,7 @@ class Primary final : public Sink, private ResyncHost {
   Status synchronise_once(const std::shared_ptr<Link>& link, wire::ResyncMode mode);
   Result<std::vector<InodeId>> end_synchronisation(const std::shared_ptr<Link>& link);
   void put_end();
+  Status take_acknowledged(std::uint64_t upto);
   void take_end_answer(wire::ResyncEndAnswer&& answer);
   void synchronised();
   Status await_durable(Lock& lock, const Link& link, std::uint64_t sequence, Duration timeout);

@@ -242,13 +242,10 @@ Status Primary::take(Link& link, wire::Message&& message) {
   Lock lock{mutex_};
   if (!link_ || link_->number != link.number) return Error{Code::Unavailable, "the connection was lost"};
   if (const auto* acknowledge = std::get_if<wire::Acknowledge>(&message)) {
-    std::vector<Touch> freed;
-    const std::uint64_t upto = link.base + acknowledge->received.value;
-    if (!window_.acknowledge({upto}, freed)) return Error{Code::Corrupt, "the peer acknowledges what was not sent"};
-    for (const Touch& touch : freed) known_.erase(touch.id.value);
-    acknowledged_ = std::max(acknowledged_, upto);
-    if (waiting_calls_ > 0) waiters_.notify_all();
+    SK_TRY_VOID(take_acknowledged(link.base + acknowledge->received.value));
   } else if (const auto* durable = std::get_if<wire::Durable>(&message)) {
+    // What is on disk there was applied, and all before it.
+    SK_TRY_VOID(take_acknowledged(link.base + durable->sequence.value));
     durable_.insert(link.base + durable->sequence.value);
     if (durable_.size() > kDurableMax) durable_.erase(durable_.begin());
     waiters_.notify_all();
@@ -270,6 +267,16 @@ Status Primary::take(Link& link, wire::Message&& message) {
   } else {
     return Error{Code::Corrupt, "a frame that a secondary does not send"};
   }
+  return {};
+}
+
+/// Caller holds mutex_.
+Status Primary::take_acknowledged(std::uint64_t upto) {
+  std::vector<Touch> freed;
+  if (!window_.acknowledge({upto}, freed)) return Error{Code::Corrupt, "the peer acknowledges what was not sent"};
+  for (const Touch& touch : freed) known_.erase(touch.id.value);
+  acknowledged_ = std::max(acknowledged_, upto);
+  if (waiting_calls_ > 0) waiters_.notify_all();
   return {};
 }
 

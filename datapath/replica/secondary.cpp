@@ -13,6 +13,7 @@ namespace {
 constexpr std::size_t kReadBytes = 512U << 10;
 constexpr std::uint64_t kAcknowledgeBytes = 512U << 10;  ///< while more comes without a pause
 constexpr std::size_t kPoolThreadsMin = 4;
+constexpr Duration kQuickSync = milliseconds{1};  ///< the stream may wait so long for a disk
 constexpr const char* kLog = "secondary";
 
 }  // namespace
@@ -142,6 +143,7 @@ Status Secondary::greet(Stream& stream, wire::FrameReader& frames) {
   received_ = 0;
   acknowledged_ = 0;
   unacknowledged_bytes_ = 0;
+  pending_sync_.reset();
   const journal::State state = journal_.state();
   SK_TRY_VOID(send_message(stream, make_hello(settings_, state, false), settings_.send_timeout));
   const journal::DataGenerations theirs{hello->current, hello->base, hello->history};
@@ -161,6 +163,7 @@ Status Secondary::receive(const StreamRef& stream, wire::FrameReader& frames) {
   for (;;) {
     SK_TRY(const auto frame, frames.next());
     if (frame) {
+      if (pending_sync_) sync_later(stream);
       unacknowledged_bytes_ += frame->payload.size();
       SK_TRY_VOID(take(stream, *frame));
       if (unacknowledged_bytes_ >= kAcknowledgeBytes) SK_TRY_VOID(acknowledge(*stream));
@@ -169,7 +172,15 @@ Status Secondary::receive(const StreamRef& stream, wire::FrameReader& frames) {
     SK_TRY(std::size_t got, stream->read(frames.space(kReadBytes), Duration{0}));
     if (got == 0) {
       // Nothing more is here: the primary may be waiting for us.
-      SK_TRY_VOID(acknowledge(*stream));
+      if (pending_sync_ && sync_takes_ < kQuickSync) {
+        SK_TRY_VOID(sync_here(stream));
+      } else {
+        if (pending_sync_) {
+          sync_later(stream);
+          sync_takes_ = sync_takes_ * 15 / 16;  // so that a disk that has become quick again is found out
+        }
+        SK_TRY_VOID(acknowledge(*stream));
+      }
       SK_TRY(got, stream->read(frames.space(kReadBytes), kHeartbeatEvery));
     }
     const MonoTime now = clock_.mono_now();
@@ -221,13 +232,13 @@ Status Secondary::take(const StreamRef& stream, const wire::FrameView& frame) {
 
 Status Secondary::take(const StreamRef& stream, wire::Operation& operation, BytesView data) {
   if (const auto* sync = std::get_if<wire::Sync>(&operation)) {
-    if (primary_.sync_durable) sync_later(stream, *sync);
+    if (primary_.sync_durable) sync_soon(stream, *sync);
     return {};
   }
   return applier_.apply(operation, data);
 }
 
-void Secondary::sync_later(const StreamRef& stream, const wire::Sync& sync) {
+void Secondary::sync_soon(const StreamRef& stream, const wire::Sync& sync) {
   auto fd = applier_.descriptor(sync.id);
   const SequenceNumber sequence{received_};
   if (!fd) {
@@ -235,17 +246,43 @@ void Secondary::sync_later(const StreamRef& stream, const wire::Sync& sync) {
     (void)send_message(*stream, wire::Durable{sequence}, settings_.send_timeout);  // a lost stream shows at the next read
     return;
   }
+  pending_sync_ = PendingSync{sequence, std::move(*fd), sync.data_only};
+}
+
+namespace {
+
+Status sync_descriptor(int fd, bool data_only) {
+  if ((data_only ? ::fdatasync(fd) : ::fsync(fd)) == 0 || errno == EINVAL || errno == EBADF) return {};
+  return system_error("sync", errno);
+}
+
+}  // namespace
+
+/// More follows in the stream: it must not wait for a disk.
+void Secondary::sync_later(const StreamRef& stream) {
   pool_->run(
-      [this, stream, sequence, fd = *fd, data_only = sync.data_only] {
-        const int done = data_only ? ::fdatasync(fd->get()) : ::fsync(fd->get());
-        if (done != 0 && errno != EINVAL && errno != EBADF) {
+      [this, stream, sync = std::move(*pending_sync_)] {
+        if (const Status synced = sync_descriptor(sync.fd->get(), sync.data_only); !synced) {
           // What the kernel could not write may be lost: this copy cannot be trusted any more.
-          fail(*stream, system_error("sync", errno));
+          fail(*stream, synced.error());
           return;
         }
-        (void)send_message(*stream, wire::Durable{sequence}, settings_.send_timeout);  // as above
+        (void)send_message(*stream, wire::Durable{sync.sequence}, settings_.send_timeout);  // the receiver sees a lost stream
       },
       true);
+  pending_sync_.reset();
+}
+
+/// Nothing follows and the disk is quick: another thread would only have to be woken. Answers all that was received.
+Status Secondary::sync_here(const StreamRef& stream) {
+  const PendingSync sync = std::move(*pending_sync_);
+  pending_sync_.reset();
+  const MonoTime began = clock_.mono_now();
+  SK_TRY_VOID(sync_descriptor(sync.fd->get(), sync.data_only));
+  sync_takes_ = (sync_takes_ * 7 + (clock_.mono_now() - began)) / 8;
+  acknowledged_ = received_;
+  unacknowledged_bytes_ = 0;
+  return send_message(*stream, wire::Durable{sync.sequence}, settings_.send_timeout);
 }
 
 void Secondary::sync_all_later(const StreamRef& stream) {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -62,7 +63,14 @@ class Secondary {
   Status begin_resync(Stream& stream, wire::ResyncMode mode);
   Status end_resync(Stream& stream, const wire::ResyncEnd& end);
   Status detach(Stream& stream);
-  void sync_later(const StreamRef& stream, const wire::Sync& sync);
+  struct PendingSync {
+    SequenceNumber sequence{};
+    SharedFd fd{};
+    bool data_only{false};
+  };
+  void sync_soon(const StreamRef& stream, const wire::Sync& sync);
+  void sync_later(const StreamRef& stream);
+  Status sync_here(const StreamRef& stream);
   void sync_all_later(const StreamRef& stream);
   void digest_later(const StreamRef& stream, wire::ZoneDigests&& digests);
   Status acknowledge(Stream& stream);
@@ -89,6 +97,8 @@ class Secondary {
   std::uint64_t received_{0};
   std::uint64_t acknowledged_{0};
   std::uint64_t unacknowledged_bytes_{0};
+  std::optional<PendingSync> pending_sync_{};  ///< the last frame taken; what it is for has not begun
+  Duration sync_takes_{};                      ///< lately, on average
   wire::Hello primary_{};
   std::unique_ptr<WorkerPool> pool_{};
 
