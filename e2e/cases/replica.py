@@ -261,6 +261,24 @@ def case_problems_are_told(pair):
     assert not pair.b.report["connected"]
 
 
+def case_full_disk_of_the_secondary(pair):
+    """The application goes on at once; the secondary is out of date and says why; with room again it is synchronised."""
+    pair.b.run("mount", "-t", "tmpfs", "-o", "size=16m", "none", pair.mount)
+    pair.b.data = f"/proc/{pair.b.keeper.pid}/root{pair.mount}"
+    mirrored(pair)
+    appends = Appends(pair.a)
+    appends.wait_for(20)
+    pair.a.run("sh", "-c", f"head -c 30000000 /dev/urandom > {pair.mount}/big; sync {pair.mount}/big")
+    pair.b.wait(lambda r: not r["up_to_date"] and "No space left" in r["problem"], "told that the disk is full")
+    appends.wait_for(50, timeout=3)
+    pair.a.run("rm", f"{pair.mount}/big")
+    pair.a.synchronised()
+    appends.wait_for(20)
+    appends.end()
+    assert_equal(pair)
+    assert pair.b.report["up_to_date"] and not pair.b.report["problem"]
+
+
 def case_rounds_of_losses(pair):
     """Random losses under load, also in the middle of a synchronisation; after each both copies are equal again and no
     acknowledged append is missing. SK_ROUNDS and SK_SEED choose how many and which."""
