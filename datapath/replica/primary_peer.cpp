@@ -117,7 +117,8 @@ void Primary::look_for_peer() {
       if (problem_ != ended.error().what && ended.error().code != Code::Unavailable && ended.error().code != Code::Timeout) {
         set_problem(ended.error().what);
       }
-      waiters_.wait_for(lock, kRetryEvery, [this] { return stopped_; });
+      // Twice as long after each synchronisation that the peer could not take (its disk is full): up to 4.8 s.
+      waiters_.wait_for(lock, kRetryEvery * (1U << std::min(peer_failures_, 4U)), [this] { return stopped_; });
     }
   }
 }
@@ -260,6 +261,7 @@ Status Primary::take(Link& link, wire::Message&& message) {
   } else if (auto* end = std::get_if<wire::ResyncEndAnswer>(&message)) {
     take_end_answer(std::move(*end));
   } else if (const auto* failed = std::get_if<wire::Failed>(&message)) {
+    ++peer_failures_;
     set_problem(fmt::format("node '{}': {}", settings_.peer, failed->reason));
     // It has noted on its disk that it is out of date: it cannot be promoted, so nothing is lost by going on.
     lose(link.number, failed->reason);
@@ -311,6 +313,7 @@ void Primary::synchronised() {
   marks_.clear();
   marks_complete_ = true;
   synchronised_ = true;
+  peer_failures_ = 0;
   alone_noted_ = false;
   diverged_ = false;
   problem_.clear();
