@@ -166,6 +166,7 @@ class Primary final : public Sink, private ResyncHost {
   bool diverged_{false};
   Progress progress_{};
   std::string problem_{};
+  unsigned peer_failures_{0};  ///< synchronisations in a row that the peer could not take
   bool silent_{false};  ///< nothing heard for kHeartbeatLate
   std::atomic<std::int64_t> heard_{0};
   std::atomic<std::int64_t> sent_{0};
