@@ -163,7 +163,9 @@ std::optional<std::string> Machine::failure_of(const Step& step) const {
     if (replica.fatal && replica.order == wanted->order) return replica.problem;
   }
   if (const auto* addresses = std::get_if<SetAddresses>(&step); addresses != nullptr && addresses->wanted) {
-    if (!observed_.addresses.problem.empty()) return observed_.addresses.problem;
+    // Who had the address when the module started does not matter any more: a failover does not wait for a hung primary.
+    const auto& seen = observed_.addresses;
+    if (!seen.problem.empty() && !seen.in_use_elsewhere) return seen.problem;
   }
   return std::nullopt;
 }

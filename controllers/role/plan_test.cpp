@@ -165,6 +165,21 @@ TEST(RolePlan, AnAddressOfAnotherMachineIsNotTaken) {
   EXPECT_FALSE(bench.memory.section.addresses_wanted);
 }
 
+TEST(RolePlan, AFailoverTakesTheAddressThatTheLostPrimaryHadAtTheStart) {
+  Bench bench;
+  bench.desired.mode = Mode::Mirror;
+  bench.observed.peer = {.heard = true, .module_known = true, .role = Role::Prim, .readiness = Readiness::Ready};
+  bench.observed.addresses = {.problem = "10.0.0.9 is used by the peer", .in_use_elsewhere = true, .probed = true};
+  bench.command("start");
+  ASSERT_EQ(bench.state(), "SECOND Ready");
+  bench.observed.peer = {.silence_known = true, .role = Role::Prim};
+  bench.settle();
+  EXPECT_TRUE(bench.memory.section.addresses_wanted);
+  bench.observed.addresses.all_set = true;
+  bench.settle();
+  EXPECT_EQ(bench.state(), "ALONE Ready");
+}
+
 TEST(RolePlan, ADeletedModuleIsStopped) {
   Bench bench;
   bench.command("start");

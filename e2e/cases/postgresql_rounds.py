@@ -122,6 +122,8 @@ def bring_up(name):
     sh("cp", "-r", os.path.dirname(EXAMPLE), folder)
     with open(f"{folder}/module.yaml", "w") as out:
         out.write(module)
+    for node in sandbox.nodes:
+        sandbox.exec(node, "mkdir", "-p", DATA)
     sandbox.safekit("node1", "apply", "-f", f"{folder}/module.yaml")
     until(lambda: sandbox.state("node2", MODULE), 30, "the module reaches the second node")
     for node in sandbox.nodes:
