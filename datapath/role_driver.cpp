@@ -119,15 +119,18 @@ void RoleDriver::configure(control::Configure configure) {
 
 void RoleDriver::want(const control::Want& want) {
   std::shared_ptr<PrimaryRole> primary;
+  bool is_new = false;
   {
     const std::lock_guard lock{mutex_};
+    is_new = want.order != want_.order;
     want_ = want;
     settled_ = false;
     poked_ = true;
     primary = primary_;
   }
-  // At once, not behind a role change that takes time: writers may be waiting for it.
-  if (primary && want.role == ReplicaRole::Primary) primary->primary->allow_alone(want.may_be_alone);
+  // At once, not behind a role change that takes time: writers may be waiting for it. A wish that is only repeated (a new
+  // safekitd) gives no new permission.
+  if (primary && is_new && want.role == ReplicaRole::Primary) primary->primary->allow_alone(want.may_be_alone);
   wake_.notify_all();
 }
 
@@ -218,6 +221,8 @@ RoleDriver::Step RoleDriver::keep_marks(const control::Want& want) {
     if (fresh && want.full_resync) state.full_wanted = true;
   });
   if (!noted) return Problem{noted.error().what, true};
+  // A copy that is marked has to be synchronised again: the stream that thought it complete ends.
+  if (fresh && want.mark_out_of_date && secondary_) secondary_->secondary->drop();
   flags_order_ = want.order;
   return {};
 }

@@ -152,7 +152,8 @@ Result<engine::Outcome> RoleController::reconcile(const engine::Request& request
     return engine::Outcome{};
   }
   // A primary without its stream looks at the clock as well (Machine::let_go_alone).
-  const bool without_peer = memory.section.role == Role::Prim && desired.replicates && !observed.replication.connected;
+  const bool primary = memory.section.role == Role::Prim || memory.section.role == Role::Alone;
+  const bool without_peer = primary && desired.replicates && !observed.replication.connected && observed.peer.heard;
   return without_peer ? engine::Outcome{.requeue_after = seconds{1}} : engine::Outcome{};
 }
 

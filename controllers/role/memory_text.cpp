@@ -191,6 +191,7 @@ void visit_memory(V& v, auto& m) {
   v.boolean(m.newcomer);
   v.boolean(m.newcomer_was_primary);
   v.boolean(m.split_brain_noted);
+  v.signed_number(m.doubted.ns);
   v.text(m.stop_word);
   v.number(m.runs);
   v.number(m.errd_seen);

@@ -112,6 +112,7 @@ struct Memory {
   bool newcomer{false};           ///< started and not yet Ready as SECOND: defaultprim is asked then
   bool newcomer_was_primary{false};  ///< its last stable role before that start was primary (`lastprim`)
   bool split_brain_noted{false};
+  WallTime doubted{};             ///< ALONE: since when a SECOND is heard that takes its copy for complete; 0: it is not
   std::string stop_word{"stop"};  ///< third argument of the stop scripts: stop, stopstart, stopwait
   std::uint64_t runs{0};          ///< script executions so far
   std::uint64_t errd_seen{0};     ///< last ActionRequest acted upon

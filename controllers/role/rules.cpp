@@ -13,6 +13,7 @@ namespace {
 constexpr std::string_view kNotUpToDate = "notuptodate_server";
 constexpr std::string_view kFailoverOff = "failover-off";
 constexpr Duration kReconnectGrace = seconds{5};
+constexpr Duration kReportGrace = seconds{1};
 
 bool is_gone(const status::PeerSection& peer) {
   return peer.heard && (!peer.module_known || peer.role == Role::Stop || peer.role == Role::Wait);
@@ -242,8 +243,12 @@ bool Machine::let_go_alone() {
       order.may_be_alone = false;
       return true;
     }
-    // It went on when the peer was silent; now the peer speaks and takes its copy for the newest still.
-    return ask(!replica.connected && peer.heard && peer.role == Role::Second && peer.up_to_date);
+    // It went on when the peer was silent; now the peer speaks and takes its copy for the newest still. For a moment it
+    // looks the same when a synchronisation has just ended and the replica's report is on its way.
+    const bool doubtful = !replica.connected && peer.heard && peer.role == Role::Second && peer.up_to_date;
+    WallTime& since = memory().doubted;
+    if (!doubtful || since == WallTime{}) since = doubtful ? observed_.wall_now : WallTime{};
+    return ask(doubtful && observed_.wall_now.ns - since.ns > kReportGrace.count());
   }
   const bool gone = is_gone(peer) || is_dead(peer, replica);
   // After a swap the new secondary needs a moment to connect.

@@ -220,6 +220,9 @@ void Primary::put_end() {
   // up to date only by this frame. What is still waited for while Waiting is acknowledged by the peer in the normal way.
   if (mode_ == Mode::Alone) released_ = sequence_;
   mode_ = Mode::Mirroring;
+  // From here on the peer may come to be up to date: the permission to go on without it is used up, and the next loss
+  // needs a new one.
+  alone_allowed_ = false;
   kick_sender();
 }
 

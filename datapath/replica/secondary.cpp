@@ -32,6 +32,11 @@ void Secondary::start() {
 
 Secondary::~Secondary() { stop(); }
 
+void Secondary::drop() {
+  const std::lock_guard lock{mutex_};
+  if (current_ != nullptr) current_->shut();
+}
+
 void Secondary::stop(bool orderly) {
   {
     const std::lock_guard lock{mutex_};

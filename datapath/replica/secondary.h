@@ -47,6 +47,8 @@ class Secondary {
   /// `orderly`: what was applied is put on disk and noted. Without, it returns as fast as it can (takeover): a sync that
   /// is under way goes on until the destructor.
   void stop(bool orderly = false);
+  /// Ends the connection; the primary makes a new one.
+  void drop();
   [[nodiscard]] SecondaryStatus status() const;
 
  private:

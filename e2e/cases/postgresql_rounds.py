@@ -216,16 +216,20 @@ def main():
         load.start()
         before = client.count()
         until(lambda: client.count() > before + 50, 60, "commits before the failure")
-        began = time.monotonic()
+        times = [time.monotonic()]
         break_it(sandbox, kind, primary)
         served = client.count()
         until(lambda: client.count() > served + 50, 60, lambda: f"commits after {kind}: {sandbox.states(MODULE)}")
+        times.append(time.monotonic())
         primary, second = repair(sandbox)
+        times.append(time.monotonic())
         load.stop()
         client.stop()
         check(sandbox, client, primary, second)
-        note(f"round {number + 1}: {kind}: {client.count()} commits acknowledged, none missing, copies identical, "
-             f"{time.monotonic() - began:.1f} s; primary is {primary}")
+        times.append(time.monotonic())
+        served, paired, checked = (b - a for a, b in zip(times, times[1:]))
+        note(f"round {number + 1}: {kind}: {client.count()} commits acknowledged, none missing, copies identical; primary is "
+             f"{primary}; served again after {served:.1f} s, a pair {paired:.1f} s later, checked in {checked:.1f} s")
 
 
 if __name__ == "__main__":
