@@ -18,6 +18,7 @@
 #include "controllers/replication/effect.h"
 #include "controllers/role/effect.h"
 #include "controllers/script/effect.h"
+#include "controllers/spread.h"
 #include "controllers/vip/effect.h"
 #include "datapath/heartbeat/service.h"
 #include "datapath/linux/netlink_interfaces.h"
@@ -108,6 +109,7 @@ struct Daemon::Impl {
   peer::Peers peers{{store, ports.loop, ports.clock, ports.log}, link};
   membership::ServiceHeartbeats heartbeats{};
   ClusterTrust trust{{store, ports.loop, ports.crypto}, pki, [this](const auto& joined) { return activate(joined); }};
+  Spread spread{{store, ports.loop, ports.clock, peers}};
   std::optional<peer::ClusterIdentity> identity{};
   std::unique_ptr<api::Server> server{};
   // Controllers, in no order: they meet only in the store.
@@ -175,6 +177,10 @@ void Daemon::Impl::wire_api() {
                        [this](const api::Request&, const api::Routes::Parameters&, const api::Respond& respond) {
                          const auto authority = trust.authority();
                          respond(authority ? api::text(200, *authority) : api::failure(authority.error()));
+                       });
+  server->routes().add(api::Method::Get, "modules/*/spread",
+                       [this](const api::Request& request, const api::Routes::Parameters& at, const api::Respond& respond) {
+                         spread.answer(request, at.front(), respond);
                        });
 }
 

@@ -29,6 +29,8 @@ fails pid_of node1 ticker
 step "sqlite: applied on the other node, replicated"
 rows() { on "$1" -- sqlite3 /srv/sqlite/events.db "SELECT count(*) FROM event WHERE node = '$2'"; }
 has_rows() { [ "$(rows "$1" "$2")" -ge "$3" ]; }
+on node1 mkdir -p /srv/sqlite
+on node2 mkdir -p /srv/sqlite
 safekit_on node2 apply -f "$EXAMPLES/mirror/sqlite/module.yaml"
 safekit_on node1 start -m sqlite
 safekit_on node2 start -m sqlite

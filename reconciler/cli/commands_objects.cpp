@@ -122,6 +122,21 @@ void print_results(Session& session, const Node& answer, bool with_changes) {
   }
 }
 
+/// A command for the other node may come next: the module is to be there. Names the nodes that get it later.
+void wait_for_nodes(Session& session, const Node& answer) {
+  for (const Node& result : answer.find("results")->children) {
+    if (text_at(result, {"kind"}) != "Module" || text_at(result, {"result"}) == "unchanged") continue;
+    const std::string name = text_at(result, {"name"});
+    const auto spread = ask(session, request(Method::Get, fmt::format("modules/{}/spread", name), {{"wait", "5s"}}));
+    if (!spread || spread->find("nodes") == nullptr) continue;
+    for (const Node& node : spread->find("nodes")->children) {
+      if (text_at(node, {"has"}) == "true") continue;
+      session.output.err(fmt::format("note: node '{}' is away and gets module '{}' when it is back\n",
+                                     text_at(node, {"name"}), name));
+    }
+  }
+}
+
 int watch_objects(Session& session, const Target& target, Form form) {
   const std::string path = target.name.empty() ? target.collection : target.collection + "/" + target.name;
   const Status status = session.client.watch(
@@ -160,6 +175,7 @@ int apply(Session& session) {
     const auto answer = api::tree_of(*response);
     if (!answer) return fail(session, *response);
     print_results(session, *answer, args.dry_run);
+    if (!args.dry_run) wait_for_nodes(session, *answer);
   }
   return kFine;
 }
