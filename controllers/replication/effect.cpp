@@ -11,6 +11,15 @@ std::string fact_key(const std::string& module) {
   return "replication/" + module;
 }
 
+/// What the replica said before it ended; its log names the program in front of it.
+std::string last_line(const std::string& text) {
+  const std::size_t end = text.find_last_not_of('\n');
+  if (end == std::string::npos) return {};
+  const std::size_t begin = text.find_last_of('\n', end);
+  const std::size_t from = begin == std::string::npos ? 0 : begin + 1;
+  return text.substr(from, end + 1 - from);
+}
+
 /// What stays true of a copy when its replica is stopped.
 status::ReplicationSection marks_of(const control::Report& report) {
   status::ReplicationSection marks;
@@ -54,6 +63,7 @@ Result<engine::Outcome> ReplicationController::reconcile(const engine::Request& 
   if (!live.memory.process) {
     disconnect(live);
     live.observed.reported = false;
+    note_last_words(module, live);
   }
   for (const Action& action : plan.actions) {
     if (auto done = apply(module, live, action); !done) {
@@ -69,6 +79,14 @@ void ReplicationController::load(const std::string& module, Live& live) {
   if (live.loaded) return;
   live.loaded = true;
   if (const auto text = ports_.store.fact(fact_key(module))) live.memory = decode(*text).value_or(Memory{});
+}
+
+void ReplicationController::note_last_words(const std::string& module, Live& live) {
+  live.observed.last_words.clear();
+  if (live.memory.early_exits < kEarlyExits) return;
+  const std::string log = fmt::format("{}/modules/{}/replicad.log", paths_.state_dir, module);
+  const auto text = ports_.files.read(log);
+  live.observed.last_words = text ? last_line(*text) : "see " + log;
 }
 
 Desired ReplicationController::desire(const std::string& module, Live& live) const {
@@ -134,7 +152,9 @@ Status ReplicationController::apply(const std::string& module, Live& live, const
 Status ReplicationController::start(const std::string& module, Live& live) {
   const std::string directory = fmt::format("{}/modules/{}", paths_.state_dir, module);
   SK_TRY_VOID(ports_.files.make_directories(directory));
-  const std::string identifying = fmt::format("--module {} --state-dir {} ", module, paths_.state_dir);
+  // Its journal belongs to this module alone, beside the files that the module's scripts may make.
+  const std::string state_dir = directory + "/replica";
+  const std::string identifying = fmt::format("--module {} --state-dir {} ", module, state_dir);
   std::optional<ProcessIdentity> process;
   // safekitd may have been killed between the last start and the note of it.
   SK_TRY(const auto all, ports_.processes.list());
@@ -150,7 +170,7 @@ Status ReplicationController::start(const std::string& module, Live& live) {
                  "--module",
                  module,
                  "--state-dir",
-                 paths_.state_dir,
+                 state_dir,
                  "--socket",
                  directory + "/replica.sock"};
     spec.environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"};

@@ -52,6 +52,7 @@ class ReplicationController final : public engine::Controller {
   void load(const std::string& module, Live& live);
   [[nodiscard]] Desired desire(const std::string& module, Live& live) const;
   void observe(const std::string& module, Live& live);
+  void note_last_words(const std::string& module, Live& live);
   Status apply(const std::string& module, Live& live, const Action& action);
   Status start(const std::string& module, Live& live);
   Status connect(const std::string& module, Live& live);

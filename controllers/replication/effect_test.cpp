@@ -171,6 +171,32 @@ TEST_F(ReplicationTest, TellsThatAReplicaDiedUnderItsApplication) {
   EXPECT_EQ(processes.started.size(), 2U);
 }
 
+TEST_F(ReplicationTest, GivesEveryModuleAJournalOfItsOwn) {
+  order(OrderRole::Idle);
+  settle();
+  EXPECT_THAT(processes.started.at(0).argv, Contains("/state/modules/db/replica"));
+}
+
+TEST_F(ReplicationTest, SaysWhyAReplicaDoesNotRun) {
+  replica.listens = false;
+  ASSERT_TRUE(files.replace("/state/modules/db/replicad.log", "old\nsafekit-replicad: disk on fire\n", 0640).has_value());
+  order(OrderRole::Idle);
+  for (int i = 1; i <= static_cast<int>(kEarlyExits); ++i) {
+    EXPECT_FALSE(section().fatal);
+    settle();
+    processes.end(100 + i, {.code = 1});
+    clock.advance(kRestartPause);
+    settle();
+  }
+  EXPECT_TRUE(section().fatal);
+  EXPECT_EQ(section().order.role, OrderRole::Idle);
+  EXPECT_EQ(section().problem,
+            "the replication process ends as soon as it is started: safekit-replicad: disk on fire");
+  order(OrderRole::None);  // the role gives up and stops the module
+  settle();
+  EXPECT_FALSE(section().fatal);
+}
+
 TEST_F(ReplicationTest, KeepsTryingToConnect) {
   replica.listens = false;
   order(OrderRole::Idle);

@@ -51,7 +51,8 @@ void end_process(Memory& memory, MonoTime now, Plan& plan) {
 }
 
 /// The process of the memory is gone.
-void note_exit(Memory& memory) {
+void note_exit(const Observed& observed, Memory& memory) {
+  if (!memory.terminated && !observed.reported) ++memory.early_exits;
   memory.died = memory.died || (!memory.terminated && is_active(memory.wish.role));
   memory.process.reset();
   memory.terminated.reset();
@@ -94,7 +95,8 @@ Plan decide(const Desired& desired, const Observed& observed, const Memory& befo
   Plan plan;
   plan.memory = before;
   Memory& memory = plan.memory;
-  if (memory.process && !observed.running) note_exit(memory);
+  if (memory.process && !observed.running) note_exit(observed, memory);
+  if (observed.reported || desired.order.role == OrderRole::None) memory.early_exits = 0;
   const OrderRole role = desired.configured ? desired.order.role : OrderRole::None;
   if (!is_active(role)) memory.died = false;
 
@@ -150,6 +152,11 @@ status::ReplicationSection section_of(const Desired& desired, const Observed& ob
     // counts.
     section.settled = observed.report->settled && observed.sent_number == memory.number &&
                       observed.report->order == memory.number;
+  }
+  if (memory.early_exits >= kEarlyExits) {
+    section.fatal = true;
+    section.order = desired.order;
+    section.problem = "the replication process ends as soon as it is started: " + observed.last_words;
   }
   section.alive = observed.running && (observed.reported || memory.terminated);
   if (section.problem.empty()) section.problem = desired.problem;

@@ -34,6 +34,7 @@ struct Memory {
   std::optional<MonoTime> terminated{};  ///< SIGTERM was sent then
   bool killed{false};
   bool died{false};
+  std::uint32_t early_exits{0};  ///< ends one after the other without a word to safekitd; not kept
   status::ReplicationSection last{};  ///< the journal's marks as last reported; only those flags are kept
   friend bool operator==(const Memory&, const Memory&) = default;
 };
@@ -54,6 +55,7 @@ struct Observed {
   std::optional<control::Configure> sent_configure{};  ///< on this connection
   std::uint64_t sent_number{0};                        ///< on this connection; 0: none
   std::optional<control::Report> report{};             ///< the last one of this connection
+  std::string last_words{};                            ///< why a replica that ended early did so
   friend bool operator==(const Observed&, const Observed&) = default;
 };
 
@@ -87,6 +89,8 @@ struct Plan {
 /// A replica flushes and unmounts before it goes; a busy mount may need the holders stopped.
 inline constexpr Duration kStopLimit = seconds{30};
 inline constexpr Duration kRestartPause = seconds{1};
+/// A replica that ended so often before it could be asked anything does not run at all: a fault that ends the start.
+inline constexpr std::uint32_t kEarlyExits = 3;
 inline constexpr Duration kConnectPause = milliseconds{20};
 inline constexpr Duration kStartTime =
     seconds{5};  ///< of quick tries; who does not listen then is not asked so often
