@@ -18,7 +18,8 @@ std::optional<status::Condition> conflict(const std::string& module, const std::
       .reason = "EditedOnBothSides",
       .message = fmt::format(
           "this module was also changed on {} while the nodes did not see each other; each goes on with "
-          "its own: `safekit diff {}`, then `safekit apply --take NODE module/{}` or a new apply",
+          "its own: compare `safekit -H \"*\" get module/{} -o yaml`, then `safekit apply --take NODE module/{}` "
+          "or a new apply",
           names, module, module),
       .since = {}};
 }

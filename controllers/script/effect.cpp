@@ -125,6 +125,12 @@ void ScriptController::finish(const std::string& module, Live& live, const Runne
     store_.record(
         ModuleName{module}, "userplug", 'E',
         fmt::format("Script {} was ended after its time limit of {}", run.name, to_string(run.time_limit)));
+  } else if (run.exit_code != 0 && !run.terminated) {
+    // Not a fault by itself (spec/runtime.md 2.4): a script that means it calls `safekit stop -i`.
+    const std::string output = run.output_file.substr(run.output_file.rfind('/') + 1);
+    store_.record(ModuleName{module}, "userplug", 'E',
+                  fmt::format("Script {} ended with exit code {}{}", run.name, run.exit_code,
+                              output.empty() ? "" : ", see " + output));
   }
   (void)save(module, *live.record);  // the status file says the same after a restart
 }

@@ -96,7 +96,10 @@ TEST_F(ScriptTest, RunsAScriptUnderTheRunnerAndReportsItsEnd) {
   pass();
   EXPECT_TRUE(section().finished);
   EXPECT_EQ(section().exit_code, 3);
+  const auto told = store->events(kDb, 10, false);
+  EXPECT_THAT(told.back().text, HasSubstr("Script start_both ended with exit code 3, see userlog_"));
   pass();
+  EXPECT_EQ(store->events(kDb, 10, false).size(), told.size());
   EXPECT_EQ(processes.started.size(), 1U);
 }
 

@@ -238,8 +238,9 @@ void Peers::conflict_found(const NodeName& from, const store::Object& ours, cons
     if (known.peer == from && known.theirs.digest == theirs.object.digest) return;
   }
   const std::string text = fmt::format("'{}' has two revisions: {}; and {}. Each node goes on with its own until "
-                                       "`safekit apply --take NODE {}` or a new apply",
-                                       ours.key.name, describe(ours), describe(theirs.object), ours.key.name);
+                                       "`safekit apply --take NODE {}/{}` or a new apply",
+                                       ours.key.name, describe(ours), describe(theirs.object),
+                                       ours.key.kind == store::Kind::Module ? "module" : "cluster", ours.key.name);
   const ModuleName module{ours.key.kind == store::Kind::Module ? ours.key.name : ""};
   ports_.store.set_conflict({.peer = from, .theirs = theirs.object, .history = theirs.history});
   ports_.store.record(module, "config", 'E', text);
