@@ -319,7 +319,6 @@ RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, 
     const bool fatal = mounted.error().code == Code::Unsupported || mounted.error().code == Code::Invalid;
     return Problem{mounted.error().what, fatal};
   }
-  role->primary->start();
   {
     const std::lock_guard lock{mutex_};
     primary_ = role;
@@ -327,6 +326,7 @@ RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, 
     // A newer wish may have come while nobody could hear it.
     if (want_.role == ReplicaRole::Primary) role->primary->allow_alone(want_.may_be_alone);
   }
+  role->primary->start();
   set_role(ReplicaRole::Primary);
   return {};
 }
@@ -355,7 +355,7 @@ RoleDriver::Step RoleDriver::enter_secondary(const control::Configure& configure
 RoleDriver::Step RoleDriver::leave_primary() {
   if (primary_->trees) {
     const Status unmounted = primary_->trees->unmount();
-    if (!unmounted && mount_lost_.empty()) return Problem{unmounted.error().what, false};
+    if (!unmounted && (mount_lost_.empty() || primary_->trees->mounted())) return Problem{unmounted.error().what, false};
   }
   const Status stopped = primary_->primary->stop();
   std::shared_ptr<PrimaryRole> old;

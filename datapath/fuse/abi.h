@@ -28,11 +28,11 @@ inline constexpr std::size_t kRequestBytesMax = kWriteBytesMax + 64 * 1024;
 
 /// The features we ask for, of those the kernel has. Locks are not among them, so the kernel keeps them
 /// local; nor is the writeback cache, so every write reaches us; nor EXPORT_SUPPORT, which would need ids
-/// that outlive a forget.
+/// that outlive a forget; nor ASYNC_DIO, with which the kernel sends no FSYNC behind an O_DSYNC write.
 [[nodiscard]] constexpr std::uint64_t wanted_features(std::uint64_t offered) {
   return offered &
          (FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_DONT_MASK | FUSE_DO_READDIRPLUS |
-          FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES |
+          FUSE_READDIRPLUS_AUTO | FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES |
           FUSE_CACHE_SYMLINKS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_INIT_EXT | kInitHasResend);
 }
 

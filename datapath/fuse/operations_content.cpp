@@ -109,8 +109,8 @@ Call<void> Operations::flush(const Request& request, Reply&) {
   SK_TRY(const auto in, request.arguments<fuse_flush_in>());
   if (in.fh == 0 || !outbox_.waits_on_close()) return {};
   SK_TRY(Inode * inode, node(request.header().nodeid));
-  if (!inode->unreceived.exchange(false)) return {};
-  {
+  // Another close at the same time may have taken the flag and wait still: this one waits as well.
+  if (inode->unreceived.exchange(false)) {
     const auto content = order_.content(inode->id);
     outbox_.append_mtime(*inode);
   }

@@ -107,6 +107,7 @@ class Primary final : public Sink, private ResyncHost {
   void note_alone();
   void lose(std::uint64_t link, const std::string& reason);
   void check_times();
+  void drop_old_permission();
   void send_heartbeats();
   void look_for_peer();
   Status serve(std::unique_ptr<Stream> stream);
@@ -123,6 +124,7 @@ class Primary final : public Sink, private ResyncHost {
   void synchronised();
   Status await_durable(Lock& lock, const Link& link, std::uint64_t sequence, Duration timeout);
   bool detach();
+  [[nodiscard]] bool sync_roots();
   void set_problem(const std::string& problem);
 
   Settings settings_{};
@@ -142,6 +144,7 @@ class Primary final : public Sink, private ResyncHost {
   Mode mode_{Mode::Waiting};
   bool synchronised_{false};      ///< the peer has confirmed the end of the synchronisation on this connection
   bool alone_allowed_{false};
+  std::int64_t granted_at_{0};    ///< when that was allowed last
   bool alone_noted_{false};       ///< the journal has a generation for what is written without the peer now
   bool unconfirmed_{false};       ///< something was changed while Waiting
   bool fenced_{false};            ///< the journal cannot be written: nothing may be promised without the peer

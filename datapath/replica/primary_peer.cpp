@@ -1,6 +1,9 @@
 // Being with and without the peer: connection, resynchronisation, loss, orderly end.
 #include "datapath/replica/primary.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 namespace safekit::replica {
 
 namespace {
@@ -28,6 +31,7 @@ void Primary::allow_alone(bool allowed) {
   const std::lock_guard lock{mutex_};
   alone_allowed_ = allowed;
   if (!allowed) return;
+  granted_at_ = clock_.mono_now().ns;
   // A stream that still lives contradicts the control plane; a silent one does not.
   if (link_ && clock_.mono_now().ns - heard_ > kHeartbeatLate.count()) lose(link_->number, "the peer is dead");
   if (mode_ == Mode::Waiting) go_alone();
@@ -60,8 +64,14 @@ void Primary::note_alone() {
   alone_noted_ = true;
 }
 
+/// A permission is for the loss that the control plane saw: what the peer said since belongs to another one.
+void Primary::drop_old_permission() {
+  if (mode_ == Mode::Mirroring && heard_ > granted_at_) alone_allowed_ = false;
+}
+
 void Primary::lose(std::uint64_t number, const std::string& reason) {
   if (!link_ || link_->number != number) return;
+  drop_old_permission();
   log_.write(LogLevel::Warning, kLog, fmt::format("connection=lost reason='{}'", reason));
   link_->stream->shut();
   link_.reset();
@@ -90,6 +100,7 @@ void Primary::lose(std::uint64_t number, const std::string& reason) {
 /// Caller holds mutex_.
 void Primary::check_times() {
   const MonoTime now = clock_.mono_now();
+  drop_old_permission();
   if (link_) {
     const Duration silent{now.ns - heard_};
     // The stream counts as a heartbeat for the control plane, so its silence is told long before it is given up.
@@ -200,7 +211,9 @@ wire::ResyncMode Primary::install(std::unique_ptr<Stream> stream, const resync::
   problem_.clear();
   progress_ = {};
   wire::ResyncMode mode = decision.mode;
-  if (mode == wire::ResyncMode::None && !marks_.empty()) mode = wire::ResyncMode::Zones;  // changed since it was decided
+  // Changed since it was decided.
+  if (mode == wire::ResyncMode::None && !marks_.empty()) mode = wire::ResyncMode::Zones;
+  if (mode == wire::ResyncMode::Zones && marks_.overflown()) mode = wire::ResyncMode::Full;
   push(wire::ResyncBegin{mode}, {}, {});
   // Nothing differs: mirroring begins in the same breath, so that no write is made without the peer any more.
   if (mode == wire::ResyncMode::None) put_end();
@@ -223,6 +236,7 @@ void Primary::put_end() {
   // From here on the peer may come to be up to date: the permission to go on without it is used up, and the next loss
   // needs a new one.
   alone_allowed_ = false;
+  alone_noted_ = false;  // what is written after a loss from here on is of a new generation
   kick_sender();
 }
 
@@ -340,6 +354,9 @@ Status Primary::synchronise_once(const std::shared_ptr<Link>& link, wire::Resync
     // The peer is out of date on its disk from here on.
     SK_TRY_VOID(await_durable(lock, *link, 1, settings_.lock_timeout));
     if (mode_ == Mode::Waiting) go_alone();
+    if (mode == wire::ResyncMode::Zones && marks_.overflown()) {
+      return Error{Code::Conflict, "too much was changed meanwhile; all is compared with the next connection"};
+    }
     map = marks_;
     run_ = run;
   }
@@ -397,6 +414,16 @@ bool Primary::detach() {
   return static_cast<bool>(await_durable(lock, *link, sequence_ - link->base, std::min(kDetachMax, settings_.send_timeout)));
 }
 
+bool Primary::sync_roots() {
+  bool synced = inodes_ != nullptr;
+  for (std::uint32_t root = 0; synced && root < inodes_->root_count(); ++root) {
+    const auto opened = inodes_->open(inodes_->root_id(root), O_RDONLY | O_DIRECTORY);
+    const Fd fd{opened ? *opened : -1};
+    synced = opened && ::syncfs(*opened) == 0;
+  }
+  return synced;
+}
+
 Status Primary::stop() {
   const bool confirmed = detach();
   {
@@ -420,9 +447,11 @@ Status Primary::stop() {
   const std::lock_guard lock{mutex_};
   if (marks_complete_ && !marks_.overflown()) {
     SK_TRY_VOID(journal_.save_zones(marks_));
-    return journal_.update([](journal::State& state) {
+    // Of what is not on the disk yet the zones tell nothing: after a crash they say too little.
+    const bool on_disk = sync_roots();
+    return journal_.update([&](journal::State& state) {
       state.exact = true;
-      state.exact_in_boot.clear();
+      state.exact_in_boot = on_disk ? std::string{} : settings_.boot_id;
     });
   }
   return {};

@@ -142,18 +142,27 @@ Status ResyncRun::run_zones(const journal::ZoneMap& map) {
   };
   std::vector<Dirty> directories;
   std::vector<Job> inodes;
+  const auto give_up = [&](const Error& error) -> Status {
+    for (const Job& job : inodes) inodes_.unpin(job.work->id);
+    return error;
+  };
   for (const auto& [key, marks] : map.inodes()) {
     const auto handle = from_key(key);
     if (!handle) continue;
     const auto names = order_.names_shared();
     const auto id = inodes_.pin(*handle);
-    if (!id) continue;  // it is gone: its directory is dirty too
+    if (!id) {
+      if (id.error().code != Code::NotFound) return give_up(id.error());
+      continue;  // it is gone: its directory is dirty too
+    }
     const auto path = inodes_.path_of(*id);
     const auto fd = path ? inodes_.open(*id, O_PATH) : Result<int>{path.error()};
     struct stat st {};
     const Fd closer{fd ? *fd : -1};
     if (!fd || ::fstat(*fd, &st) != 0) {
+      const Error error = fd ? system_error("stat", errno) : fd.error();
       inodes_.unpin(*id);
+      if (error.code != Code::NotFound) return give_up(error);
       continue;
     }
     if (S_ISDIR(st.st_mode)) {
@@ -185,10 +194,7 @@ Status ResyncRun::run_zones(const journal::ZoneMap& map) {
   }
   more_scans(false);
   if (sent) sent = settle();
-  if (!sent) {
-    for (const Job& job : inodes) inodes_.unpin(job.work->id);
-    return sent;
-  }
+  if (!sent) return give_up(sent.error());
   for (Job& job : inodes) push(std::move(job));
   return settle();
 }

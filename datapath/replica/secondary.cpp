@@ -237,21 +237,22 @@ Status Secondary::take(const StreamRef& stream, const wire::FrameView& frame) {
 
 Status Secondary::take(const StreamRef& stream, wire::Operation& operation, BytesView data) {
   if (const auto* sync = std::get_if<wire::Sync>(&operation)) {
-    if (primary_.sync_durable) sync_soon(stream, *sync);
-    return {};
+    return primary_.sync_durable ? sync_soon(stream, *sync) : Status{};
   }
   return applier_.apply(operation, data);
 }
 
-void Secondary::sync_soon(const StreamRef& stream, const wire::Sync& sync) {
+Status Secondary::sync_soon(const StreamRef& stream, const wire::Sync& sync) {
   auto fd = applier_.descriptor(sync.id);
   const SequenceNumber sequence{received_};
   if (!fd) {
+    if (fd.error().code != Code::NotFound) return fd.error();
     // Its name is gone here as on the primary: nothing of it is left to lose.
     (void)send_message(*stream, wire::Durable{sequence}, settings_.send_timeout);  // a lost stream shows at the next read
-    return;
+    return {};
   }
   pending_sync_ = PendingSync{sequence, std::move(*fd), sync.data_only};
+  return {};
 }
 
 namespace {

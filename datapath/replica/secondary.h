@@ -70,7 +70,7 @@ class Secondary {
     SharedFd fd{};
     bool data_only{false};
   };
-  void sync_soon(const StreamRef& stream, const wire::Sync& sync);
+  Status sync_soon(const StreamRef& stream, const wire::Sync& sync);
   void sync_later(const StreamRef& stream);
   Status sync_here(const StreamRef& stream);
   void sync_all_later(const StreamRef& stream);
