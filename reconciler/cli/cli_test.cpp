@@ -269,6 +269,13 @@ TEST_F(CliTest, StateHasSafekitsFormAndExitCodes) {
     EXPECT_EQ(run({"state", "-m", "web", "-lq"}), code);
     EXPECT_EQ(output.out_text, std::string{to_string(role)} + "\n");
   }
+  set_role(status::Role::Wait, status::Readiness::Transient);
+  store.update_status(web, [](status::Module& module) {
+    module.replication.configured = true;
+    module.replication.problem = "the disk is full";
+  });
+  EXPECT_EQ(run({"state", "-m", "web"}), 0);
+  EXPECT_THAT(output.out_text, HasSubstr("WAIT (Transient)\n    the disk is full\n"));
   EXPECT_EQ(run({"state", "-v", "web"}), 0);
   EXPECT_EQ(run({"state", "-m", "nope", "-lq"}), 255);
   EXPECT_EQ(run({"state", "-lq"}), 255);

@@ -58,6 +58,18 @@ std::string up_to_date_of(const Node& node) {
   return value == "true" ? "yes" : value == "false" ? "no" : "-";
 }
 
+/// The role's own reason, else what it may be waiting for.
+std::string why_not_ready(const Node& node) {
+  std::string text;
+  const auto add = [&](const std::string& why) {
+    if (!why.empty() && text.find(why) == std::string::npos) text += fmt::format("    {}\n", why);
+  };
+  add(text_at(node, {"reason"}));
+  add(text_at(node, {"replication", "problem"}));
+  add(text_at(node, {"addresses", "problem"}));
+  return text;
+}
+
 }  // namespace
 
 std::string coloured(std::string_view text, Colour colour, bool on) {
@@ -128,8 +140,7 @@ std::string state_text(const std::string& module, const Node& status, bool verbo
     const std::string state = text_at(node, {"role"}) + (readiness.empty() ? "" : " (" + readiness + ")");
     text += fmt::format("  {:<6} {:<14}: {}\n", local ? "Local" : "Remote",
                         "(" + text_at(node, {"name"}) + ")", coloured(state, colour_of(readiness), colours));
-    const std::string reason = text_at(node, {"reason"});
-    if (readiness != "Ready" && !reason.empty() && local) text += fmt::format("    {}\n", reason);
+    if (readiness != "Ready" && local) text += why_not_ready(node);
     for (const Node& resource : children_at(node, {"resources"})) {
       resources.add(
           {"    " + resource.key, text_at(resource, {"value"}), short_time(text_at(resource, {"since"}))});
