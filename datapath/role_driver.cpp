@@ -214,6 +214,8 @@ RoleDriver::Step RoleDriver::keep_marks(const control::Want& want) {
   const bool fresh = want.order != flags_order_;
   const Status noted = journal_.update([&](journal::State& state) {
     if (want.mark_out_of_date && want.role != ReplicaRole::Primary && fresh) state.up_to_date = false;
+    // A copy that is marked has to be synchronised again: the stream that thought it complete ends in the same step.
+    if (fresh && want.mark_out_of_date && secondary_) secondary_->secondary->drop();
     if (fresh && want.force_up_to_date) {
       state.up_to_date = true;
       state.inconsistent = false;
@@ -221,8 +223,6 @@ RoleDriver::Step RoleDriver::keep_marks(const control::Want& want) {
     if (fresh && want.full_resync) state.full_wanted = true;
   });
   if (!noted) return Problem{noted.error().what, true};
-  // A copy that is marked has to be synchronised again: the stream that thought it complete ends.
-  if (fresh && want.mark_out_of_date && secondary_) secondary_->secondary->drop();
   flags_order_ = want.order;
   return {};
 }

@@ -86,20 +86,32 @@ bool Primary::know(Lock& lock, InodeId id, bool names_held) {
     if (!link_ || is_known()) return true;
   }
   auto path = inodes_->path_of(id);
-  if (!path) return false;
-  const HandleKey* key = key_of(id);
-  if (key == nullptr) return false;
+  const auto key = path ? find_key(id) : Result<const HandleKey*>{path.error()};
+  if (!key && key.error().code == Code::NotFound) return false;
+  if (!key) {
+    // It may well have a name: the peer would miss the change, so all is compared with the next connection.
+    marks_.set_overflown();
+    lose(link_->number, "an inode could not be named");
+    return true;
+  }
   known_[id.value].link = link_->number;
-  push(wire::Operation{wire::Bind{id, std::move(*path), identity_of(*key)}}, {}, {});
+  push(wire::Operation{wire::Bind{id, std::move(*path), identity_of(**key)}}, {}, {});
   return true;
 }
 
-const HandleKey* Primary::key_of(InodeId id) {
+Result<const HandleKey*> Primary::find_key(InodeId id) {
   const auto found = known_.find(id.value);
   if (found != known_.end()) return &found->second.key;
   const auto handle = inodes_->handle_of(id);
-  if (!handle) return nullptr;
+  if (!handle) return handle.error();
   return &known_.emplace(id.value, Known{to_key(*handle), 0}).first->second.key;
+}
+
+const HandleKey* Primary::key_of(InodeId id) {
+  const auto key = find_key(id);
+  if (key) return *key;
+  if (key.error().code != Code::NotFound) marks_.set_overflown();  // what is not noted must be compared
+  return nullptr;
 }
 
 void Primary::push(const wire::Message& message, BytesView data, const Touch& touch) {

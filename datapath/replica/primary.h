@@ -92,6 +92,7 @@ class Primary final : public Sink, private ResyncHost {
 
   // Appending (primary.cpp); the caller holds mutex_.
   bool know(Lock& lock, InodeId id, bool names_held);
+  Result<const HandleKey*> find_key(InodeId id);
   const HandleKey* key_of(InodeId id);
   void push(const wire::Message& message, BytesView data, const Touch& touch);
   void mark(const Touch& touch);

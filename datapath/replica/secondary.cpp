@@ -34,6 +34,7 @@ Secondary::~Secondary() { stop(); }
 
 void Secondary::drop() {
   const std::lock_guard lock{mutex_};
+  ++spoiled_;
   if (current_ != nullptr) current_->shut();
 }
 
@@ -81,7 +82,7 @@ void Secondary::accept() {
       wake_.notify_all();
       continue;
     }
-    const StreamRef current = current_;
+    const StreamRef current = greeted_ ? current_ : StreamRef{};
     lock.unlock();
     if (stream.error().code != Code::Timeout) {
       set_status([&](SecondaryStatus& status) { status.problem = stream.error().what; });
@@ -106,6 +107,7 @@ void Secondary::serve() {
     {
       const std::lock_guard lock{mutex_};
       current_.reset();
+      greeted_ = false;
     }
     stream->shut();
     pool_->forget();
@@ -119,15 +121,19 @@ void Secondary::serve() {
 }
 
 Status Secondary::serve_one(const StreamRef& stream) {
-  wire::FrameReader frames;
-  Status done = greet(*stream, frames);
-  if (done) {
-    // From here on a new connection ends this one.
+  {
+    // From here on a new connection ends this one, and so does a mark that this copy is out of date.
     const std::lock_guard lock{mutex_};
     if (stopped_ || next_) return Error{Code::Unavailable, "the connection was replaced"};
     current_ = stream;
+    spoiled_before_ = spoiled_;
   }
-  if (!done) {
+  wire::FrameReader frames;
+  Status done = greet(*stream, frames);
+  if (done) {
+    const std::lock_guard lock{mutex_};
+    greeted_ = true;
+  } else {
     (void)send_message(*stream, wire::Refuse{done.error().what}, seconds{1});  // it will hear of it, or not
     set_status([&](SecondaryStatus& status) { status.problem = done.error().what; });
     return done;
@@ -343,7 +349,13 @@ Status Secondary::end_resync(Stream& stream, const wire::ResyncEnd& end) {
   wire::ResyncEndAnswer answer{.sequence = {received_}, .leftovers = applier_.leftovers()};
   if (answer.leftovers.empty()) {
     if (applier_.in_resync()) SK_TRY_VOID(applier_.sync_all());
+    bool spoiled = false;
     SK_TRY_VOID(journal_.update([&](journal::State& state) {
+      {
+        const std::lock_guard lock{mutex_};
+        spoiled = spoiled_ != spoiled_before_;
+      }
+      if (spoiled) return;  // a mark is never overwritten by an end that was on its way
       journal::take_over(state.generations, end.current, end.history);
       state.peer = settings_.peer;
       state.up_to_date = true;
@@ -354,6 +366,7 @@ Status Secondary::end_resync(Stream& stream, const wire::ResyncEnd& end) {
       state.exact_in_boot = settings_.boot_id;
       state.full_wanted = false;
     }));
+    if (spoiled) return Error{Code::Unavailable, "this copy was marked out of date"};
     applier_.end_resync();
     log_.write(LogLevel::Info, kLog, "synchronisation=done");
     set_status([&](SecondaryStatus& status) {
@@ -381,7 +394,11 @@ void Secondary::fail(Stream& stream, const Error& error) {
     const std::lock_guard lock{mutex_};
     if (stopped_) return;  // this node may be primary by now
   }
-  const Status noted = journal_.update([](journal::State& state) {
+  const Status noted = journal_.update([this](journal::State& state) {
+    {
+      const std::lock_guard lock{mutex_};
+      ++spoiled_;
+    }
     state.up_to_date = false;
     state.exact = false;
   });

@@ -47,7 +47,8 @@ class Secondary {
   /// `orderly`: what was applied is put on disk and noted. Without, it returns as fast as it can (takeover): a sync that
   /// is under way goes on until the destructor.
   void stop(bool orderly = false);
-  /// Ends the connection; the primary makes a new one.
+  /// Ends the connection and whatever would make the copy up to date by it; the primary makes a new one. Called in the
+  /// same journal update that marks the copy.
   void drop();
   [[nodiscard]] SecondaryStatus status() const;
 
@@ -93,9 +94,12 @@ class Secondary {
   bool stopped_{false};
   StreamRef next_{};  ///< accepted, waits for the receiver
   StreamRef current_{};
+  bool greeted_{false};  ///< current_ may get heartbeats
+  std::uint64_t spoiled_{0};  ///< how often the copy was found or marked not to be equal
   SecondaryStatus status_{};
 
   // The receiver's own:
+  std::uint64_t spoiled_before_{0};  ///< the connection was greeted
   std::uint64_t received_{0};
   std::uint64_t acknowledged_{0};
   std::uint64_t unacknowledged_bytes_{0};
