@@ -59,8 +59,9 @@ Desired VipController::desire(const ModuleName& name) const {
   Desired desired;
   const status::Module& module = store_.status(name);
   desired.wanted = module.role.addresses_wanted;
-  desired.starting =
-      module.role.role == status::Role::Wait && module.role.readiness == status::Readiness::Transient;
+  // A start that an owner elsewhere holds up (WAIT NotReady) goes on asking: it goes on when the address is free.
+  desired.starting = module.role.role == status::Role::Wait &&
+                     (module.role.readiness == status::Readiness::Transient || module.addresses.in_use_elsewhere);
   desired.stopped = module.role.role == status::Role::Stop;
   desired.peer_serves = module.peer.heard && module.peer.module_known && status::is_serving(module.peer.role);
   if (const auto spec = store_.module(name)) {

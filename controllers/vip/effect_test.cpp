@@ -98,6 +98,17 @@ TEST_F(VipTest, ProbesAtStart) {
   pass();
   EXPECT_TRUE(section().probed);
   EXPECT_TRUE(section().in_use_elsewhere);
+
+  // The role waits for it now; the other machine lets go.
+  store->update_status(kDb, [](status::Module& m) { m.role.readiness = status::Readiness::NotReady; });
+  pass();
+  clock.advance(kProbeAgain);
+  pass();
+  ASSERT_EQ(interfaces.probes.size(), 2U);
+  interfaces.probes[1].answer(std::nullopt);
+  pass();
+  EXPECT_TRUE(section().probed);
+  EXPECT_FALSE(section().in_use_elsewhere);
 }
 
 }  // namespace
