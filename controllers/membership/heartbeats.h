@@ -34,6 +34,7 @@ struct LinkPlan {
 struct LinkState {
   std::optional<MonoTime> heard{};
   std::optional<MonoTime> listening_since{};
+  int error{0};  ///< errno of this node's own socket; 0: it works
   friend bool operator==(const LinkState&, const LinkState&) = default;
 };
 

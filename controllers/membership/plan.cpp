@@ -1,6 +1,7 @@
 #include "controllers/membership/plan.h"
 
 #include <algorithm>
+#include <system_error>
 
 #include <fmt/format.h>
 
@@ -132,6 +133,11 @@ Plan decide(const Desired& desired, const Observed& observed, MonoTime now) {
       if (changed) {
         plan.lines.push_back({up ? 'I' : 'E', fmt::format("Resource heartbeat.{} set to {} by heart",
                                                           wish.ident, up ? "up" : "down")});
+        if (!up && link->second.error != 0) {
+          plan.lines.push_back(
+              {'C', fmt::format("heartbeats of network {}: this node's own socket fails: {}", wish.lan.str(),
+                                std::generic_category().message(link->second.error))});
+        }
       }
       peer.heard = peer.heard || up;
     }

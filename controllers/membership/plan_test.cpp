@@ -1,5 +1,7 @@
 #include "controllers/membership/plan.h"
 
+#include <cerrno>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -54,6 +56,16 @@ TEST(MembershipPlan, LosesOneNetworkAndKeepsThePeer) {
   EXPECT_TRUE(plan.peer.heard);
   EXPECT_FALSE(plan.peer.heartbeats.at("net"));
   EXPECT_THAT(plan.lines, ElementsAre(Line{'E', "Resource heartbeat.net set to down by heart"}));
+}
+
+TEST(MembershipPlan, SaysWhenItsOwnSocketIsTheReason) {
+  Observed observed = hears(milliseconds{100}, milliseconds{200});
+  observed.before = decide(two_networks(), observed, kNow).peer;
+  observed.links[kNet] = heard(seconds{1});
+  observed.links[kNet].error = EADDRINUSE;
+  EXPECT_THAT(decide(two_networks(), observed, kNow).lines,
+              ElementsAre(Line{'E', "Resource heartbeat.net set to down by heart"},
+                          Line{'C', "heartbeats of network net: this node's own socket fails: Address already in use"}));
 }
 
 TEST(MembershipPlan, KnowsSilenceOnlyAfterEveryTimeout) {

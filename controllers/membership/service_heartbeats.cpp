@@ -39,7 +39,7 @@ Status ServiceHeartbeats::publish(Bytes payload) {
 LinkState ServiceHeartbeats::state(const LanName& lan, const NodeName& peer) const {
   if (service_ == nullptr) return {};
   const heartbeat::LinkState state = service_->state(lan, peer);
-  LinkState result{.heard = state.heard, .listening_since = {}};
+  LinkState result{.heard = state.heard, .listening_since = {}, .error = state.error};
   if (state.listening_since != MonoTime{}) result.listening_since = state.listening_since;
   return result;
 }
