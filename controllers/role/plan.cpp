@@ -145,6 +145,8 @@ bool Machine::is_done(const Step& step) const {
           [](const Watch&) { return true; },
           [&](const OrderReplica& wanted) {
             if (wanted.order.role == ReplicaOrder::Role::None) return !replica.alive;
+            // What cannot run has nothing to be left in order; a stop must not wait for it.
+            if (plan_.memory.stopping && replica.fatal && replica.order == wanted.order) return true;
             return replica.alive && replica.settled && replica.order == wanted.order;
           },
           [&](const SetAddresses& addresses) {

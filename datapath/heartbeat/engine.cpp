@@ -285,9 +285,12 @@ std::optional<Body> HeartbeatService::Engine::open(Flow& flow, const Header& hea
 void HeartbeatService::Engine::believe(std::size_t index, Verdict verdict, const Body& body, MonoTime now) {
   Flow& flow = flows_[index];
   Peer& peer = *flow.peer;
-  const bool news = table_.heard(index, 2 * period_, now);
-  show(index);
   if (verdict == Verdict::NewSession) peer.have = 0;
+  // Until the first payload of a session is here, what we hold is of an earlier life of the peer: who heard it now would
+  // take a machine that was just switched on for the primary that it was. The packet after that payload counts.
+  const bool greeting = peer.have == 0;
+  const bool news = !greeting && table_.heard(index, 2 * period_, now);
+  if (!greeting) show(index);
   peer.peer_has = body.have;
   const bool new_payload = body.payload_number > peer.have;
   if (new_payload) peer.have = body.payload_number;
