@@ -25,7 +25,6 @@
 #include "datapath/linux/ports.h"
 #include "datapath/linux/tcp_probe.h"
 #include "reconciler/api/http_server.h"
-#include "reconciler/api/settings.h"
 #include "reconciler/engine/engine.h"
 #include "reconciler/peer/http_link.h"
 #include "reconciler/peer/identity.h"
@@ -247,7 +246,6 @@ Status Daemon::run() {
   d.wire_controllers();
   d.wire_peers();
   d.wire_api();
-  api::restore_settings(d.store);
   d.role->adopt();
   d.engine.start();
   SK_TRY_VOID(d.server->start());

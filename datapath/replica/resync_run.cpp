@@ -103,8 +103,8 @@ Status ResyncRun::do_job(Job& job) {
       const Status released = release(job.work);
       return sent ? released : sent;
     }
-    case Kind::Fix: return fix(job);
-    case Kind::Scan: return scan(job);
+    case Kind::Fix:
+    case Kind::Scan: return list(job);
   }
   return {};
 }
@@ -189,7 +189,7 @@ Status ResyncRun::run_zones(const journal::ZoneMap& map) {
   Status sent{};
   for (const Dirty& dirty : directories) {
     more_scans(true);
-    sent = scan({.kind = Kind::Scan, .key = dirty.key, .deep = dirty.deep});
+    sent = list({.kind = Kind::Scan, .key = dirty.key, .deep = dirty.deep});
     if (!sent) break;
   }
   more_scans(false);
@@ -213,7 +213,7 @@ Status ResyncRun::run_leftovers(const std::vector<InodeId>& leftovers) {
 Status ResyncRun::fix_path(InodeId id) {
   const auto names = order_.names_exclusive();
   const auto path = inodes_.path_of(id);
-  if (!path) return {};
+  if (!path) return path.error().code == Code::NotFound ? Status{} : Status{path.error()};
   InodeId at = inodes_.root_id(path->root);
   SK_TRY(FileHandle parent, inodes_.handle_of(at));
   if (path->path.empty()) {
@@ -246,23 +246,28 @@ void ResyncRun::names_changed(const HandleKey& parent, const std::string& name) 
   push({.kind = Kind::Fix, .key = parent, .name = name, .deep = true});
 }
 
-Status ResyncRun::scan(const Job& job) {
-  const auto finish = [this](Status status) {
-    more_scans(false);
-    return status;
-  };
-  if (Status room = host_.wait_for_room(); !room) return finish(room);
-  const auto handle = from_key(job.key);
-  if (!handle) return finish(handle.error());
+/// A directory: all its entries, or the one name that changed behind a listing.
+Status ResyncRun::list(const Job& job) {
+  Status sent = list_once(job);
+  more_scans(false);
+  // Removed meanwhile: that is in the stream. Any other error ends the synchronisation, or a copy that lacks something
+  // would be called complete.
+  if (!sent && sent.error().code == Code::NotFound) return {};
+  return sent;
+}
+
+Status ResyncRun::list_once(const Job& job) {
+  SK_TRY_VOID(host_.wait_for_room());
+  SK_TRY(const auto handle, from_key(job.key));
   InodeId id{};
   Status sent{};
   {
     const auto names = order_.names_exclusive();
-    const auto pinned = inodes_.pin(*handle);
-    if (!pinned) return finish({});  // removed meanwhile
-    id = *pinned;
+    SK_TRY(id, inodes_.pin(handle));
     sent = host_.make_known(id);
-    if (sent) {
+    if (sent && job.kind == Kind::Fix) {
+      sent = put_listing(id, {job.name}, false, job.deep);
+    } else if (sent) {
       const auto opened = inodes_.open(id, O_RDONLY | O_DIRECTORY);
       const Fd fd{opened ? *opened : -1};
       const auto entries = opened ? tree::entries_of(fd.get()) : Result<std::vector<std::string>>{opened.error()};
@@ -271,33 +276,7 @@ Status ResyncRun::scan(const Job& job) {
   }
   if (sent) sent = send_state(id);
   inodes_.unpin(id);
-  // Without a name any more: its removal is in the stream.
-  if (!sent && sent.error().code == Code::NotFound) sent = {};
-  return finish(sent);
-}
-
-Status ResyncRun::fix(const Job& job) {
-  const auto finish = [this](Status status) {
-    more_scans(false);
-    return status;
-  };
-  if (Status room = host_.wait_for_room(); !room) return finish(room);
-  const auto handle = from_key(job.key);
-  if (!handle) return finish(handle.error());
-  InodeId id{};
-  Status sent{};
-  {
-    const auto names = order_.names_exclusive();
-    const auto pinned = inodes_.pin(*handle);
-    if (!pinned) return finish({});  // removed meanwhile
-    id = *pinned;
-    sent = host_.make_known(id);
-    if (sent) sent = put_listing(id, {job.name}, false, job.deep);
-  }
-  if (sent) sent = send_state(id);
-  inodes_.unpin(id);
-  if (!sent && sent.error().code == Code::NotFound) sent = {};
-  return finish(sent);
+  return sent;
 }
 
 /// Caller holds names exclusively.

@@ -85,8 +85,8 @@ class ResyncRun {
   void push(Job job);
   void work();
   Status do_job(Job& job);
-  Status scan(const Job& job);
-  Status fix(const Job& job);
+  Status list(const Job& job);
+  Status list_once(const Job& job);
   Status put_listing(InodeId directory, const std::vector<std::string>& names, bool complete, bool deep);
   Result<Entry> describe(InodeId directory, int fd, const std::string& name, wire::ListingEntry& entry);
   void listed(Listed&& list, const std::vector<wire::EntryFate>& fates);
