@@ -49,7 +49,9 @@ Call<std::uint32_t> Operations::change_attributes(Inode& inode, const fuse_setat
   std::uint32_t done = 0;
   if ((in.valid & FATTR_SIZE) != 0)
     SK_TRY_VOID(truncate(inode, in.size, (in.valid & FATTR_KILL_SUIDGID) != 0));
-  if ((in.valid & (FATTR_UID | FATTR_GID)) != 0) {
+  // A chown that names neither comes without any: it drops set-id bits all the same.
+  constexpr std::uint32_t kChanges = FATTR_MODE | FATTR_UID | FATTR_GID | FATTR_SIZE | FATTR_ATIME | FATTR_MTIME;
+  if ((in.valid & (FATTR_UID | FATTR_GID)) != 0 || (in.valid & kChanges) == 0) {
     const uid_t uid = (in.valid & FATTR_UID) != 0 ? in.uid : static_cast<uid_t>(-1);
     const gid_t gid = (in.valid & FATTR_GID) != 0 ? in.gid : static_cast<gid_t>(-1);
     SK_TRY_VOID(checked(::fchownat(fd->get(), "", uid, gid, AT_EMPTY_PATH)));
