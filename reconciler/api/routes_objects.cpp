@@ -41,7 +41,7 @@ store::ApplyOptions options_of(const Request& request, std::uint64_t expected) {
   const std::string version = query_of(request, "resourceVersion");
   std::from_chars(version.data(), version.data() + version.size(), expected);
   store::ApplyOptions options{.author = request.user, .dry_run = query_of(request, "dryRun") == "All"};
-  if (expected != 0) options.expected = Revision{expected};
+  if (expected != 0) options.expected = expected;
   return options;
 }
 
@@ -126,7 +126,7 @@ Node result_tree(const Wish& wish, const store::Object& stored, bool is_changed)
   tree.add("name", Node::string(wish.name));
   tree.add("result", Node::string(wish.is_new ? "created" : is_changed ? "configured" : "unchanged"));
   tree.add("generation", Node::number(std::to_string(stored.generation)));
-  tree.add("resourceVersion", Node::string(std::to_string(stored.revision.value)));
+  tree.add("resourceVersion", Node::string(std::to_string(store::version_of(stored))));
   Node changes = Node::list();
   for (const check::FieldChange& change : wish.changes) changes.push(to_tree(change));
   tree.add("changes", std::move(changes));
@@ -167,7 +167,7 @@ Node deleted_tree(const ObjectKey& key, const store::Object& removed) {
   tree.add("kind", Node::string(key.kind == store::Kind::Module ? "Module" : "Cluster"));
   tree.add("name", Node::string(key.name));
   tree.add("result", Node::string("deleted"));
-  tree.add("resourceVersion", Node::string(std::to_string(removed.revision.value)));
+  tree.add("resourceVersion", Node::string(std::to_string(store::version_of(removed))));
   return tree;
 }
 

@@ -63,7 +63,7 @@ Node object_view(const store::Store& store, const store::Object& object) {
   if (metadata == nullptr) metadata = &view.add("metadata", Node::map());
   if (metadata->find("name") == nullptr) metadata->add("name", Node::string(object.key.name));
   set(*metadata, "generation", Node::number(std::to_string(object.generation)));
-  set(*metadata, "resourceVersion", Node::string(std::to_string(object.revision.value)));
+  set(*metadata, "resourceVersion", Node::string(std::to_string(store::version_of(object))));
   Node status = Node::map();
   const std::vector<ModuleName> local = store.local_modules();
   const bool is_local = std::find(local.begin(), local.end(), ModuleName{object.key.name}) != local.end();

@@ -9,7 +9,8 @@ namespace safekit::api {
 /// `apiVersion`, `kind`, `metadata` (with generation and resourceVersion), `spec`, and `status`: who applied
 /// it, and what a module of this node does.
 [[nodiscard]] doc::Node object_view(const store::Store& store, const store::Object& object);
-/// A list as Kubernetes shapes it; `metadata.resourceVersion` is the point from which a watch misses nothing.
+/// A list as Kubernetes shapes it; its `metadata.resourceVersion` is the point from which a watch of this
+/// node misses nothing; that of an object names its revision on every node (store::version_of).
 [[nodiscard]] doc::Node list_view(const store::Store& store, store::Kind kind);
 /// `status` of a module, with the conflicts of its revisions among the conditions.
 [[nodiscard]] doc::Node module_status_view(const store::Store& store, const ModuleName& name);

@@ -102,6 +102,20 @@ class PeersTest : public testing::Test {
   Node three{"node3", wire, loop, clock};
 };
 
+TEST_F(PeersTest, ARevisionHasOneVersionOnEveryNode) {
+  one.store.record(ModuleName{"db"}, "heart", 'E', "the stores' own revisions run apart");
+  const auto first = one.store.apply(kDb, module_spec(kBoth, "1"), {});
+  settle();
+  ASSERT_TRUE(two.store.get(kDb).has_value());
+  ASSERT_NE(two.store.get(kDb)->revision, first->revision);
+  const auto second = two.store.apply(kDb, module_spec(kBoth, "2"), {.expected = store::version_of(*first)});
+  ASSERT_TRUE(second.has_value()) << second.error().what;
+  settle();
+  const auto late = one.store.apply(kDb, module_spec(kBoth, "3"), {.expected = store::version_of(*first)});
+  ASSERT_FALSE(late.has_value());
+  EXPECT_EQ(late.error().code, Code::Conflict);
+}
+
 TEST_F(PeersTest, AnApplyReachesTheNodesItNamesAtOnceAndNoOther) {
   (void)one.store.apply(kDb, module_spec(kBoth, "1"), {});
   loop.advance(milliseconds{1});

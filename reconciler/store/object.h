@@ -32,9 +32,13 @@ struct Object {
   NodeName origin{};               ///< the node it was applied on
   WallTime time{};
   bool deleted{false};
-  Revision revision{};             ///< of this node's store at the change; `metadata.resourceVersion`
+  Revision revision{};             ///< of this node's store at the change: orders what a watch shows
   friend bool operator==(const Object&, const Object&) = default;
 };
+
+/// `metadata.resourceVersion`: the beginning of the digest as a number. The same on every node that has this revision, so
+/// that an edit begun on one node may be applied on another. Never 0.
+[[nodiscard]] std::uint64_t version_of(const Object& object);
 
 /// Two revisions of one object of which neither was made from the other: two edits in two halves of a cluster. Each node
 /// goes on with its own until `apply --take NODE` (Store::take) or a new apply, which follows both.

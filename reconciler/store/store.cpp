@@ -1,6 +1,7 @@
 #include "reconciler/store/store.h"
 
 #include <algorithm>
+#include <charconv>
 #include <unordered_set>
 
 #include <fmt/format.h>
@@ -44,6 +45,14 @@ void follow(const std::vector<Conflict>& rivals, Object& object, std::vector<std
 
 }  // namespace
 
+std::uint64_t version_of(const Object& object) {
+  std::uint64_t version = 0;
+  const std::string_view digest = object.digest;
+  const std::string_view first = digest.substr(0, 2 * sizeof version);
+  std::from_chars(first.data(), first.data() + first.size(), version, 16);
+  return std::max<std::uint64_t>(version, 1);
+}
+
 void Store::Impl::load() {
   Snapshot snapshot = backend.load();
   for (StoredObject& stored : snapshot.objects) {
@@ -81,19 +90,19 @@ const StoredObject* Store::Impl::find(const ObjectKey& key) const {
 Status Store::Impl::check_expected(const StoredObject* current, const ApplyOptions& options) const {
   if (!options.expected) return {};
   const bool exists = current != nullptr && !current->object.deleted;
-  const Revision now = exists ? current->object.revision : Revision{};
+  const std::uint64_t now = exists ? version_of(current->object) : 0;
   if (now == *options.expected) return {};
   if (!exists) {
     return Error{Code::Conflict, fmt::format("resourceVersion {} is given, but there is no such object any more; leave "
                                              "resourceVersion out to make it anew",
-                                             options.expected->value)};
+                                             *options.expected)};
   }
   const Object& object = current->object;
   return Error{Code::Conflict,
                fmt::format("{} '{}' was changed meanwhile by '{}' on '{}' at {}: its resourceVersion is {}, not {}; get "
                            "it again and repeat the change",
                            noun(object.key.kind), object.key.name, object.author, object.origin.str(),
-                           to_string(object.time), now.value, options.expected->value)};
+                           to_string(object.time), now, *options.expected)};
 }
 
 std::vector<ObjectKey> Store::Impl::surplus_tombstones(const ObjectKey& added) const {

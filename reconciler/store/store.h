@@ -32,7 +32,7 @@ struct ApplyOptions {
   std::string author{"root"};
   bool dry_run{false};
   /// `metadata.resourceVersion` the caller started from; Conflict when the object has moved on.
-  std::optional<Revision> expected{};
+  std::optional<std::uint64_t> expected{};
 };
 
 /// The only door to a node's state. Desired state, operations and facts are on disk before a call returns

@@ -19,7 +19,7 @@ std::shared_ptr<const Spec> parse(const Object& object) {
   auto* spec = std::get_if<Spec>(&decoded->object);
   if (spec == nullptr) return nullptr;
   spec->metadata.generation = object.generation;
-  spec->metadata.resource_version = object.revision.value;
+  spec->metadata.resource_version = version_of(object);
   return std::make_shared<const Spec>(std::move(*spec));
 }
 

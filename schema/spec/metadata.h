@@ -22,7 +22,7 @@ struct Metadata {
   std::map<std::string, std::string> labels{};
   std::map<std::string, std::string> annotations{};
   std::uint64_t generation{0};        ///< grows with each changed spec; 0: not stored yet
-  std::uint64_t resource_version{0};  ///< Revision of the store; 0: none given
+  std::uint64_t resource_version{0};  ///< names one revision, on every node; 0: none given
   friend bool operator==(const Metadata&, const Metadata&) = default;
 };
 
