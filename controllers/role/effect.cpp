@@ -27,11 +27,18 @@ Observed observe(const store::Store& store, const ModuleName& module, WallTime n
           .wall_now = now};
 }
 
-status::Condition ready_condition(const status::RoleSection& section) {
+/// What a step that is under way waits for, where the machine itself has nothing to say.
+std::string reason_of(const status::RoleSection& section, const status::Module& seen) {
+  if (!section.reason.empty() || section.readiness != Readiness::Transient) return section.reason;
+  if (!seen.replication.problem.empty()) return seen.replication.problem;
+  return section.addresses_wanted ? seen.addresses.problem : std::string{};
+}
+
+status::Condition ready_condition(const status::RoleSection& section, const status::Module& seen) {
   return {.type = "Ready",
           .is_true = section.readiness == Readiness::Ready,
           .reason = std::string{status::to_string(section.role)},
-          .message = section.reason,
+          .message = reason_of(section, seen),
           .since = section.since};
 }
 
@@ -119,7 +126,7 @@ void RoleController::publish(const ModuleName& module, const Desired& desired, c
     seen.role = memory.section;
     seen.observed_generation = desired.generation;
     std::erase_if(seen.conditions, [](const status::Condition& condition) { return condition.type == "Ready"; });
-    seen.conditions.insert(seen.conditions.begin(), ready_condition(memory.section));
+    seen.conditions.insert(seen.conditions.begin(), ready_condition(memory.section, seen));
     const auto set = [&](const std::string& resource, std::string value) {
       auto& slot = seen.resources[resource];
       if (slot.value != value || slot.source.empty()) slot = {std::move(value), clock_.wall_now(), "heart"};
@@ -147,6 +154,8 @@ Result<engine::Outcome> RoleController::reconcile(const engine::Request& request
 
   if (!desired.exists && !memory.started) {
     for (const std::string& key : {memory_key(module), boot_key(module)}) SK_TRY_VOID(store_.forget_fact(key));
+    // The journal of the copy stays with its data. A copy in doubt must still be one if the module is applied again.
+    if (!memory.section.paired) SK_TRY_VOID(store_.forget_fact(paired_key(module)));
     memories_.erase(module);
     store_.forget_status(module);
     return engine::Outcome{};

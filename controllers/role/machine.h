@@ -35,6 +35,9 @@ class Machine {
   void begin(std::deque<Step> steps);
   void begin_start(Intent intent);
   void begin_stop(std::string_view word, bool start_again);
+  /// A stop that nobody asked for; `cause` stays readable in STOP.
+  void stop_for_fault(std::string cause);
+  [[nodiscard]] bool peer_leaves_too() const;
   [[nodiscard]] ReplicaOrder order_when_leaving() const;
   /// Counts a corrective action; at the limit it stops the module instead and returns false.
   bool count_action();
@@ -51,6 +54,7 @@ class Machine {
   // Steps. `begin_step` sets it going; `is_done` looks; `has_failed` ends the transition.
   void begin_step(const Step& step);
   [[nodiscard]] bool is_done(const Step& step) const;
+  void end_step(const Step& step);
   [[nodiscard]] std::optional<std::string> failure_of(const Step& step) const;
 
   // Stable states.

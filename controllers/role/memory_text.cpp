@@ -10,7 +10,7 @@
 namespace safekit::role {
 namespace {
 
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 constexpr std::uint32_t kCountMax = 10'000;
 
 /// One description of the layout for both directions: `Writer` and `Reader` visit the same fields in the same order.
@@ -199,6 +199,8 @@ void visit_memory(V& v, auto& m) {
   v.signed_number(m.loop_began.ns);
   v.boolean(m.stop_requested);
   v.boolean(m.stop_requested_again);
+  v.boolean(m.forced);
+  v.text(m.fault);
 }
 
 }  // namespace

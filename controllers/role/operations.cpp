@@ -60,6 +60,9 @@ std::string Machine::start_operation(const store::Operation& op, Intent intent) 
   if (intent != Intent::Automatic && desired_.mode != Mode::Mirror) {
     return fmt::format("{} is for mirror modules only", op.verb);
   }
+  if (desired_.mode == Mode::Farm) {
+    return "farm modules do not run yet: the load of a farm would reach no node; use a mirror or a light module";
+  }
   if (memory().stopping) return refuse(section(), op.verb, "it is still stopping; wait for STOP");
   if (memory().started) return refuse(section(), op.verb, "it is started already; `safekit stop` comes first");
   memory().full_resync = op.argument == "fullsync";
@@ -78,10 +81,10 @@ std::string Machine::stop_operation(const store::Operation& op, bool start_again
     m.start_again = m.start_again && start_again;
     return std::string{kDone};
   }
+  m.fault = op.automatic ? fmt::format("`safekit {}` was called by {}", op.verb, op.caller) : std::string{};
   if (m.steps.empty()) {
     begin_stop(start_again ? "stopstart" : "stop", start_again);
   } else {
-    // A script under way may itself have asked for this: it ends first (spec/runtime.md 2.4).
     m.stop_requested = true;
     m.stop_requested_again = start_again;
   }
@@ -92,6 +95,8 @@ std::string Machine::force_stop_operation() {
   if (!memory().started) return std::string{kDone};
   section().script.reset();  // whatever runs is given up
   begin_stop("stop", false);
+  memory().forced = true;
+  memory().fault.clear();
   std::erase_if(memory().steps, [](const Step& step) { return std::holds_alternative<RunScript>(step); });
   return std::string{kDone};
 }

@@ -44,7 +44,7 @@ void Machine::enter(Role role, Readiness readiness) {
   section().readiness = readiness;
   section().since = observed_.wall_now;
   section().waiting_for.clear();
-  section().reason.clear();
+  section().reason = memory().stopping ? memory().fault : std::string{};
   if (readiness == Readiness::Ready && role != Role::Up) memory().last_primary = role != Role::Second;
   say("heart", 'E', fmt::format("Local state {} {}", status::to_string(role), status::to_string(readiness)));
 }
@@ -57,7 +57,8 @@ void Machine::begin(std::deque<Step> steps) {
 void Machine::begin_start(Intent intent) {
   Memory& m = memory();
   m.started = true;
-  m.stopping = false;
+  m.stopping = m.forced = false;
+  m.fault.clear();
   m.intent = intent;
   m.newcomer = true;
   m.newcomer_was_primary = m.last_primary;
@@ -67,8 +68,15 @@ void Machine::begin_start(Intent intent) {
   begin(steps_start(desired_));
 }
 
+/// Both nodes are being stopped (`safekit stop -H "*"`): nobody goes on, and if both copies were marked none could start again.
+bool Machine::peer_leaves_too() const {
+  const auto& peer = observed_.peer;
+  const Role partner = section().role == Role::Second ? Role::Prim : Role::Second;
+  return peer.heard && peer.role == partner && peer.readiness == Readiness::Transient;
+}
+
 /// How the replica is left by a stop, so that at most one node may start alone afterwards: a secondary knows that its
-/// primary goes on without it, and a primary that the peer takes over.
+/// primary goes on without it, and a primary that the peer takes over. Unmarked, a copy stays in doubt (`paired`).
 ReplicaOrder Machine::order_when_leaving() const {
   ReplicaOrder order{.role = ReplicaOrder::Role::Idle};
   const auto& peer = observed_.peer;
@@ -76,6 +84,7 @@ ReplicaOrder Machine::order_when_leaving() const {
                                peer.readiness == Readiness::Ready &&
                                (section().role == Role::Prim || observed_.replication.peer_synchronised);
   order.mark_out_of_date = section().role == Role::Second ? !plan_.memory.held_by_failover_off : peer_takes_over;
+  if (peer_leaves_too()) order.mark_out_of_date = false;
   return order;
 }
 
@@ -96,6 +105,11 @@ void Machine::begin_stop(std::string_view word, bool start_again) {
   begin(steps_stop(desired_, section().role, word, order));
 }
 
+void Machine::stop_for_fault(std::string cause) {
+  begin_stop("stop", false);
+  section().reason = memory().fault = std::move(cause);
+}
+
 bool Machine::count_action() {
   Memory& m = memory();
   if (desired_.loop_interval.count() == 0) return true;
@@ -107,9 +121,8 @@ bool Machine::count_action() {
   ++section().loop_count;
   if (section().loop_count <= desired_.max_loop) return true;
   say("heartplug", 'C', "Action stop called by maxloop");
-  begin_stop("stop", false);
-  section().reason = fmt::format("stopped after {} corrective actions within {}: mend the cause, then `safekit start`",
-                                 desired_.max_loop, to_string(desired_.loop_interval));
+  stop_for_fault(fmt::format("stopped after {} corrective actions within {}: mend the cause, then `safekit start`",
+                             desired_.max_loop, to_string(desired_.loop_interval)));
   return false;
 }
 
@@ -145,11 +158,13 @@ bool Machine::is_done(const Step& step) const {
           [](const Watch&) { return true; },
           [&](const OrderReplica& wanted) {
             if (wanted.order.role == ReplicaOrder::Role::None) return !replica.alive;
+            if (plan_.memory.forced) return true;
             // What cannot run has nothing to be left in order; a stop must not wait for it.
             if (plan_.memory.stopping && replica.fatal && replica.order == wanted.order) return true;
             return replica.alive && replica.settled && replica.order == wanted.order;
           },
           [&](const SetAddresses& addresses) {
+            if (plan_.memory.forced) return true;
             return addresses.wanted ? observed_.addresses.all_set : observed_.addresses.all_unset;
           },
       },
@@ -172,6 +187,26 @@ std::optional<std::string> Machine::failure_of(const Step& step) const {
   return std::nullopt;
 }
 
+void Machine::end_step(const Step& step) {
+  if (std::holds_alternative<RunScript>(step)) {
+    const auto& script = observed_.script;
+    if (script.timed_out) {
+      say("userplug", 'C', fmt::format("Script {} did not end within its time limit and was killed", section().script->name));
+    }
+    // The script that asked for this stop says by its exit code what went wrong.
+    Memory& m = memory();
+    if (m.stop_requested && !m.fault.empty() && script.exit_code != 0 && !script.missing) {
+      m.fault += fmt::format("; script {} ended with exit code {}", section().script->name, script.exit_code);
+      if (!script.output_file.empty()) m.fault += ", its output is in " + script.output_file;
+    }
+    section().script.reset();
+  }
+  if (const auto* replica = std::get_if<OrderReplica>(&step)) {
+    const bool promoted = replica->order.role == ReplicaOrder::Role::Primary && section().readiness == Readiness::Transient;
+    if (promoted) say("rfsplug", 'E', "Uptodate replicated file system");
+  }
+}
+
 bool Machine::advance() {
   Memory& m = memory();
   if (m.steps.empty()) return false;
@@ -180,25 +215,24 @@ bool Machine::advance() {
       begin_stop(m.stop_requested_again ? "stopstart" : "stop", m.stop_requested_again);
       return true;
     }
+    // The scripts of a stop took their time: the peer may have begun to leave meanwhile.
+    if (auto* replica = std::get_if<OrderReplica>(&m.steps.front()); replica != nullptr && m.stopping && peer_leaves_too()) {
+      replica->order.mark_out_of_date = false;
+    }
     const Step step = m.steps.front();
     begin_step(step);
     return true;
   }
   if (is_done(m.steps.front())) {
-    if (std::holds_alternative<RunScript>(m.steps.front())) {
-      const auto& script = observed_.script;
-      if (script.timed_out) {
-        say("userplug", 'C', fmt::format("Script {} did not end within its time limit and was killed",
-                                         section().script->name));
-      }
-      section().script.reset();
-    }
-    if (const auto* replica = std::get_if<OrderReplica>(&m.steps.front())) {
-      const bool promoted = replica->order.role == ReplicaOrder::Role::Primary && section().readiness == Readiness::Transient;
-      if (promoted) say("rfsplug", 'E', "Uptodate replicated file system");
-    }
+    end_step(m.steps.front());
     m.steps.pop_front();
     m.head_begun = false;
+    return true;
+  }
+  // A mount or an address may be tried for ever: who asks for a stop does not wait for it. A script ends first, for it may
+  // itself have asked (spec/runtime.md 2.4).
+  if (m.stop_requested && !m.stopping && !std::holds_alternative<RunScript>(m.steps.front())) {
+    begin_stop(m.stop_requested_again ? "stopstart" : "stop", m.stop_requested_again);
     return true;
   }
   if (std::holds_alternative<OrderReplica>(m.steps.front()) && observed_.replication.died && !m.stopping) {
@@ -208,8 +242,7 @@ bool Machine::advance() {
   }
   if (const auto failure = failure_of(m.steps.front())) {
     say("heart", 'C', fmt::format("Action stop called by heart : local fault ({})", *failure));
-    begin_stop("stop", false);
-    section().reason = *failure;
+    stop_for_fault(*failure);
     return true;
   }
   return false;

@@ -120,6 +120,8 @@ struct Memory {
   WallTime loop_began{};
   bool stop_requested{false};     ///< a stop arrived during a transition: done before its next step
   bool stop_requested_again{false};  ///< that stop is a stopstart
+  bool forced{false};             ///< forcestop: each step is begun, and waited for no longer than the replica's end
+  std::string fault{};            ///< what made it stop, when no command did: the reason shown until the next start
   friend bool operator==(const Memory&, const Memory&) = default;
 };
 

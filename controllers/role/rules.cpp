@@ -105,6 +105,7 @@ bool Machine::start_decided() {
   }
   const StartInput input = start_input(desired_, observed_, memory());
   const StartOutcome outcome = decide_start(input);
+  std::string cause;  // why a start by `prim` or `second` is given up
   switch (outcome) {
     case StartOutcome::Hold:
       wake();
@@ -145,19 +146,24 @@ bool Machine::start_decided() {
                             {.role = ReplicaOrder::Role::Secondary, .full_resync = memory().full_resync}));
       return true;
     case StartOutcome::AbortPrimary:
+      cause = "the other node is primary already: stop it first, or use `safekit start` here";
       say("rfsplug", 'E', "The remote server is primary already: it must be stopped first");
       break;
     case StartOutcome::AbortInconsistent:
+      cause = "a synchronisation of this copy was begun and has not ended, so its data are of no use alone: start the other "
+              "node, then `safekit start` here";
       say("rfsplug", 'E', "Data may be inconsistent for replicated directories (stopped during reintegration)");
       say("rfsplug", 'E',
           "If you are sure that this server has valid data, run safekit primforce to force start as primary");
       break;
     case StartOutcome::AbortSecond:
+      cause = "there is no primary to follow: start the other node first, or use `safekit start` here";
       say("rfsplug", 'E', "There is no primary to follow: start the other node first, or use safekit start");
       break;
   }
-  say("heart", 'E', fmt::format("Requested {} start aborted", input.intent == Intent::Prim ? "prim" : "second"));
-  begin_stop("stop", false);
+  const std::string_view verb = input.intent == Intent::Prim ? "prim" : "second";
+  say("heart", 'E', fmt::format("Requested {} start aborted", verb));
+  stop_for_fault(fmt::format("`safekit {}` was given up: {}", verb, cause));
   return true;
 }
 
@@ -170,8 +176,7 @@ bool Machine::replica_failed() {
   }
   if (observed_.replication.fatal && observed_.replication.order == section().replica) {
     say("rfsplug", 'C', fmt::format("Action stop called by heart : local fault ({})", observed_.replication.problem));
-    begin_stop("stop", false);
-    section().reason = observed_.replication.problem;
+    stop_for_fault(observed_.replication.problem);
     return true;
   }
   return false;

@@ -196,8 +196,9 @@ Steps steps_stop(const Desired& desired, Role role, std::string_view word, const
     if (role != Role::Prim) builder.stop("stop_sec");
     builder.stop(status::is_serving(role) ? "stop_prim" : "stop_second").stop("stop_both");
   }
-  builder.addresses(false).replica(order);
-  if (role != Role::Wait) builder.run("transition");
+  builder.addresses(false);
+  // In WAIT it has had no part yet; a stop must not depend on a replica that perhaps cannot run.
+  if (role != Role::Wait) builder.replica(order).run("transition");
   return builder.state(Role::Wait, Readiness::Transient).take();
 }
 

@@ -312,6 +312,21 @@ TEST(TwoNodes, StopOfPrimMovesTheServiceAndStartBringsItBackAsSecond) {
   ASSERT_TRUE(world.run_until([&] { return world.is(0, Role::Second) && world.is(1, Role::Prim); })) << world.text();
 }
 
+TEST(TwoNodes, BothStoppedAtOnceStartAgainWithoutAPerson) {
+  for (int delay = -12; delay <= 12; ++delay) {
+    SCOPED_TRACE(fmt::format("delay {}", delay));
+    World world{static_cast<std::uint64_t>(50 + delay)};
+    start_pair(world);
+    const int first = delay < 0 ? 1 : 0;
+    world.command(first, "stop");
+    world.run(delay < 0 ? -delay : delay);
+    world.command(1 - first, "stop");
+    ASSERT_TRUE(world.run_until([&] { return world.is(0, Role::Stop) && world.is(1, Role::Stop); })) << world.text();
+    for (int i : {0, 1}) world.command(i, "start");
+    ASSERT_TRUE(world.run_until([&] { return world.is_pair(); })) << world.text();
+  }
+}
+
 TEST(TwoNodes, SwapExchangesTheRolesFromEitherSide) {
   for (const int asked : {0, 1}) {
     World world{3};
