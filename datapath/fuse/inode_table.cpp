@@ -397,13 +397,19 @@ Result<wire::TreePath> InodeTable::path_of(InodeId id) {
 Result<wire::TreePath> InodeTable::search_path(Inode& inode) {
   const auto path = path_fd(inode);
   if (!path) return as_error(path.error(), fmt::format("inode {}", inode.id.value));
+  std::optional<Error> unsure{};
   for (std::uint32_t root = 0; root < root_count(); ++root) {
     const auto name = find_name({.root = root_fd(root), .target = (*path)->get()});
-    if (!name) continue;
+    if (!name) {
+      Error error = as_error(name.error(), fmt::format("search for the name of inode {}", inode.id.value));
+      if (error.code != Code::NotFound) unsure = std::move(error);
+      continue;
+    }
     const wire::TreePath found{.root = root, .path = *name};
     if (const auto learned = learn_path(inode, found); !learned) return as_error(learned.error(), found.path);
     return found;
   }
+  if (unsure) return *unsure;
   return Error{Code::NotFound,
                fmt::format("inode {} has no name in the replicated directories", inode.id.value)};
 }

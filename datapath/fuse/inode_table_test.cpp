@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +11,8 @@
 
 namespace safekit::fuse {
 namespace {
+
+constexpr const char* kNeedsRoot = "opens files by their handles: needs root";
 
 /// A table over a fresh directory. Opening by handle needs root, so tests that go deeper than the root
 /// directory skip.
@@ -84,7 +87,7 @@ TEST_F(InodeTableTest, RecallsOnlyByAKnownName) {
 }
 
 TEST_F(InodeTableTest, APathFollowsARenamedDirectoryWhichStaysWhileItHasChildren) {
-  if (!is_root()) GTEST_SKIP() << "needs root";
+  if (!is_root()) GTEST_SKIP() << kNeedsRoot;
   std::filesystem::create_directories(top_ + "/d");
   write("d/f");
   Inode& directory = adopt(root(), "", "d");
@@ -99,7 +102,7 @@ TEST_F(InodeTableTest, APathFollowsARenamedDirectoryWhichStaysWhileItHasChildren
 }
 
 TEST_F(InodeTableTest, FindsANameThatNobodyLookedUp) {
-  if (!is_root()) GTEST_SKIP() << "needs root";
+  if (!is_root()) GTEST_SKIP() << kNeedsRoot;
   std::filesystem::create_directories(top_ + "/d/e");
   write("d/e/f");
   write("other");
@@ -115,8 +118,29 @@ TEST_F(InodeTableTest, FindsANameThatNobodyLookedUp) {
   EXPECT_EQ(table_.path_of(linked.id)->path, "d/e/second");
 }
 
+TEST_F(InodeTableTest, AnInodeWhoseNameCannotBeSearchedIsNotOneWithoutAName) {
+  if (!is_root()) GTEST_SKIP() << kNeedsRoot;
+  std::filesystem::create_directories(top_ + "/d/e");
+  write("other");
+  std::filesystem::create_hard_link(top_ + "/other", top_ + "/d/e/second");
+  Inode& linked = adopt(root(), "", "other");
+  const auto path = table_.path_fd(linked);
+  ASSERT_TRUE(path);
+  ASSERT_EQ(::unlink((top_ + "/other").c_str()), 0);
+  table_.remove_name(linked, InodeId{1}, "other");
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const Fd last{::dup((*path)->get())};
+  rlimit few{.rlim_cur = static_cast<rlim_t>(last.get()) + 1, .rlim_max = before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  const auto found = table_.path_of(linked.id);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().code, Code::Io) << found.error().what;
+}
+
 TEST_F(InodeTableTest, KeepsFewDescriptors) {
-  if (!is_root()) GTEST_SKIP() << "needs root";
+  if (!is_root()) GTEST_SKIP() << kNeedsRoot;
   for (const char* name : {"a", "b", "c", "d"}) {
     write(name);
     EXPECT_TRUE(table_.path_fd(adopt(root(), "", name)));
@@ -125,7 +149,7 @@ TEST_F(InodeTableTest, KeepsFewDescriptors) {
 }
 
 TEST_F(InodeTableTest, AHeldInodeOutlivesItsLastName) {
-  if (!is_root()) GTEST_SKIP() << "needs root";
+  if (!is_root()) GTEST_SKIP() << kNeedsRoot;
   write("a");
   Inode& inode = adopt(root(), "", "a");
   ASSERT_TRUE(table_.hold(inode));
@@ -137,7 +161,7 @@ TEST_F(InodeTableTest, AHeldInodeOutlivesItsLastName) {
 }
 
 TEST_F(InodeTableTest, AllOpensShareADescriptorThatBecomesWritable) {
-  if (!is_root()) GTEST_SKIP() << "needs root";
+  if (!is_root()) GTEST_SKIP() << kNeedsRoot;
   write("a");
   Inode& inode = adopt(root(), "", "a");
   const auto reader = table_.open_file(inode, false);

@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "datapath/fuse/file_handle.h"
@@ -45,33 +47,85 @@ struct CloseDirectory {
   void operator()(DIR* directory) const { ::closedir(directory); }
 };
 
-std::optional<std::string> walked(int root, const struct stat& target) {
-  std::vector<std::string> pending{""};
-  while (!pending.empty()) {
-    const std::string at = std::move(pending.back());
-    pending.pop_back();
-    const int fd =
-        ::openat(root, at.empty() ? "." : at.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0) continue;
-    const std::unique_ptr<DIR, CloseDirectory> directory{::fdopendir(fd)};
-    if (!directory) continue;
-    while (const dirent* entry = ::readdir(directory.get())) {
-      if (std::strcmp(entry->d_name, ".") == 0 || std::strcmp(entry->d_name, "..") == 0) continue;
-      std::string path = at.empty() ? entry->d_name : at + "/" + entry->d_name;
-      if (entry->d_ino == target.st_ino && leads_to(root, path, target)) return path;
-      if (entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN) pending.push_back(std::move(path));
+using Directory = std::unique_ptr<DIR, CloseDirectory>;
+
+/// Depth first, each directory opened in the one above it: a path may be longer than the kernel takes.
+class Walk {
+ public:
+  explicit Walk(const struct stat& target) : target_(target) {}
+
+  Call<std::string> from(int root) {
+    enter(root, ".");
+    while (!open_.empty()) {
+      errno = 0;
+      const dirent* entry = ::readdir(open_.back().directory.get());
+      if (entry == nullptr) {
+        note(errno);
+        open_.pop_back();
+      } else if (is_dots(entry->d_name)) {
+        continue;
+      } else if (is(*entry)) {
+        return path_to(entry->d_name);
+      } else if (entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN) {
+        enter(::dirfd(open_.back().directory.get()), entry->d_name);
+      }
+    }
+    return Errno{failed_ != 0 ? failed_ : ENOENT};
+  }
+
+ private:
+  struct Level {
+    Directory directory{};
+    std::string name{};
+  };
+
+  /// What is gone since it was listed has no name of ours below it; any other failure may hide one.
+  void note(int number) {
+    if (number != 0 && number != ENOENT && number != ENOTDIR && failed_ == 0) failed_ = number;
+  }
+
+  void enter(int above, const char* name) {
+    const int fd = ::openat(above, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) return note(errno);
+    Directory directory{::fdopendir(fd)};
+    if (directory) {
+      open_.push_back({std::move(directory), name});
+    } else {
+      note(errno);
+      ::close(fd);
     }
   }
-  return std::nullopt;
-}
+
+  bool is(const dirent& entry) {
+    if (entry.d_ino != target_.st_ino) return false;
+    struct stat found {};
+    if (::fstatat(::dirfd(open_.back().directory.get()), entry.d_name, &found, AT_SYMLINK_NOFOLLOW) == 0)
+      return same(found, target_);
+    note(errno);
+    return false;
+  }
+
+  static bool is_dots(const char* name) { return std::strcmp(name, ".") == 0 || std::strcmp(name, "..") == 0; }
+
+  std::string path_to(const char* name) const {
+    std::string path;
+    for (std::size_t i = 1; i < open_.size(); ++i) path += open_[i].name + "/";
+    return path + name;
+  }
+
+  const struct stat target_;
+  std::vector<Level> open_{};
+  int failed_{0};
+};
 
 }  // namespace
 
-std::optional<std::string> find_name(const NameQuestion& question) {
+Call<std::string> find_name(const NameQuestion& question) {
   struct stat target {};
-  if (::fstat(question.target, &target) != 0 || target.st_nlink == 0) return std::nullopt;
-  if (auto path = remembered(question, target)) return path;
-  return walked(question.root, target);
+  SK_TRY_VOID(checked(::fstat(question.target, &target)));
+  if (target.st_nlink == 0) return Errno{ENOENT};
+  if (auto path = remembered(question, target)) return std::move(*path);
+  return Walk{target}.from(question.root);
 }
 
 }  // namespace safekit::fuse

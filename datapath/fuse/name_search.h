@@ -1,7 +1,8 @@
 #pragma once
 
-#include <optional>
 #include <string>
+
+#include "datapath/fuse/call.h"
 
 namespace safekit::fuse {
 
@@ -12,8 +13,10 @@ struct NameQuestion {
 };
 
 /// A path below `root` of an inode whose names nobody has looked up: what the kernel remembers if that is
-/// true, else a walk of the whole tree. It does not cross mounts. Nothing: no name found. Thread: any; the
-/// caller keeps names still.
-[[nodiscard]] std::optional<std::string> find_name(const NameQuestion& question);
+/// true, else a walk of the whole tree. It does not cross mounts.
+/// Errors: ENOENT for no name; any other when a part of the tree could not be looked at, so that there may be
+/// one.
+/// Thread: any; the caller keeps names still.
+[[nodiscard]] Call<std::string> find_name(const NameQuestion& question);
 
 }  // namespace safekit::fuse
