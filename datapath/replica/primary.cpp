@@ -66,6 +66,7 @@ SequenceNumber Primary::append(const wire::Operation& operation, BytesView data)
   if (mode_ == Mode::Alone && !is_sync) note_alone();
   if (mode_ == Mode::Waiting) unconfirmed_ = unconfirmed_ || !is_sync;
   const SequenceNumber sequence{sequence_};
+  if (is_sync && mode_ != Mode::Alone) syncs_.sent(sequence_, clock_.mono_now());
   // The caller syncs its own disk next and waits then: the peer is to sync meanwhile.
   if (is_sync) flush(lock, kInlineRoundsMax);
   return sequence;

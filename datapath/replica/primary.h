@@ -16,6 +16,7 @@
 #include "datapath/replica/resync_run.h"
 #include "datapath/replica/settings.h"
 #include "datapath/replica/sink.h"
+#include "datapath/replica/sync_times.h"
 #include "datapath/replica/window.h"
 #include "datapath/resync/plan.h"
 #include "schema/port/clock.h"
@@ -154,6 +155,7 @@ class Primary final : public Sink, private ResyncHost {
   std::uint64_t acknowledged_{0};
   std::uint64_t released_{0};     ///< up to here nobody waits
   std::set<std::uint64_t> durable_{};
+  SyncTimes syncs_{};             ///< calls wait for these
   Window window_{};
   journal::ZoneMap marks_{};
   bool marks_complete_{false};

@@ -44,6 +44,7 @@ void Primary::go_alone() {
   unconfirmed_ = false;
   released_ = sequence_;
   durable_.clear();
+  syncs_.released(released_);
   log_.write(LogLevel::Info, kLog, "peer=without");
   waiters_.notify_all();
   changed_();
@@ -109,6 +110,8 @@ void Primary::check_times() {
       lose(link_->number, "the peer is silent");
     } else if (!window_.empty() && now - window_.oldest() > settings_.lock_timeout) {
       lose(link_->number, "the peer acknowledges nothing");
+    } else if (const auto asked = syncs_.oldest_after(link_->base); asked && now - *asked > settings_.lock_timeout) {
+      lose(link_->number, "the peer's disk does not answer");
     }
   }
   if (mode_ == Mode::Waiting && (alone_allowed_ || now - waiting_since_ >= settings_.send_timeout)) go_alone();
@@ -213,6 +216,8 @@ wire::ResyncMode Primary::install(std::unique_ptr<Stream> stream, const resync::
   wire::ResyncMode mode = decision.mode;
   // Changed since it was decided.
   if (mode == wire::ResyncMode::None && !marks_.empty()) mode = wire::ResyncMode::Zones;
+  // A Sync of before would never be answered on this connection: a synchronisation puts all on the peer's disk.
+  if (mode == wire::ResyncMode::None && mode_ == Mode::Waiting && !syncs_.empty()) mode = wire::ResyncMode::Zones;
   if (mode == wire::ResyncMode::Zones && marks_.overflown()) mode = wire::ResyncMode::Full;
   push(wire::ResyncBegin{mode}, {}, {});
   // Nothing differs: mirroring begins in the same breath, so that no write is made without the peer any more.
@@ -232,6 +237,7 @@ void Primary::put_end() {
   // What was promised without the peer stays promised; the peer cannot be promoted before it has all of it, for it becomes
   // up to date only by this frame. What is still waited for while Waiting is acknowledged by the peer in the normal way.
   if (mode_ == Mode::Alone) released_ = sequence_;
+  syncs_.released(released_);
   mode_ = Mode::Mirroring;
   // From here on the peer may come to be up to date: the permission to go on without it is used up, and the next loss
   // needs a new one.
@@ -265,6 +271,7 @@ Status Primary::take(Link& link, wire::Message&& message) {
     // What is on disk there was applied, and all before it.
     SK_TRY_VOID(take_acknowledged(link.base + durable->sequence.value));
     durable_.insert(link.base + durable->sequence.value);
+    syncs_.durable(link.base + durable->sequence.value);
     if (durable_.size() > kDurableMax) durable_.erase(durable_.begin());
     waiters_.notify_all();
   } else if (auto* listing = std::get_if<wire::ListingAnswer>(&message)) {
