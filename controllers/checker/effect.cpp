@@ -20,6 +20,11 @@ std::optional<engine::Request> CheckerController::wants(const store::Change& cha
 
 Result<engine::Outcome> CheckerController::reconcile(const engine::Request& request) {
   const ModuleName name{request.name};
+  if (ports_.store.module(name) == nullptr && ports_.store.status(name).role.since == WallTime{}) {
+    modules_.erase(request.name);  // deleted, and its role has stopped it
+    SK_TRY_VOID(ports_.store.forget_fact(fact_key(request.name)));
+    return engine::Outcome{};
+  }
   Live& live = modules_[request.name];
   load(name, live);
   const status::Module& status = ports_.store.status(name);

@@ -76,5 +76,17 @@ TEST_F(CheckerTest, AsksForAStopstartWhenTheAddressIsGone) {
   EXPECT_EQ(store.events(kDb, 1, false).at(0).text, "Resource ip.2001:DB8::9 set to down by ipcheck");
 }
 
+TEST_F(CheckerTest, KeepsNoFactOfADeletedModule) {
+  store.update_status(kDb, [](status::Module& m) { m.role.watched = {status::WatchClass::Prim}; });
+  pass();
+  interfaces.interfaces[0].addresses.clear();
+  pass();
+  ASSERT_TRUE(store.fact("checker/db").has_value());
+  ASSERT_TRUE(store.remove({store::Kind::Module, "db"}, {}).has_value());
+  store.forget_status(kDb);
+  pass();
+  EXPECT_FALSE(store.fact("checker/db").has_value());
+}
+
 }  // namespace
 }  // namespace safekit::checker

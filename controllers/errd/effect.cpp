@@ -24,6 +24,12 @@ Result<engine::Outcome> ErrdController::reconcile(const engine::Request& request
   const std::string& module = request.name;
   const ModuleName name{module};
   Live& live = modules_[module];
+  if (store_.module(name) == nullptr && store_.status(name).role.since == WallTime{}) {
+    watch(module, live, {});  // deleted, and its role has stopped it
+    modules_.erase(module);
+    SK_TRY_VOID(store_.forget_fact(fact_key(module)));
+    return engine::Outcome{};
+  }
   load(module, live);
   refresh_targets(name, live);
   const status::Module& status = store_.status(name);

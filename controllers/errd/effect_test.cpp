@@ -72,5 +72,17 @@ TEST_F(ErrdTest, IsSuspendedByItsSetting) {
   EXPECT_FALSE(store.status(kDb).errd.request.has_value());
 }
 
+TEST_F(ErrdTest, KeepsNoFactOfADeletedModule) {
+  const ProcessIdentity server = processes.add("server", "server");
+  watch({status::WatchClass::Both});
+  processes.end(server.pid, {});
+  pass();
+  ASSERT_TRUE(store.fact("errd/db").has_value());
+  ASSERT_TRUE(store.remove({store::Kind::Module, "db"}, {}).has_value());
+  store.forget_status(kDb);
+  pass();
+  EXPECT_FALSE(store.fact("errd/db").has_value());
+}
+
 }  // namespace
 }  // namespace safekit::errd

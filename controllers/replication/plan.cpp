@@ -168,7 +168,8 @@ std::vector<Line> lines_between(const status::ReplicationSection& before,
                                 const std::vector<std::string>& directories) {
   std::vector<Line> lines;
   const auto copies = [](const std::string& phase) { return phase == "comparing" || phase == "copying"; };
-  const bool secondary = after.order.role == OrderRole::Secondary;
+  // A replica that this safekitd has just found again told its story to the one before.
+  const bool secondary = after.order.role == OrderRole::Secondary && before.alive;
   if (after.died && !before.died) {
     lines.push_back(
         {"rfsplug", 'C', "The replication process died; the module is stopped and started again"});

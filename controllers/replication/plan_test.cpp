@@ -138,6 +138,7 @@ TEST(ReplicationLines, TellTheCourseOfASynchronisation) {
   status::ReplicationSection before;
   before.configured = true;
   before.order.role = OrderRole::Secondary;
+  before.alive = true;
   status::ReplicationSection after = before;
   after.phase = "comparing";
   EXPECT_THAT(lines_between(before, after, {"/data"}),
@@ -152,6 +153,19 @@ TEST(ReplicationLines, TellTheCourseOfASynchronisation) {
   EXPECT_THAT(lines_between(before, after, {"/data"}),
               ElementsAre(Line{"reintegre", 'E', "Copied 3 files, 0 KB"},
                           Line{"rfsplug", 'E', "Reintegration ended (synchronize)"}));
+}
+
+TEST(ReplicationText, DoesNotTellAgainWhatAReplicaFoundAgainDidBefore) {
+  status::ReplicationSection before;
+  before.configured = true;
+  before.order.role = OrderRole::Secondary;
+  status::ReplicationSection after = before;
+  after.alive = true;
+  after.peer_synchronised = true;
+  for (const char* phase : {"copying", "done"}) {
+    after.phase = phase;
+    EXPECT_THAT(lines_between(before, after, {"/data"}), IsEmpty()) << phase;
+  }
 }
 
 TEST(ReplicationText, KeepsTheMemory) {

@@ -42,6 +42,13 @@ Result<engine::Outcome> ScriptController::reconcile(const engine::Request& reque
   SK_TRY_VOID(observe(module, live));
 
   const auto spec = store_.module(ModuleName{module});
+  const bool known = store_.status(ModuleName{module}).role.since != WallTime{};
+  if (spec == nullptr && live.role_known && !known) {
+    modules_.erase(module);  // deleted, and its role has stopped it
+    SK_TRY_VOID(store_.forget_fact(fact_key(module)));
+    return engine::Outcome{};
+  }
+  live.role_known = live.role_known || known;
   Desired desired;
   desired.order = store_.status(ModuleName{module}).role.script;
   // A deleted module is still to be stopped with the scripts it had.

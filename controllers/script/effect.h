@@ -36,6 +36,7 @@ class ScriptController final : public engine::Controller {
  private:
   struct Live {
     bool loaded{false};
+    bool role_known{false};  ///< the role has spoken of the module in this life of safekitd
     std::optional<Record> record{};
     std::uint64_t watch{0};  ///< of a process found again; 0: the start's own callback tells
     std::shared_ptr<const spec::Module> materialised{};

@@ -19,6 +19,7 @@ using ::testing::EndsWith;
 using ::testing::HasSubstr;
 
 const ModuleName kDb{"db"};
+const std::string kFact = "script/db";
 const std::string kBin = "/state/private/modules/db/bin";
 
 std::string spec_with(const std::string& scripts) {
@@ -215,6 +216,22 @@ TEST_F(ScriptTest, PutsNewScriptsInPlaceOnlyWhenNoneRuns) {
   pass();
   EXPECT_THAT(processes.started.back().argv, Contains("-"));
   EXPECT_EQ(store->events(kDb, 1, false).at(0).text, "Script start_both");
+}
+
+TEST_F(ScriptTest, KeepsNoFactOfADeletedModuleButThatOfOneThatIsStillBeingStopped) {
+  apply("{}");
+  order(1, "start_both");
+  pass();
+  ASSERT_TRUE(store->fact(kFact).has_value());
+  ASSERT_TRUE(store->remove({store::Kind::Module, "db"}, {}).has_value());
+  restart();
+  pass();  // its role has not spoken yet
+  EXPECT_TRUE(store->fact(kFact).has_value());
+  order(1, "start_both");
+  pass();
+  store->forget_status(kDb);
+  pass();
+  EXPECT_FALSE(store->fact(kFact).has_value());
 }
 
 }  // namespace
