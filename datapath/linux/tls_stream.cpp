@@ -28,6 +28,7 @@ constexpr std::size_t kWritePieceBytes = 256U << 10;  ///< encrypted at once, so
 constexpr std::size_t kReadPieceBytes = 256U << 10;
 constexpr Duration kHandshakeMax = seconds{5};
 constexpr int kListenBacklog = 8;
+constexpr std::size_t kHandshakesMax = 16;  ///< under way at once at a listener; one more ends the oldest
 
 using SteadyTime = std::chrono::steady_clock::time_point;
 
@@ -67,16 +68,27 @@ class Stopper {
   [[nodiscard]] bool is_shut() const { return shut_; }
   /// 1 ready, 0 timed out, -1 shut or broken.
   int wait(int fd, short events, SteadyTime end) const {
-    for (;;) {
-      std::array<pollfd, 2> both{pollfd{fd, events, 0}, pollfd{event_.get(), POLLIN, 0}};
-      const int ready = ::poll(both.data(), both.size(), milliseconds_until(end));
-      if (ready < 0 && errno == EINTR) continue;
-      if (ready < 0 || shut_ || both[1].revents != 0) return -1;
-      return both[0].revents != 0 ? 1 : 0;
-    }
+    std::array<pollfd, 2> both{pollfd{fd, events, 0}, pollfd{event_.get(), POLLIN, 0}};
+    return wait_all(both, end);
+  }
+  /// For any of them; one more is added for the stop.
+  int wait(std::vector<pollfd>& waited, SteadyTime end) const {
+    waited.push_back({event_.get(), POLLIN, 0});
+    const int ready = wait_all(waited, end);
+    waited.pop_back();
+    return ready;
   }
 
  private:
+  int wait_all(std::span<pollfd> waited, SteadyTime end) const {
+    for (;;) {
+      const int ready = ::poll(waited.data(), waited.size(), milliseconds_until(end));
+      if (ready < 0 && errno == EINTR) continue;
+      if (ready < 0 || shut_ || waited.back().revents != 0) return -1;
+      return ready > 0 ? 1 : 0;
+    }
+  }
+
   Fd event_{};
   std::atomic<bool> shut_{false};
 };
@@ -87,7 +99,7 @@ class TlsStream final : public Stream {
  public:
   TlsStream(Fd socket, std::shared_ptr<Stopper> stopper) : socket_(std::move(socket)), stopper_(std::move(stopper)) {}
 
-  Status handshake(SSL_CTX* context, bool server, const std::string& peer, Duration timeout) {
+  void begin_handshake(SSL_CTX* context, bool server) {
     ssl_.reset(SSL_new(context));
     network_in_ = BIO_new(BIO_s_mem());
     network_out_ = BIO_new(BIO_s_mem());
@@ -97,27 +109,29 @@ class TlsStream final : public Stream {
     } else {
       SSL_set_connect_state(ssl_.get());
     }
-    const SteadyTime end = after(timeout);
+  }
+
+  /// With what has come so far; never waits. True: done, and the peer is who it must be. False: more must come.
+  Result<bool> go_on_with_handshake(const std::string& peer) {
     for (;;) {
       ERR_clear_error();
       const int done = SSL_do_handshake(ssl_.get());
       const int why = SSL_get_error(ssl_.get(), done);
       take_ciphertext();
-      const Status sent = send_ciphertext(timeout);
+      // A handshake fits into the buffer of a new socket: a peer for which it does not is none.
+      const Status sent = send_ciphertext(Duration{0});
       if (done == 1) {
         SK_TRY_VOID(sent);
-        break;
+        SK_TRY_VOID(check_peer(peer));
+        return true;
       }
       if (why != SSL_ERROR_WANT_READ) return handshake_error();
       SK_TRY_VOID(sent);
-      if (const int ready = stopper_->wait(socket_.get(), POLLIN, end); ready <= 0) {
-        return Error{ready == 0 ? Code::Timeout : Code::Unavailable, "no answer to the TLS handshake"};
-      }
       SK_TRY(const bool received, receive());
-      (void)received;  // the handshake asks again
+      if (!received) return false;
     }
-    return check_peer(peer);
   }
+  [[nodiscard]] int socket() const { return socket_.get(); }
 
   Status write(BytesView bytes, Duration timeout) override {
     const std::lock_guard sending{send_mutex_};
@@ -219,7 +233,7 @@ class TlsStream final : public Stream {
     return {};
   }
 
-  Status handshake_error() const {
+  Error handshake_error() const {
     const long verified = SSL_get_verify_result(ssl_.get());
     if (verified != X509_V_OK) {
       return Error{Code::Denied, fmt::format("the peer's certificate is not accepted: {}; check the cluster authority and "
@@ -317,12 +331,12 @@ class TlsSource : public StreamSource {
   void shut() override { stopper_.shut(); }
 
  protected:
-  Result<std::unique_ptr<Stream>> secure(Fd socket, bool server, Duration timeout) {
+  Result<std::unique_ptr<TlsStream>> begin(Fd socket, bool server) {
     tune(socket.get(), peer_.silence_max);
     SK_TRY(const auto context, make_context(peer_, server));
     auto stream = std::make_unique<TlsStream>(std::move(socket), std::make_shared<Stopper>());
-    SK_TRY_VOID(stream->handshake(context.get(), server, peer_.peer, timeout));
-    return std::unique_ptr<Stream>{std::move(stream)};
+    stream->begin_handshake(context.get(), server);
+    return stream;
   }
   [[nodiscard]] std::string where() const { return fmt::format("{} port {}", address_, port_); }
 
@@ -349,24 +363,73 @@ class TlsConnector final : public TlsSource {
     socklen_t length = sizeof failed;
     ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &failed, &length);
     if (failed != 0) return Error{Code::Unavailable, fmt::format("{}: {}", where(), std::strerror(failed))};
-    return secure(std::move(socket), false, std::min(timeout, kHandshakeMax));
+    SK_TRY(auto stream, begin(std::move(socket), false));
+    for (const SteadyTime end = after(std::min(timeout, kHandshakeMax));;) {
+      SK_TRY(const bool done, stream->go_on_with_handshake(peer_.peer));
+      if (done) return std::unique_ptr<Stream>{std::move(stream)};
+      if (const int come = stopper_.wait(stream->socket(), POLLIN, end); come <= 0) {
+        return Error{come == 0 ? Code::Timeout : Code::Unavailable, "no answer to the TLS handshake"};
+      }
+    }
   }
 };
 
+/// Handshakes go on beside each other, from one call to the next: one that stalls holds up neither the caller nor another.
 class TlsListener final : public TlsSource {
  public:
   using TlsSource::TlsSource;
   Result<std::unique_ptr<Stream>> next(Duration timeout) override {
     if (!listener_) SK_TRY_VOID(listen());
-    const int ready = stopper_.wait(listener_.get(), POLLIN, after(timeout));
-    if (ready == 0) return Error{Code::Timeout, "no peer has connected"};
-    if (ready < 0) return Error{Code::Unavailable, "listening was ended"};
-    Fd socket{::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
-    if (!socket) return Error{Code::Unavailable, fmt::format("accept: {}", std::strerror(errno))};
-    return secure(std::move(socket), true, kHandshakeMax);
+    for (const SteadyTime end = after(timeout);;) {
+      const SteadyTime now = std::chrono::steady_clock::now();
+      std::erase_if(under_way_, [&](const UnderWay& one) { return one.end <= now; });
+      std::vector<pollfd> waited{{listener_.get(), POLLIN, 0}};
+      SteadyTime until = end;
+      for (const UnderWay& one : under_way_) {
+        waited.push_back({one.stream->socket(), POLLIN, 0});
+        until = std::min(until, one.end);
+      }
+      const int ready = stopper_.wait(waited, until);
+      if (ready < 0) return Error{Code::Unavailable, "listening was ended"};
+      if (ready == 0 && std::chrono::steady_clock::now() >= end) return Error{Code::Timeout, "no peer has connected"};
+      for (std::size_t i = under_way_.size(); i > 0; --i) {
+        if (waited[i].revents == 0) continue;
+        auto done = go_on(i - 1);
+        if (!done || *done) return done;
+      }
+      if (waited[0].revents == 0) continue;
+      auto done = accept();
+      if (!done || *done) return done;
+    }
   }
 
  private:
+  struct UnderWay {
+    std::unique_ptr<TlsStream> stream{};
+    SteadyTime end{};
+  };
+
+  Result<std::unique_ptr<Stream>> accept() {
+    Fd socket{::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
+    if (!socket) return Error{Code::Unavailable, fmt::format("accept: {}", std::strerror(errno))};
+    SK_TRY(auto stream, begin(std::move(socket), true));
+    if (under_way_.size() == kHandshakesMax) under_way_.erase(under_way_.begin());
+    under_way_.push_back({std::move(stream), after(kHandshakeMax)});
+    return go_on(under_way_.size() - 1);
+  }
+
+  /// Nothing while it is not done.
+  Result<std::unique_ptr<Stream>> go_on(std::size_t index) {
+    const auto done = under_way_[index].stream->go_on_with_handshake(peer_.peer);
+    if (done && !*done) return std::unique_ptr<Stream>{};
+    std::unique_ptr<Stream> stream = std::move(under_way_[index].stream);
+    under_way_.erase(under_way_.begin() + static_cast<std::ptrdiff_t>(index));
+    if (done) return stream;
+    // Who only looked at the port, and went, is not worth a word.
+    if (done.error().code == Code::Unavailable || done.error().code == Code::Timeout) return std::unique_ptr<Stream>{};
+    return done.error();
+  }
+
   Status listen() {
     SK_TRY(const auto own, socket_address(address_, port_));
     Fd socket{::socket(own.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
@@ -383,6 +446,7 @@ class TlsListener final : public TlsSource {
   }
 
   Fd listener_{};
+  std::vector<UnderWay> under_way_{};  ///< oldest first
 };
 
 }  // namespace

@@ -58,6 +58,15 @@ class TlsStreamTest : public ::testing::Test {
     ::close(fd);
     return ntohs(address.sin_port);
   }
+  int connect_to_port() const {
+    const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(port_);
+    EXPECT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    return fd;
+  }
   struct Both {
     Result<std::unique_ptr<Stream>> server{Error{}};
     Result<std::unique_ptr<Stream>> client{Error{}};
@@ -137,6 +146,42 @@ TEST_F(TlsStreamTest, SaysThatThePortIsTaken) {
   const auto nobody = make_tls_connector(side("a", "b"), "127.0.0.1", free_port())->next(seconds{5});
   ASSERT_FALSE(nobody);
   EXPECT_EQ(nobody.error().code, Code::Unavailable);
+}
+
+TEST_F(TlsStreamTest, APeerThatStallsItsHandshakeHoldsUpNobody) {
+  auto listener = make_tls_listener(side("b", "a"), "127.0.0.1", port_);
+  EXPECT_EQ(listener->next(Duration{0}).error().code, Code::Timeout);
+  std::vector<int> stalled;
+  for (int i = 0; i < 40; ++i) {
+    stalled.push_back(connect_to_port());
+    // Half of a record that will not end, from every other one.
+    const ssize_t bytes = i % 2 == 0 ? 4 : 0;
+    EXPECT_EQ(::send(stalled.back(), "\x16\x03\x01\x02", static_cast<std::size_t>(bytes), MSG_NOSIGNAL), bytes);
+    EXPECT_EQ(listener->next(milliseconds{1}).error().code, Code::Timeout);
+  }
+  auto accepted = std::async(std::launch::async, [&] { return listener->next(seconds{4}); });
+  const auto client = make_tls_connector(side("a", "b"), "127.0.0.1", port_)->next(seconds{4});
+  EXPECT_TRUE(client) << client.error().what;
+  const auto server = accepted.get();
+  EXPECT_TRUE(server) << server.error().what;
+  for (const int fd : stalled) ::close(fd);
+}
+
+TEST_F(TlsStreamTest, ShutEndsAHandshakeThatStalls) {
+  auto listener = make_tls_listener(side("b", "a"), "127.0.0.1", port_);
+  EXPECT_EQ(listener->next(Duration{0}).error().code, Code::Timeout);
+  // The kernel takes the connection, but nobody answers the handshake.
+  auto connector = make_tls_connector(side("a", "b"), "127.0.0.1", port_);
+  auto connecting = std::async(std::launch::async, [&] { return connector->next(seconds{4}); });
+  EXPECT_EQ(connecting.wait_for(std::chrono::milliseconds{200}), std::future_status::timeout);
+  connector->shut();
+  EXPECT_EQ(connecting.get().error().code, Code::Unavailable);
+  const int fd = connect_to_port();
+  EXPECT_EQ(listener->next(milliseconds{20}).error().code, Code::Timeout);
+  auto listening = std::async(std::launch::async, [&] { return listener->next(seconds{4}); });
+  listener->shut();
+  EXPECT_EQ(listening.get().error().code, Code::Unavailable);
+  ::close(fd);
 }
 
 }  // namespace

@@ -72,8 +72,10 @@ void Secondary::set_status(const std::function<void(SecondaryStatus&)>& change) 
 
 /// Also sends the heartbeats: the receiver may be busy for longer than the primary's patience.
 void Secondary::accept() {
+  MonoTime sent = clock_.mono_now();
   for (;;) {
-    auto stream = source_.next(kHeartbeatEvery);
+    const Duration quiet = clock_.mono_now() - sent;
+    auto stream = source_.next(std::max(Duration{0}, kHeartbeatEvery - quiet));
     std::unique_lock lock{mutex_};
     if (stopped_) return;
     if (stream) {
@@ -86,11 +88,14 @@ void Secondary::accept() {
     lock.unlock();
     if (stream.error().code != Code::Timeout) {
       set_status([&](SecondaryStatus& status) { status.problem = stream.error().what; });
+      // One that is not let in says nothing of the next one; but a port that is taken stays so for a while.
       lock.lock();
-      wake_.wait_for(lock, kRetryEvery, [this] { return stopped_; });
-    } else if (current) {
-      (void)send_message(*current, wire::Heartbeat{}, settings_.send_timeout);  // the receiver sees a lost stream
+      if (stream.error().code != Code::Denied) wake_.wait_for(lock, kHeartbeatEvery, [this] { return stopped_; });
+      lock.unlock();
     }
+    if (clock_.mono_now() - sent < kHeartbeatEvery) continue;
+    sent = clock_.mono_now();
+    if (current) (void)send_message(*current, wire::Heartbeat{}, settings_.send_timeout);  // the receiver sees a lost stream
   }
 }
 

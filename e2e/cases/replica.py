@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Replication of one directory between two real safekit-replicad: synchronisation under load, loss and return of either side,
 failover, swap, divergence. Usage: replica.py PROGRAM [CASE...]"""
-import os, random, signal, subprocess, sys, threading, time
+import os, random, signal, socket, subprocess, sys, threading, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from replica_nodes import IDLE, PRIMARY, SECONDARY, Pair
 
@@ -235,6 +235,38 @@ def case_silent_secondary(pair):
     pair.a.synchronised()
     appends.end()
     assert_equal(pair)
+
+
+def case_stalled_handshakes_hold_up_nobody(pair):
+    """Connections that say nothing, or half of something: heartbeats, a new connection and a takeover are as quick as ever."""
+    def stall():
+        connection = socket.create_connection((pair.b.address, 19600))
+        connection.send(b"\x16\x03\x01\x02" if len(stalled) % 2 else b"")
+        stalled.append(connection)
+    stalled = []
+    mirrored(pair)
+    appends = Appends(pair.a)
+    silent = []
+    pair.a.on_report = lambda report: report["connected"] or silent.append(report)
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline:
+        stall()
+        time.sleep(0.2)
+    appends.wait_for(20, timeout=2)
+    assert not silent, f"the stream was silent: {silent[0]}"
+    pair.a.on_report = None
+    pair.a.kill()
+    pair.a.start()
+    pair.a.settle(PRIMARY, may_be_alone=True, force=True)
+    pair.a.synchronised(timeout=4)
+    pair.a.kill()
+    stall()
+    began = time.monotonic()
+    pair.b.settle(PRIMARY, may_be_alone=True)
+    assert time.monotonic() - began < 1, f"the takeover took {time.monotonic() - began:.1f} s"
+    appends.end()
+    for connection in stalled:
+        connection.close()
 
 
 def case_busy_unmount_is_refused(pair):

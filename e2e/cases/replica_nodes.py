@@ -25,6 +25,7 @@ class Node:
                                        stdout=subprocess.PIPE)
         assert self.keeper.stdout.readline() == b"ready\n"
         self.process, self.socket, self.report, self.order = None, None, {}, 0
+        self.on_report = None
         self.changed = threading.Condition()
         self.log = open(f"{pair.root}/{name}.log", "ab")
 
@@ -88,6 +89,8 @@ class Node:
             report[NUMBERS[i]] = value
         size = struct.unpack_from("<I", body, at + 41)[0]
         report["problem"] = body[at + 45:at + 45 + size].decode()
+        if self.on_report:
+            self.on_report(report)
         with self.changed:
             self.report = report
             self.changed.notify_all()
