@@ -1,5 +1,6 @@
 #include "datapath/role_driver.h"
 
+#include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
@@ -187,6 +188,9 @@ void RoleDriver::run() {
 
 RoleDriver::Step RoleDriver::step(const control::Configure& configure, const control::Want& want) {
   if (configure.module != module_) return Problem{fmt::format("configured for module '{}', not '{}'", configure.module, module_), true};
+  if (want.role == ReplicaRole::Primary && role_ == ReplicaRole::Idle) {
+    if (Step problem = look_for_needs(configure)) return problem;
+  }
   if (Step problem = keep_marks(want)) return problem;
   // role_, primary_ and secondary_ are written by this thread only.
   if (role_ == want.role) {
@@ -228,6 +232,7 @@ RoleDriver::Step RoleDriver::keep_marks(const control::Want& want) {
 }
 
 RoleDriver::Step RoleDriver::prepare_directories(const control::Configure& configure) {
+  std::string hidden;
   for (const auto& directory : configure.directories) {
     if (const Status clean = mounts::clean_stale(directory.path); !clean) return Problem{clean.error().what, false};
     if (Step problem = plain_again(directory.path, false)) return problem;
@@ -244,8 +249,26 @@ RoleDriver::Step RoleDriver::prepare_directories(const control::Configure& confi
       return Problem{fmt::format("'{}' must exist before replication starts ({}); is the file system mounted?", path,
                                  std::strerror(errno)), true};
     }
+    const auto below = mounts::mounted_below(directory.path);
+    if (!below) return Problem{below.error().what, false};
+    for (const std::string& point : *below) {
+      hidden = fmt::format("'{}' is mounted inside the replicated directory '{}': it is neither replicated nor seen by the "
+                           "application; stop the module and unmount it", point, directory.path);
+      ports_.log.write(LogLevel::Warning, kLog, hidden);
+    }
   }
+  const std::lock_guard lock{mutex_};
+  hidden_ = std::move(hidden);
   return {};
+}
+
+/// Before a copy is marked as the valid one: a start that cannot be must not leave such a mark behind.
+RoleDriver::Step RoleDriver::look_for_needs(const control::Configure& configure) {
+  if (Step problem = prepare_directories(configure)) return problem;
+  const Fd device{::open("/dev/fuse", O_RDWR | O_CLOEXEC)};
+  if (device) return {};
+  return Problem{fmt::format("cannot open '/dev/fuse': {}; load the kernel module (modprobe fuse), or give the device to this "
+                             "container", std::strerror(errno)), true};
 }
 
 RoleDriver::Step RoleDriver::plain_again(const std::string& path, bool takeover) {
@@ -412,6 +435,7 @@ void RoleDriver::look_for_data(const control::Configure& configure) {
 
 control::Report RoleDriver::report() const {
   control::Report report;
+  std::string hidden;
   std::shared_ptr<PrimaryRole> primary;
   std::shared_ptr<SecondaryRole> secondary;
   {
@@ -425,6 +449,7 @@ control::Report RoleDriver::report() const {
     report.fatal = problem_.fatal;
     primary = primary_;
     secondary = secondary_;
+    if (role_ != ReplicaRole::Idle) hidden = hidden_;
   }
   const journal::State state = journal_.state();
   report.up_to_date = state.up_to_date;
@@ -451,7 +476,7 @@ control::Report RoleDriver::report() const {
     put_progress(report, status.progress);
     problem = status.problem;
   }
-  if (report.problem.empty()) report.problem = problem;
+  if (report.problem.empty()) report.problem = problem.empty() ? hidden : problem;
   return report;
 }
 

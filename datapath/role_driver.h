@@ -61,6 +61,7 @@ class RoleDriver {
   Step leave_primary();
   Step leave_secondary(bool takeover);
   Step prepare_directories(const control::Configure& configure);
+  Step look_for_needs(const control::Configure& configure);
   Step plain_again(const std::string& path, bool takeover);
   replica::Settings settings(const control::Configure& configure) const;
   void look_for_data(const control::Configure& configure);
@@ -85,6 +86,7 @@ class RoleDriver {
   bool has_data_{false};
   Problem problem_{};
   std::string mount_lost_{};
+  std::string hidden_{};  ///< what is mounted inside a replicated directory
   std::shared_ptr<PrimaryRole> primary_{};
   std::shared_ptr<SecondaryRole> secondary_{};
 

@@ -1,7 +1,6 @@
 #include "datapath/fuse/inode_table.h"
 
 #include <fcntl.h>
-#include <sys/mount.h>
 
 #include <fmt/format.h>
 
@@ -22,17 +21,9 @@ bool has_set_id(const struct stat& attributes) {
 }  // namespace
 
 Status InodeTable::add_root(const std::string& path) {
-  // The cloned mount has none of the mounts below the directory, so no path can lead out of its file system.
-  Root root{.clone = Fd{::open_tree(AT_FDCWD, path.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)},
-            .directory = {}};
-  root.directory = root.clone ? Fd{::openat(root.clone.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)}
-                              : Fd{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  SK_TRY(mounts::Alone root, mounts::open_alone(path));
   struct stat attributes {};
-  if (!root.directory || ::fstat(root.directory.get(), &attributes) != 0) {
-    const int number = errno;
-    const Code code = number == ENOENT || number == ENOTDIR ? Code::Invalid : Code::Io;
-    return Error{code, fmt::format("replicated directory '{}': {}", path, ::strerror(number))};
-  }
+  if (::fstat(root.directory.get(), &attributes) != 0) return as_error(last_errno(), fmt::format("replicated directory '{}'", path));
   const auto index = static_cast<std::uint32_t>(roots_.size());
   auto handle = handle_at(index, root.directory.get(), "");
   auto inode = std::make_unique<Inode>();

@@ -15,6 +15,7 @@
 #include "datapath/fuse/call.h"
 #include "datapath/fuse/file_handle.h"
 #include "datapath/linux/fd.h"
+#include "datapath/linux/mounts.h"
 #include "datapath/replica/sink.h"
 
 namespace safekit::fuse {
@@ -131,10 +132,6 @@ class InodeTable : public replica::Inodes {
   Result<int> open(InodeId id, int flags) override;
 
  private:
-  struct Root {
-    Fd clone{};      ///< the mount without those below it; it lives as long as this descriptor
-    Fd directory{};  ///< readable, for open_by_handle_at
-  };
   struct Key {
     dev_t device{0};
     ino_t number{0};
@@ -160,7 +157,7 @@ class InodeTable : public replica::Inodes {
   void notify_retired();
 
   const std::size_t descriptors_max_;
-  std::vector<Root> roots_{};
+  std::vector<mounts::Alone> roots_{};
   std::function<void()> on_retired_{};
   std::mutex mutex_{};
   std::uint64_t next_id_{kFirstId};

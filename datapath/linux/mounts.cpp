@@ -15,6 +15,7 @@
 #include <fstream>
 #include <memory>
 #include <optional>
+#include <set>
 #include <sstream>
 
 #include <fmt/format.h>
@@ -226,6 +227,29 @@ Status unmount(const std::string& path) {
   if (errno != EBUSY) return refused("cannot unmount", path);
   return Error{Code::Conflict, fmt::format("'{}' is in use by {}: stop what uses it and try again", path,
                                            named(holders(path)))};
+}
+
+Result<Alone> open_alone(const std::string& path) {
+  Alone opened{.mount = Fd{::open_tree(AT_FDCWD, path.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)}};
+  if (opened.mount) {
+    opened.directory.reset(::openat(opened.mount.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  } else if (errno == EPERM) {
+    // Who may not clone a mount may not open files by handle or mount anything either: this is for unit tests.
+    opened.directory.reset(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  }
+  if (opened.directory) return opened;
+  const bool absent = errno == ENOENT || errno == ENOTDIR;
+  return Error{absent ? Code::Invalid : Code::Io, fmt::format("directory '{}': {}", path, std::strerror(errno))};
+}
+
+Result<std::vector<std::string>> mounted_below(const std::string& path) {
+  SK_TRY(const auto entries, read_entries());
+  const std::string prefix = canonical(path) + "/";
+  std::set<std::string> found;
+  for (const Entry& entry : entries) {
+    if (entry.point.compare(0, prefix.size(), prefix) == 0) found.insert(entry.point);
+  }
+  return std::vector<std::string>{found.begin(), found.end()};
 }
 
 std::vector<Holder> holders(const std::string& path) {

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "datapath/linux/fd.h"
 #include "schema/base/result.h"
 
 namespace safekit::mounts {
@@ -34,6 +35,17 @@ Status clean_stale(const std::string& path);
 
 /// Unmounts what is topmost at `path`; never lazy. Errors: Conflict naming the holding processes, Io.
 Status unmount(const std::string& path);
+
+/// A directory seen without what is mounted below it: no path that starts here, whatever is mounted later, leads into another file
+/// system. `mount` is to be kept as long as `directory` is used.
+struct Alone {
+  Fd mount{};
+  Fd directory{};  ///< O_RDONLY
+};
+/// Errors: Invalid when it is no directory, Io.
+[[nodiscard]] Result<Alone> open_alone(const std::string& path);
+/// Mount points below a directory (not the directory itself), sorted. Errors: Io.
+[[nodiscard]] Result<std::vector<std::string>> mounted_below(const std::string& path);
 
 /// A process that keeps a mount busy.
 struct Holder {

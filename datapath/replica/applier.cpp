@@ -117,7 +117,7 @@ Status Applier::perform(const wire::Create& op) {
   using wire::SetAttributes;
   SK_TRY_VOID(tree::set_attributes(fd->get(), SetAttributes::kOwner | SetAttributes::kMode | SetAttributes::kMtime,
                                    op.attributes));
-  SK_TRY(auto key, key_at(root, fd->get(), ""));
+  SK_TRY(auto key, key_at(inodes_.place(root), fd->get(), ""));
   inodes_.set(op.id, op.identity, std::move(key), type, std::move(fd));
   return {};
 }
@@ -230,7 +230,7 @@ Result<EntryFate> Applier::make_entry(int directory, std::uint32_t root, const w
   if (!exists && errno != ENOENT) return system_error(fmt::format("stat '{}'", entry.name), errno);
   HandleKey key;
   if (exists) {
-    SK_TRY(key, key_at(root, directory, entry.name));
+    SK_TRY(key, key_at(inodes_.place(root), directory, entry.name));
   }
   const mode_t type = entry.mode & S_IFMT;
   if (auto standing = inodes_.standing_for(entry.identity); standing && !S_ISDIR(type)) {
@@ -263,7 +263,7 @@ Result<EntryFate> Applier::make_entry(int directory, std::uint32_t root, const w
 
 Status Applier::create_entry(int directory, std::uint32_t root, const wire::ListingEntry& entry) {
   SK_TRY_VOID(tree::make_node(directory, entry.name, {.mode = entry.mode, .device = entry.device}, entry.link_target));
-  SK_TRY(auto key, key_at(root, directory, entry.name));
+  SK_TRY(auto key, key_at(inodes_.place(root), directory, entry.name));
   inodes_.set(entry.id, entry.identity, std::move(key), entry.mode & S_IFMT);
   return {};
 }

@@ -59,22 +59,43 @@ Error system_error(const std::string& what, int number) {
       default: return Code::Io;
     }
   }();
-  return Error{code, fmt::format("{}: {}", what, std::strerror(number))};
+  const char* hint = number == EBUSY ? "; is something mounted there? unmount it" : "";
+  return Error{code, fmt::format("{}: {}{}", what, std::strerror(number), hint)};
 }
 
-Result<HandleKey> key_at(std::uint32_t root, int directory, const std::string& name) {
+namespace {
+
+Error no_handle(const std::string& name, int number) {
+  if (number == EOPNOTSUPP) {
+    return Error{Code::Unsupported, "the file system gives no file handles; replicated directories need ext4, xfs, btrfs "
+                                    "or tmpfs"};
+  }
+  return system_error(fmt::format("handle of '{}'", name), number);
+}
+
+}  // namespace
+
+Result<int> mount_id_of(int fd) {
+  KernelHandle handle;
+  handle.get()->handle_bytes = kHandleBytesMax;
+  int mount_id = 0;
+  if (::name_to_handle_at(fd, "", handle.get(), &mount_id, AT_EMPTY_PATH) != 0) return no_handle("", errno);
+  return mount_id;
+}
+
+Result<HandleKey> key_at(const Place& place, int directory, const std::string& name) {
   KernelHandle handle;
   handle.get()->handle_bytes = kHandleBytesMax;
   int mount_id = 0;
   if (::name_to_handle_at(directory, name.c_str(), handle.get(), &mount_id, name.empty() ? AT_EMPTY_PATH : 0) != 0) {
-    if (errno == EOPNOTSUPP) {
-      return Error{Code::Unsupported, "the file system gives no file handles; replicated directories need ext4, xfs, btrfs "
-                                      "or tmpfs"};
-    }
-    return system_error(fmt::format("handle of '{}'", name), errno);
+    return no_handle(name, errno);
+  }
+  if (mount_id != place.mount_id) {
+    return Error{Code::Conflict, fmt::format("'{}' lies in another file system, which is mounted inside the replicated "
+                                             "directory; unmount it", name)};
   }
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(handle.get()->f_handle);
-  return to_key(FileHandle{root, handle.get()->handle_type, {bytes, bytes + handle.get()->handle_bytes}});
+  return to_key(FileHandle{place.root, handle.get()->handle_type, {bytes, bytes + handle.get()->handle_bytes}});
 }
 
 Result<Fd> open_key(int mount, const HandleKey& key, int flags) {

@@ -16,9 +16,16 @@ Result<FileHandle> from_key(const HandleKey& key);
 /// What tells one inode from another on the wire.
 [[nodiscard]] std::uint64_t identity_of(const HandleKey& key);
 
+/// A root of the tree and the mount that all of it lies in.
+struct Place {
+  std::uint32_t root{0};
+  int mount_id{-1};
+};
 /// The handle of `name` in a directory, or of the descriptor itself when `name` is empty (name_to_handle_at).
-/// Errors: NotFound, Unsupported for a file system without handles, Io.
-Result<HandleKey> key_at(std::uint32_t root, int directory, const std::string& name);
+/// Errors: NotFound, Conflict for what lies in another mount, Unsupported for a file system without handles, Io.
+Result<HandleKey> key_at(const Place& place, int directory, const std::string& name);
+/// Errors: Io.
+Result<int> mount_id_of(int fd);
 /// Errors: NotFound when the inode is gone, Io.
 Result<Fd> open_key(int mount, const HandleKey& key, int flags);
 

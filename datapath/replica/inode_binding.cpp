@@ -12,14 +12,27 @@ namespace safekit::replica {
 
 namespace {
 
-Result<Fd> open_beneath(int root, const std::string& path) {
+constexpr std::size_t kPieceBytesMax = 4000;  ///< of a path, which the kernel takes up to 4,095
+
+Result<Fd> open_piece(int directory, const std::string& path) {
   open_how how{};
   how.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
   const char* name = path.empty() ? "." : path.c_str();
-  Fd fd{static_cast<int>(::syscall(SYS_openat2, root, name, &how, sizeof how))};
+  Fd fd{static_cast<int>(::syscall(SYS_openat2, directory, name, &how, sizeof how))};
   if (!fd) return system_error(fmt::format("'{}'", path), errno == ENOTDIR || errno == ELOOP ? ENOENT : errno);
   return fd;
+}
+
+Result<Fd> open_beneath(int root, std::string path) {
+  Fd above;
+  while (path.size() > kPieceBytesMax) {
+    const std::size_t slash = path.rfind('/', kPieceBytesMax);
+    if (slash == std::string::npos) break;  // too long a name, which the kernel refuses
+    SK_TRY(above, open_piece(above ? above.get() : root, path.substr(0, slash)));
+    path.erase(0, slash + 1);
+  }
+  return open_piece(above ? above.get() : root, path);
 }
 
 int flags_for(mode_t type) {
@@ -33,9 +46,9 @@ int flags_for(mode_t type) {
 Status InodeBinding::open_roots() {
   roots_.clear();
   for (const std::string& path : paths_) {
-    Fd fd{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    if (!fd) return system_error(fmt::format("replicated directory '{}'", path), errno);
-    roots_.push_back(std::move(fd));
+    SK_TRY(auto tree, mounts::open_alone(path));
+    SK_TRY(const int mount_id, mount_id_of(tree.directory.get()));
+    roots_.push_back({.tree = std::move(tree), .mount_id = mount_id});
   }
   return reset();
 }
@@ -48,7 +61,7 @@ Status InodeBinding::reset() {
   stands_for_.clear();
   tracking_ = false;
   for (std::uint32_t root = 0; root < roots_.size(); ++root) {
-    SK_TRY(auto key, key_at(root, roots_[root].get(), ""));
+    SK_TRY(auto key, key_at(place(root), root_fd(root), ""));
     set(InodeId{1 + root}, 0, std::move(key), S_IFDIR);
   }
   return {};
@@ -71,10 +84,10 @@ Status InodeBinding::bind(const wire::Bind& bind) {
       }
     }
   }
-  SK_TRY(const Fd fd, open_beneath(roots_[bind.at.root].get(), bind.at.path));
+  SK_TRY(const Fd fd, open_beneath(root_fd(bind.at.root), bind.at.path));
   struct stat st {};
   if (::fstat(fd.get(), &st) != 0) return system_error("stat", errno);
-  SK_TRY(auto key, key_at(bind.at.root, fd.get(), ""));
+  SK_TRY(auto key, key_at(place(bind.at.root), fd.get(), ""));
   if (!is_free_for(key, bind.identity)) return Error{Code::Conflict, fmt::format("'{}' stands for another inode", bind.at.path)};
   set(bind.id, bind.identity, std::move(key), st.st_mode & S_IFMT);
   return {};
@@ -113,7 +126,7 @@ Result<SharedFd> InodeBinding::descriptor(InodeId id) {
   if (bound == nullptr) return Error{Code::NotFound, fmt::format("inode {} is not known", id.value)};
   SK_TRY(const FileHandle handle, from_key(bound->key));
   if (handle.root >= roots_.size()) return Error{Code::Corrupt, "unknown replicated directory"};
-  SK_TRY(Fd fd, open_key(roots_[handle.root].get(), bound->key, flags_for(bound->type)));
+  SK_TRY(Fd fd, open_key(root_fd(handle.root), bound->key, flags_for(bound->type)));
   auto shared = std::make_shared<const Fd>(std::move(fd));
   remember(id, shared);
   return shared;
@@ -133,7 +146,7 @@ std::optional<InodeBinding::Standing> InodeBinding::standing_for(std::uint64_t i
   if (found == stands_for_.end()) return std::nullopt;
   const auto handle = from_key(found->second);
   if (handle && handle->root < roots_.size()) {
-    auto fd = open_key(roots_[handle->root].get(), found->second, O_PATH);
+    auto fd = open_key(root_fd(handle->root), found->second, O_PATH);
     struct stat st {};
     if (fd && ::fstat(fd->get(), &st) == 0 && st.st_nlink > 0) return Standing{found->second, std::move(*fd)};
   }

@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "datapath/linux/mounts.h"
 #include "datapath/replica/handle.h"
 #include "datapath/wire/operation.h"
 
@@ -17,7 +18,7 @@ using SharedFd = std::shared_ptr<const Fd>;
 
 /// The secondary's side of inode ids: id to file handle and a bounded cache of open descriptors. During a
 /// resynchronisation also which inode of the primary (identity) each local inode stands for, so that two inodes of the
-/// primary never share one here (an old hard link) and one is never two.
+/// primary never share one here (an old hard link) and one is never two. Nothing that is mounted inside a tree is entered.
 /// Thread: the receiver's. A service.
 class InodeBinding {
  public:
@@ -29,7 +30,8 @@ class InodeBinding {
   /// A new connection: only the roots are known (ids 1 + index).
   Status reset();
 
-  [[nodiscard]] int root_fd(std::uint32_t root) const { return roots_[root].get(); }
+  [[nodiscard]] int root_fd(std::uint32_t root) const { return roots_[root].tree.directory.get(); }
+  [[nodiscard]] Place place(std::uint32_t root) const { return {root, roots_[root].mount_id}; }
   [[nodiscard]] std::size_t root_count() const { return roots_.size(); }
 
   void track_identities(bool on);
@@ -59,6 +61,10 @@ class InodeBinding {
   [[nodiscard]] bool is_free_for(const HandleKey& key, std::uint64_t identity) const;
 
  private:
+  struct Root {
+    mounts::Alone tree{};
+    int mount_id{-1};
+  };
   struct Cached {
     SharedFd fd{};
     std::list<std::uint64_t>::iterator place{};
@@ -66,7 +72,7 @@ class InodeBinding {
   void remember(InodeId id, SharedFd fd);
 
   std::vector<std::string> paths_{};
-  std::vector<Fd> roots_{};
+  std::vector<Root> roots_{};
   std::unordered_map<std::uint64_t, Bound> ids_{};
   std::unordered_map<std::uint64_t, Cached> cache_{};
   std::list<std::uint64_t> recent_{};

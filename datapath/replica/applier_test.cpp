@@ -1,0 +1,140 @@
+#include "datapath/replica/applier.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace safekit::replica {
+namespace {
+
+/// A tree with another file system mounted in its directory `d`. Mounts end with the namespace of the test.
+class NestedMountTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "mounts a file system: needs root";
+    ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
+    ASSERT_EQ(::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+    std::string pattern = (std::filesystem::temp_directory_path() / "nested.XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    top_ = pattern;
+    std::filesystem::create_directories(top_ + "/tree/d/sub");
+    std::ofstream{top_ + "/tree/d/below"} << "below";
+  }
+  void TearDown() override {
+    if (top_.empty()) return;
+    (void)::umount2((top_ + "/tree/d").c_str(), MNT_DETACH);  // not mounted by every test
+    std::filesystem::remove_all(top_);
+  }
+
+  void mount_inside() const {
+    ASSERT_EQ(::mount("nested", (top_ + "/tree/d").c_str(), "tmpfs", 0, nullptr), 0);
+    std::ofstream{top_ + "/tree/d/precious"} << "precious";
+    std::filesystem::create_directories(top_ + "/tree/d/sub");
+  }
+  [[nodiscard]] bool is_untouched() const {
+    std::size_t count = 0;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::recursive_directory_iterator{top_ + "/tree/d"}) ++count;
+    return count == 2 && std::filesystem::file_size(top_ + "/tree/d/precious") == 8;
+  }
+  static wire::Operation bind(std::uint64_t id, const std::string& path) {
+    return wire::Bind{.id = InodeId{id}, .at = {.root = 0, .path = path}, .identity = id};
+  }
+  static wire::Operation create(std::uint64_t parent, const std::string& name) {
+    return wire::Create{.parent = InodeId{parent},
+                        .name = name,
+                        .id = InodeId{99},
+                        .attributes = {.mode = S_IFREG | 0600},
+                        .identity = 99};
+  }
+  static wire::Listing empty_listing(std::uint64_t directory) {
+    return {.directory = InodeId{directory}, .complete = true, .last = true};
+  }
+
+  std::string top_{};
+};
+
+void expect_applied(const Status& done) { EXPECT_TRUE(done) << done.error().what; }
+
+TEST_F(NestedMountTest, OperationsDoNotReachWhatWasMountedBefore) {
+  mount_inside();
+  Applier applier{{top_ + "/tree"}};
+  ASSERT_TRUE(applier.open());
+  expect_applied(applier.apply(bind(10, "d"), {}));
+  expect_applied(applier.apply(create(10, "new"), {}));
+  expect_applied(applier.apply(bind(11, "d/sub"), {}));
+  expect_applied(applier.apply(create(11, "newer"), {}));
+  EXPECT_EQ(applier.apply(bind(12, "d/precious"), {}).error().code, Code::NotFound);
+  EXPECT_TRUE(is_untouched());
+}
+
+TEST_F(NestedMountTest, OperationsDoNotReachWhatIsMountedLater) {
+  Applier applier{{top_ + "/tree"}};
+  ASSERT_TRUE(applier.open());
+  mount_inside();
+  expect_applied(applier.apply(bind(10, "d"), {}));
+  expect_applied(applier.apply(create(10, "new"), {}));
+  EXPECT_TRUE(is_untouched());
+}
+
+TEST_F(NestedMountTest, ASynchronisationEmptiesNoDirectoryOfTheNestedFileSystem) {
+  mount_inside();
+  Applier applier{{top_ + "/tree"}};
+  ASSERT_TRUE(applier.open());
+  applier.begin_resync(wire::ResyncMode::Full);
+  expect_applied(applier.apply(bind(10, "d"), {}));
+  EXPECT_TRUE(applier.apply(empty_listing(10)));
+  EXPECT_TRUE(is_untouched());
+  const auto fates = applier.apply(empty_listing(1));
+  ASSERT_FALSE(fates) << "a directory that is a mount point cannot be removed";
+  EXPECT_NE(fates.error().what.find("mounted there"), std::string::npos) << fates.error().what;
+  EXPECT_TRUE(is_untouched());
+  ASSERT_EQ(::umount((top_ + "/tree/d").c_str()), 0);
+  EXPECT_TRUE(applier.apply(empty_listing(1)));
+  EXPECT_FALSE(std::filesystem::exists(top_ + "/tree/d"));
+}
+
+TEST_F(NestedMountTest, WhatLiesInAnotherMountHasNoKey) {
+  mount_inside();
+  InodeBinding inodes{{top_ + "/tree"}};
+  ASSERT_TRUE(inodes.open_roots());
+  const Fd nested{::open((top_ + "/tree/d").c_str(), O_PATH | O_CLOEXEC)};
+  EXPECT_EQ(key_at(inodes.place(0), nested.get(), "").error().code, Code::Conflict);
+  EXPECT_TRUE(key_at(inodes.place(0), inodes.root_fd(0), "d"));
+}
+
+TEST_F(NestedMountTest, ABindMayBeLongerThanAPathOfTheKernel) {
+  const std::string name(200, 'n');
+  Fd at{::open((top_ + "/tree").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  std::string path;
+  for (int depth = 0; depth < 45; ++depth) {
+    ASSERT_EQ(::mkdirat(at.get(), name.c_str(), 0700), 0);
+    at.reset(::openat(at.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    path += (path.empty() ? "" : "/") + name;
+  }
+  Applier applier{{top_ + "/tree"}};
+  ASSERT_TRUE(applier.open());
+  expect_applied(applier.apply(bind(10, path), {}));
+  expect_applied(applier.apply(create(10, "f"), {}));
+  EXPECT_EQ(::faccessat(at.get(), "f", F_OK, 0), 0);
+}
+
+TEST_F(NestedMountTest, ABindFollowsNoSymbolicLink) {
+  std::filesystem::create_directories(top_ + "/outside/e");
+  std::filesystem::create_directory_symlink(top_ + "/outside", top_ + "/tree/link");
+  Applier applier{{top_ + "/tree"}};
+  ASSERT_TRUE(applier.open());
+  EXPECT_EQ(applier.apply(bind(10, "link/e"), {}).error().code, Code::NotFound);
+  EXPECT_EQ(applier.apply(bind(10, "../outside/e"), {}).error().code, Code::Conflict);
+  expect_applied(applier.apply(bind(11, "link"), {}));
+  EXPECT_FALSE(applier.apply(create(11, "new"), {}));
+  EXPECT_FALSE(std::filesystem::exists(top_ + "/outside/new"));
+}
+
+}  // namespace
+}  // namespace safekit::replica
