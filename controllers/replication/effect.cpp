@@ -11,6 +11,20 @@ std::string fact_key(const std::string& module) {
   return "replication/" + module;
 }
 
+/// Digest of the end of the last module of this name, as far as the journal here knows of it.
+std::string begun_key(const std::string& module) {
+  return "replication.begun/" + module;
+}
+
+std::string module_directory(const Paths& paths, const std::string& module) {
+  return fmt::format("{}/modules/{}", paths.state_dir, module);
+}
+
+/// Its journal belongs to this module alone, beside the files that the module's scripts may make.
+std::string replica_directory(const Paths& paths, const std::string& module) {
+  return module_directory(paths, module) + "/replica";
+}
+
 /// What the replica said before it ended; its log names the program in front of it.
 std::string last_line(const std::string& text) {
   const std::size_t end = text.find_last_not_of('\n');
@@ -50,6 +64,16 @@ std::optional<engine::Request> ReplicationController::wants(const store::Change&
 
 Result<engine::Outcome> ReplicationController::reconcile(const engine::Request& request) {
   const std::string& module = request.name;
+  if (is_gone(module)) {
+    SK_TRY(const auto left, ports_.files.list(replica_directory(paths_, module)));
+    if (left.empty() && !ports_.store.fact(fact_key(module))) return engine::Outcome{};
+    // One that was deleted while it ran is stopped in order first.
+    SK_TRY(const auto process, find_process(module));
+    if (!process) {
+      SK_TRY_VOID(forget(module));
+      return engine::Outcome{};
+    }
+  }
   if (ports_.store.status(ModuleName{module}).role.since == WallTime{}) return engine::Outcome{};
   Live& live = modules_[module];
   load(module, live);
@@ -84,7 +108,7 @@ void ReplicationController::load(const std::string& module, Live& live) {
 void ReplicationController::note_last_words(const std::string& module, Live& live) {
   live.observed.last_words.clear();
   if (live.memory.early_exits < kEarlyExits) return;
-  const std::string log = fmt::format("{}/modules/{}/replicad.log", paths_.state_dir, module);
+  const std::string log = module_directory(paths_, module) + "/replicad.log";
   const auto text = ports_.files.read(log);
   live.observed.last_words = text ? last_line(*text) : "see " + log;
 }
@@ -149,14 +173,38 @@ Status ReplicationController::apply(const std::string& module, Live& live, const
   return std::visit(Visitor{*this, module, live}, action);
 }
 
-Status ReplicationController::start(const std::string& module, Live& live) {
-  const std::string directory = fmt::format("{}/modules/{}", paths_.state_dir, module);
-  SK_TRY_VOID(ports_.files.make_directories(directory));
-  // Its journal belongs to this module alone, beside the files that the module's scripts may make.
-  const std::string state_dir = directory + "/replica";
-  const std::string identifying = fmt::format("--module {} --state-dir {} ", module, state_dir);
+/// Deleted, or no longer for this node. A spec that this program cannot read is neither.
+bool ReplicationController::is_gone(const std::string& module) const {
+  if (!ports_.store.get({store::Kind::Module, module})) return true;
+  const auto spec = ports_.store.module(ModuleName{module});
+  return spec != nullptr && !store::names(*spec, ports_.store.node());
+}
+
+/// What is left of a module that runs no more: the journal, so that a new one of this name begins as new. The replicated
+/// directories, the logs and what the module's scripts have made stay (docs/on-disk.md).
+Status ReplicationController::forget(const std::string& module) {
+  modules_.erase(module);
+  const std::string directory = module_directory(paths_, module);
+  SK_TRY_VOID(ports_.files.remove_tree(replica_directory(paths_, module)));
+  SK_TRY_VOID(ports_.files.remove(directory + "/replica.sock"));
+  SK_TRY_VOID(ports_.store.forget_fact(begun_key(module)));
+  return ports_.store.forget_fact(fact_key(module));
+}
+
+/// Another module may have had this name, and have been deleted while this node was away: its journal says nothing of
+/// this one's copy.
+Status ReplicationController::forget_namesake(const std::string& module, Live& live) {
+  const std::string end = ports_.store.last_end({store::Kind::Module, module});
+  if (end.empty() || ports_.store.fact(begun_key(module)) == end) return {};
+  SK_TRY_VOID(ports_.files.remove_tree(replica_directory(paths_, module)));
+  live.memory.last = {};
+  return ports_.store.set_fact(begun_key(module), end, true);
+}
+
+Result<std::optional<ProcessIdentity>> ReplicationController::find_process(const std::string& module) const {
+  const std::string identifying =
+      fmt::format("--module {} --state-dir {} ", module, replica_directory(paths_, module));
   std::optional<ProcessIdentity> process;
-  // safekitd may have been killed between the last start and the note of it.
   SK_TRY(const auto all, ports_.processes.list());
   for (const ProcessInfo& info : all) {
     if (info.command.starts_with("safekit-replica") &&
@@ -164,7 +212,17 @@ Status ReplicationController::start(const std::string& module, Live& live) {
       process = info.identity;
     }
   }
+  return process;
+}
+
+Status ReplicationController::start(const std::string& module, Live& live) {
+  const std::string directory = module_directory(paths_, module);
+  SK_TRY_VOID(ports_.files.make_directories(directory));
+  const std::string state_dir = replica_directory(paths_, module);
+  // safekitd may have been killed between the last start and the note of it.
+  SK_TRY(auto process, find_process(module));
   if (!process) {
+    SK_TRY_VOID(forget_namesake(module, live));
     ProcessSpec spec;
     spec.argv = {paths_.program_dir + "/safekit-replicad",
                  "--module",
@@ -186,7 +244,7 @@ Status ReplicationController::start(const std::string& module, Live& live) {
 Status ReplicationController::connect(const std::string& module, Live& live) {
   disconnect(live);
   const std::uint64_t number = ++live.link_number;
-  const std::string path = fmt::format("{}/modules/{}/replica.sock", paths_.state_dir, module);
+  const std::string path = module_directory(paths_, module) + "/replica.sock";
   auto link = connect_(path, LinkTasks{
                                  .on_report =
                                      [this, module, number](const control::Report& report) {

@@ -55,6 +55,10 @@ class ReplicationController final : public engine::Controller {
   void note_last_words(const std::string& module, Live& live);
   Status apply(const std::string& module, Live& live, const Action& action);
   Status start(const std::string& module, Live& live);
+  [[nodiscard]] Result<std::optional<ProcessIdentity>> find_process(const std::string& module) const;
+  [[nodiscard]] bool is_gone(const std::string& module) const;
+  Status forget(const std::string& module);
+  Status forget_namesake(const std::string& module, Live& live);
   Status connect(const std::string& module, Live& live);
   void disconnect(Live& live);
   void publish(const std::string& module, const Desired& desired, Live& live);

@@ -177,6 +177,42 @@ TEST_F(ReplicationTest, GivesEveryModuleAJournalOfItsOwn) {
   EXPECT_THAT(processes.started.at(0).argv, Contains("/state/modules/db/replica"));
 }
 
+TEST_F(ReplicationTest, ForgetsTheJournalOfADeletedModuleOnceItIsStopped) {
+  const std::string journal = "/state/modules/db/replica/journal";
+  const std::string made_by_script = "/state/modules/db/counter";
+  order(OrderRole::Idle);
+  settle();
+  for (const std::string& path : {journal, made_by_script}) EXPECT_TRUE(files.replace(path, "1", 0600).has_value());
+  processes.add("safekit-replica", "safekit-replicad --module db --state-dir /state/modules/db/replica --socket s");
+  ASSERT_TRUE(store->remove({store::Kind::Module, "db"}, {}).has_value());
+  settle();
+  EXPECT_TRUE(files.entries.contains(journal));  // it still runs
+  for (const int pid : {101, 102}) processes.end(pid, {});
+  settle();
+  EXPECT_FALSE(files.entries.contains(journal));
+  EXPECT_TRUE(files.entries.contains(made_by_script));
+  EXPECT_FALSE(store->fact("replication/db").has_value());
+}
+
+TEST_F(ReplicationTest, BeginsAsNewWhenTheEndOfANamesakeWasMissed) {
+  const std::string journal = "/state/modules/db/replica/journal";
+  const store::ObjectKey key{store::Kind::Module, "db"};
+  EXPECT_TRUE(files.replace(journal, "old", 0600).has_value());
+  const std::string spec = store->get(key)->spec;
+  ASSERT_TRUE(store->remove(key, {}).has_value());
+  ASSERT_TRUE(store->apply(key, spec, {}).has_value());  // as it comes from the peer, in one piece
+  order(OrderRole::Idle);
+  settle();
+  EXPECT_FALSE(files.entries.contains(journal));
+  // From now on it is this module's own.
+  EXPECT_TRUE(files.replace(journal, "new", 0600).has_value());
+  processes.end(101, {});
+  clock.advance(minutes{1});
+  settle();
+  ASSERT_EQ(processes.started.size(), 2U);
+  EXPECT_TRUE(files.entries.contains(journal));
+}
+
 TEST_F(ReplicationTest, SaysWhyAReplicaDoesNotRun) {
   replica.listens = false;
   ASSERT_TRUE(files.replace("/state/modules/db/replicad.log", "old\nsafekit-replicad: disk on fire\n", 0640).has_value());

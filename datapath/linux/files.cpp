@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 
 #include <fmt/format.h>
 
@@ -127,6 +128,13 @@ Status SystemFiles::truncate(const std::string& path) {
 Status SystemFiles::remove(const std::string& path) {
   if (::unlink(path.c_str()) != 0 && errno != ENOENT)
     return error_of(errno, fmt::format("remove '{}'", path));
+  return {};
+}
+
+Status SystemFiles::remove_tree(const std::string& path) {
+  std::error_code failed;
+  std::filesystem::remove_all(path, failed);
+  if (failed) return error_of(failed.value(), fmt::format("remove '{}'", path));
   return {};
 }
 

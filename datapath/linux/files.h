@@ -30,6 +30,7 @@ class SystemFiles final : public Files {
   Status make_directories(const std::string& path) override { return linux_os::make_directories(path); }
   Status truncate(const std::string& path) override;
   Status remove(const std::string& path) override;
+  Status remove_tree(const std::string& path) override;
 };
 
 }  // namespace safekit::linux_os

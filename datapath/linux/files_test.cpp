@@ -61,5 +61,15 @@ TEST_F(SystemFilesTest, ListsTruncatesAndRemoves) {
   EXPECT_EQ(files.make_directories(directory + "/a/x").error().code, Code::Conflict);
 }
 
+TEST_F(SystemFilesTest, RemovesATreeAndNothingThatALinkInItNames) {
+  ASSERT_TRUE(files.replace(directory + "/tree/deep/f", "1", 0644));
+  ASSERT_TRUE(files.replace(directory + "/other/kept", "1", 0644));
+  std::filesystem::create_directory_symlink(directory + "/other", directory + "/tree/link");
+  EXPECT_TRUE(files.remove_tree(directory + "/tree"));
+  EXPECT_TRUE(files.remove_tree(directory + "/tree"));
+  EXPECT_FALSE(std::filesystem::exists(directory + "/tree"));
+  EXPECT_EQ(*files.read(directory + "/other/kept"), "1");
+}
+
 }  // namespace
 }  // namespace safekit::linux_os

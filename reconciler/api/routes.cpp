@@ -110,7 +110,7 @@ void Routes::add_object_routes() {
         });
     add(Method::Delete, each,
         [this, kind](const Request& request, const Parameters& at, const Respond& respond) {
-          respond(remove(request, {kind, at[0]}));
+          remove(request, {kind, at[0]}, respond);
         });
     add(Method::Post, each + "/take",
         [this, kind](const Request& request, const Parameters& at, const Respond& respond) {

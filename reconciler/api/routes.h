@@ -86,7 +86,8 @@ class Routes {
   Response one(store::Kind kind, const std::string& name);
   Response apply(const Request& request, std::optional<store::ObjectKey> only);
   Response patch(const Request& request, const store::ObjectKey& key);
-  Response remove(const Request& request, const store::ObjectKey& key);
+  void remove(const Request& request, const store::ObjectKey& key, const Respond& respond);
+  Response remove_here(const Request& request, const store::ObjectKey& key);
   Response take(const Request& request, const store::ObjectKey& key);
 
   // routes_modules.cpp

@@ -258,7 +258,24 @@ Response Routes::patch(const Request& request, const ObjectKey& key) {
   return apply(whole, key);
 }
 
-Response Routes::remove(const Request& request, const ObjectKey& key) {
+/// Whether a module runs is known on its own nodes only.
+void Routes::remove(const Request& request, const ObjectKey& key, const Respond& respond) {
+  const auto module = key.kind == store::Kind::Module ? store_.module(ModuleName{key.name}) : nullptr;
+  if (module == nullptr || store::names(*module, store_.node()) || query_of(request, "force") == "true") {
+    return respond(remove_here(request, key));
+  }
+  for (const NodeLink& link : callbacks_.links ? callbacks_.links() : std::vector<NodeLink>{}) {
+    if (link.reachable && store::names(*module, link.name)) return forward(link.name, request, respond);
+  }
+  std::string nodes;
+  for (const NodeName& node : module->nodes) nodes += (nodes.empty() ? "" : ", ") + node.str();
+  respond(failure(Error{Code::Unavailable,
+                        fmt::format("no node of module '{}' ({}) can be asked whether it runs; start one of them, or "
+                                    "add --force to delete it all the same",
+                                    key.name, nodes)}));
+}
+
+Response Routes::remove_here(const Request& request, const ObjectKey& key) {
   const ObjectKey stored = stored_key(key);
   if (!store_.get(stored)) return failure(not_found(key));
   if (key.kind == store::Kind::Module && query_of(request, "force") != "true") {

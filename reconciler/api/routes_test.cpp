@@ -77,12 +77,14 @@ class RoutesTest : public testing::Test {
   store::MemoryBackend backend{};
   store::Store store{backend, clock, NodeName{"node1"}};
   std::vector<std::pair<NodeName, Request>> forwarded{};
+  std::vector<NodeLink> links{};
   Routes routes{
       store, loop, clock,
       Callbacks{.forward = [this](const NodeName& node, const Request& request, const Respond& respond) {
         forwarded.emplace_back(node, request);
         respond(text(200, "there"));
-      }}};
+      },
+                .links = [this] { return links; }}};
 };
 
 TEST_F(RoutesTest, AppliesGivesBackAndTellsWhatChanged) {
@@ -267,6 +269,21 @@ TEST_F(RoutesTest, ARunningModuleIsNotDeletedByMistake) {
   EXPECT_EQ(ask(Method::Delete, "/clusters/demo").status, 409);
   EXPECT_EQ(ask(Method::Delete, "/modules/web", {}, {{"force", "true"}}).status, 200);
   EXPECT_EQ(ask(Method::Get, "/modules/web").status, 404);
+}
+
+TEST_F(RoutesTest, ANodeOfTheModuleIsAskedBeforeItIsDeleted) {
+  apply_both();
+  std::string elsewhere{kModuleText};
+  elsewhere.replace(elsewhere.find("[node1, node2]"), 14, "[node2]");
+  elsewhere.replace(elsewhere.find("mirror"), 6, "light");
+  elsewhere.resize(elsewhere.find("  heartbeats"));
+  ASSERT_EQ(apply(elsewhere).status, 200) << apply(elsewhere).body;
+  EXPECT_EQ(ask(Method::Delete, "/modules/web").status, 503);
+  EXPECT_EQ(ask(Method::Get, "/modules/web").status, 200);
+  links = {{.name = NodeName{"node2"}, .reachable = true}};
+  EXPECT_EQ(ask(Method::Delete, "/modules/web").body, "there");
+  ASSERT_EQ(forwarded.size(), 1U);
+  EXPECT_EQ(forwarded[0].second.method, Method::Delete);
 }
 
 TEST_F(RoutesTest, AWatchSendsThePresentAndThenEachChangeOnce) {

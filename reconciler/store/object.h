@@ -26,7 +26,7 @@ struct Object {
   ObjectKey key{};
   std::string spec{};
   std::uint64_t generation{0};     ///< grows by one with each change of the spec
-  std::string digest{};            ///< of `spec`, `generation` and `parent`: names this revision
+  std::string digest{};            ///< of `spec`, `generation` and `parent`: names this revision; `x...`: a tombstone
   std::string parent{};            ///< digest of the revision it was made from; empty for the first
   std::string author{};            ///< `root`, `admin@10.0.0.1`, ...
   NodeName origin{};               ///< the node it was applied on
@@ -36,7 +36,7 @@ struct Object {
   friend bool operator==(const Object&, const Object&) = default;
 };
 
-/// `metadata.resourceVersion`: the beginning of the digest as a number. The same on every node that has this revision, so
+/// `metadata.resourceVersion`: the end of the digest as a number. The same on every node that has this revision, so
 /// that an edit begun on one node may be applied on another. Never 0.
 [[nodiscard]] std::uint64_t version_of(const Object& object);
 

@@ -14,6 +14,8 @@ namespace {
 
 constexpr std::uint64_t kRevisionBlock = 100'000;  // one durable write per so many changes, and per start
 
+constexpr char kTombstoneMark[] = "x";  // before the digest of a tombstone: a history shows where a name began anew
+
 std::string_view noun(Kind kind) { return kind == Kind::Cluster ? "cluster" : "module"; }
 
 std::string digest_of(const Object& object) {
@@ -22,7 +24,7 @@ std::string digest_of(const Object& object) {
   writer.u64(object.generation);
   writer.text(object.parent);
   writer.u8(object.deleted ? 1 : 0);
-  return to_string(digest128(writer.bytes()));
+  return (object.deleted ? std::string{kTombstoneMark} : std::string{}) + to_string(digest128(writer.bytes()));
 }
 
 /// Newest first, each once, bounded.
@@ -48,8 +50,8 @@ void follow(const std::vector<Conflict>& rivals, Object& object, std::vector<std
 std::uint64_t version_of(const Object& object) {
   std::uint64_t version = 0;
   const std::string_view digest = object.digest;
-  const std::string_view first = digest.substr(0, 2 * sizeof version);
-  std::from_chars(first.data(), first.data() + first.size(), version, 16);
+  const std::string_view last = digest.substr(digest.size() - std::min(digest.size(), 2 * sizeof version));
+  std::from_chars(last.data(), last.data() + last.size(), version, 16);
   return std::max<std::uint64_t>(version, 1);
 }
 
@@ -181,6 +183,13 @@ const std::map<ObjectKey, StoredObject>& Store::stored() const { return impl_->o
 std::vector<std::string> Store::history(const ObjectKey& key) const {
   const StoredObject* stored = impl_->find(key);
   return stored == nullptr ? std::vector<std::string>{} : stored->history;
+}
+
+std::string Store::last_end(const ObjectKey& key) const {
+  const StoredObject* stored = impl_->find(key);
+  if (stored == nullptr) return {};
+  const auto end = std::ranges::find_if(stored->history, [](const std::string& digest) { return digest.starts_with(kTombstoneMark); });
+  return end == stored->history.end() ? std::string{} : *end;
 }
 
 Result<Object> Store::apply(const ObjectKey& key, const std::string& spec, const ApplyOptions& options) {

@@ -54,6 +54,8 @@ class Store {
   Result<Object> remove(const ObjectKey& key, const ApplyOptions& options);
   /// Digests of this object's revisions, newest first, its own included, bounded (kHistoryMax).
   [[nodiscard]] std::vector<std::string> history(const ObjectKey& key) const;
+  /// Digest of the last tombstone among them: what has this name now was made after it. Empty: none is known.
+  [[nodiscard]] std::string last_end(const ObjectKey& key) const;
   [[nodiscard]] std::vector<Object> all_with_tombstones() const;
   /// All of them with their histories, to look at; valid until the next change.
   [[nodiscard]] const std::map<ObjectKey, StoredObject>& stored() const;

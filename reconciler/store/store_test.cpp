@@ -122,7 +122,7 @@ TYPED_TEST(StoreTest, ADryRunStoresNothing) {
 TYPED_TEST(StoreTest, RefusesAnApplyThatStartedFromAnOldRevision) {
   const auto first = this->store->apply(kDb, "1", {});
   const auto second = this->store->apply(kDb, "2", {.author = "eve", .expected = version_of(*first)});
-  ASSERT_TRUE(second.has_value());
+  ASSERT_TRUE(second.has_value()) << second.error().what;
   const auto late = this->store->apply(kDb, "3", {.expected = version_of(*first)});
   ASSERT_FALSE(late.has_value());
   EXPECT_EQ(late.error().code, Code::Conflict);

@@ -47,6 +47,10 @@ class MemoryFiles final : public Files {
     entries.erase(path);
     return {};
   }
+  Status remove_tree(const std::string& path) override {
+    std::erase_if(entries, [&](const auto& entry) { return entry.first.starts_with(path + "/"); });
+    return {};
+  }
 };
 
 }  // namespace safekit::fake

@@ -34,6 +34,8 @@ class Files {
   virtual Status truncate(const std::string& path) = 0;
   /// Fine when it is not there.
   virtual Status remove(const std::string& path) = 0;
+  /// A directory with all that is in it; links in it are removed, not followed. Fine when it is not there.
+  virtual Status remove_tree(const std::string& path) = 0;
 };
 
 }  // namespace safekit
