@@ -8,6 +8,7 @@
 #include "reconciler/api/http_client.h"
 #include "reconciler/cli/commands.h"
 #include "reconciler/cli/files.h"
+#include "schema/codec/suggest.h"
 
 namespace safekit::cli {
 namespace {
@@ -389,6 +390,14 @@ int run(const std::vector<std::string>& words, World& world) {
     return kFine;
   } catch (const CLI::ParseError& error) {
     const auto chosen = app.get_subcommands();
+    if (chosen.empty() && !words.empty() && !words[0].starts_with("-")) {
+      std::vector<std::string_view> names;
+      for (const Command& each : commands()) names.emplace_back(each.name);
+      const std::string near = codec::nearest(words[0], names);
+      world.output.err(fmt::format("Error: there is no command '{}'{}\nSee: safekit --help\n", words[0],
+                                   near.empty() ? "" : fmt::format(" (did you mean '{}'?)", near)));
+      return kUsage;
+    }
     world.output.err(fmt::format("Error: {}\nSee: safekit {}--help\n", error.what(),
                                  chosen.empty() ? "" : chosen[0]->get_name() + " "));
     return kUsage;
