@@ -58,6 +58,11 @@ Desired desired_of(const spec::Module* module, const NodeName& node, std::uint64
                   .max_loop = module->max_loop,
                   .loop_interval = module->loop_interval,
                   .generation = generation};
+  if (module->replication) {
+    const auto& all = module->replication->directories;
+    for (const auto& each : all) desired.directories += fmt::format("{}'{}'", desired.directories.empty() ? "" : ", ", each.path);
+    desired.directories += all.size() == 1 ? " is" : ": one of them is";
+  }
   if (module->scripts) {
     desired.nice_stop_limit = module->scripts->nice_stop_timeout;
     desired.force_stop_limit = module->scripts->force_stop_timeout;

@@ -35,6 +35,7 @@ struct Desired {
   bool exists{true};  ///< false: the module was deleted, or no longer names this node
   Mode mode{Mode::Mirror};
   bool replicates{false};
+  std::string directories{};  ///< the replicated ones, as a message names them
   bool scripts{true};  ///< there is a <user> section
   bool failover{true};
   enum class DefaultPrimary { Alone, LastPrim, ThisNode, OtherNode };

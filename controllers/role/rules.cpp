@@ -121,6 +121,16 @@ bool Machine::start_decided() {
                    "first start, and both nodes have data in the replicated directories: `safekit stop` on both, then "
                    "`safekit prim` on the node whose data shall be kept",
                    wait_for_data_lines());
+    case StartOutcome::WaitForConsent:
+      return block("not_empty",
+                   fmt::format("{} not empty here, and never synchronised: the primary's copy would replace what is in it. "
+                               "`safekit stop`, then either empty it (or move its content away) and `safekit start`, or "
+                               "`safekit second fullsync` to have it replaced",
+                               desired_.directories),
+                   {{"heart", 'C', "Action wait from failover rule not_empty"},
+                    {"rfsplug", 'E',
+                     fmt::format("{} not empty and was never synchronised: nothing is replaced without `safekit second "
+                                 "fullsync`", desired_.directories)}});
     case StartOutcome::BecomeAlone: {
       if (!observed_.addresses.probed) {
         wake();

@@ -48,10 +48,17 @@ StartOutcome both_waiting(const StartInput& in) {
   return StartOutcome::Hold;
 }
 
+/// The peer serves. Data that never took part in the replication is nobody's old copy: it is not replaced unasked.
+StartOutcome follow(const StartInput& in) {
+  if (in.may_replace_data) return StartOutcome::BecomeSecond;
+  if (in.local == Copy::Unknown) return StartOutcome::Hold;
+  return in.local == Copy::NewWithData ? StartOutcome::WaitForConsent : StartOutcome::BecomeSecond;
+}
+
 StartOutcome start_automatic(const StartInput& in) {
   switch (in.peer) {
     case PeerPlace::Undetermined: return StartOutcome::Hold;
-    case PeerPlace::Serving: return StartOutcome::BecomeSecond;
+    case PeerPlace::Serving: return follow(in);
     // It takes over now, or stops: either way it is the next to speak.
     case PeerPlace::Secondary: return StartOutcome::Hold;
     case PeerPlace::Silent:
@@ -72,7 +79,7 @@ StartOutcome start_prim(const StartInput& in) {
 
 StartOutcome start_second(const StartInput& in) {
   switch (in.peer) {
-    case PeerPlace::Serving: return StartOutcome::BecomeSecond;
+    case PeerPlace::Serving: return follow(in);
     case PeerPlace::Undetermined:
     case PeerPlace::Waiting: return StartOutcome::Hold;
     case PeerPlace::Silent:
@@ -141,6 +148,7 @@ std::string_view to_string(StartOutcome outcome) {
     case StartOutcome::BecomeSecond: return "BecomeSecond";
     case StartOutcome::WaitForData: return "WaitForData";
     case StartOutcome::WaitForChoice: return "WaitForChoice";
+    case StartOutcome::WaitForConsent: return "WaitForConsent";
     case StartOutcome::AbortPrimary: return "AbortPrimary";
     case StartOutcome::AbortInconsistent: return "AbortInconsistent";
     case StartOutcome::AbortSecond: return "AbortSecond";
@@ -154,7 +162,8 @@ StartInput start_input(const Desired& desired, const Observed& observed, const M
   StartInput input{.intent = memory.intent,
                    .peer = place_of(peer),
                    .peer_wants_primary = peer.wants_primary,
-                   .local_preferred = prefers_local(desired, observed)};
+                   .local_preferred = prefers_local(desired, observed),
+                   .may_replace_data = memory.full_resync};
   if (desired.replicates) {
     input.local = classify({.known = local.settled && local.alive,
                             .ever = local.ever_synchronised,

@@ -34,6 +34,7 @@ enum class StartOutcome {
   BecomeSecond,
   WaitForData,      ///< WAIT NotReady, notuptodate_server
   WaitForChoice,    ///< WAIT NotReady: two different first copies, `safekit prim` must choose
+  WaitForConsent,   ///< WAIT NotReady: data here that was never synchronised would be replaced by the primary's
   AbortPrimary,     ///< `prim`: the peer is primary already
   AbortInconsistent,  ///< `prim`: half-synchronised data
   AbortSecond,      ///< `second`: no primary to follow
@@ -47,6 +48,7 @@ struct StartInput {
   bool peer_wants_primary{false};
   /// Between equals: this node goes first (last primary, then defaultprim, then the order of the nodes).
   bool local_preferred{false};
+  bool may_replace_data{false};  ///< `second fullsync`: whatever is here, take the primary's copy
   friend bool operator==(const StartInput&, const StartInput&) = default;
 };
 

@@ -62,8 +62,24 @@ TEST(StartTable, NeverStartsBothOfTwoWaitingNodes) {
 
 TEST(StartTable, FollowsAServingPeerWhateverTheLocalMarkSays) {
   for (const Copy local : kCopies) {
-    EXPECT_EQ(automatic(local, Copy::UpToDate, PeerPlace::Serving), StartOutcome::BecomeSecond);
+    const auto expected = local == Copy::Unknown       ? StartOutcome::Hold
+                          : local == Copy::NewWithData ? StartOutcome::WaitForConsent
+                                                       : StartOutcome::BecomeSecond;
+    EXPECT_EQ(automatic(local, Copy::UpToDate, PeerPlace::Serving), expected);
   }
+}
+
+TEST(StartTable, NeverReplacesUnsynchronisedDataWithoutConsent) {
+  for_every_input([](const StartInput& in) {
+    const bool in_danger = in.local == Copy::NewWithData || in.local == Copy::Unknown;
+    if (in_danger) {
+      EXPECT_NE(decide_start(in), StartOutcome::BecomeSecond) << text_of(in);
+    }
+  });
+  StartInput asked{.intent = Intent::Second, .local = Copy::NewWithData, .peer = PeerPlace::Serving};
+  EXPECT_EQ(decide_start(asked), StartOutcome::WaitForConsent);
+  asked.may_replace_data = true;
+  EXPECT_EQ(decide_start(asked), StartOutcome::BecomeSecond);
 }
 
 TEST(StartTable, KnowsTheHistoriesOfTheReference) {
