@@ -55,6 +55,22 @@ std::uint32_t free_id(const store::Store& store) {
   return id;
 }
 
+/// Nobody knows the names of other nodes yet; only this one is there for certain.
+void judge_without_cluster(const NodeName& here, const spec::Module& module, const codec::Positions& positions,
+                           doc::Problems& found) {
+  constexpr std::string_view kFix = "make or join one first: safekit cluster init, safekit cluster join";
+  const doc::Position at = positions.find("spec.nodes");
+  if (!store::names(module, here)) {
+    found.error(at, "no-cluster",
+                fmt::format("this node is '{}' and belongs to no cluster: no node named here is known", here.str()),
+                std::string{kFix});
+  } else if (module.nodes.size() > 1) {
+    found.warning(at, "no-cluster",
+                  fmt::format("node '{}' belongs to no cluster: the other nodes do not get this module", here.str()),
+                  std::string{kFix});
+  }
+}
+
 /// Reads and judges a source against what is in force here.
 check::LoadResult load(const store::Store& store, const Source& source, std::vector<doc::Problem>& problems) {
   const auto cluster = store.cluster();
@@ -77,6 +93,7 @@ check::LoadResult load(const store::Store& store, const Source& source, std::vec
     auto* module = std::get_if<spec::Module>(&decoded.object);
     if (module == nullptr) continue;
     take_scripts(source, *module, decoded.positions, found);
+    if (!cluster && loaded.cluster() == nullptr) judge_without_cluster(store.node(), *module, decoded.positions, found);
     for (const check::Unhonoured& setting : check::unhonoured(*module)) {
       found.warning(decoded.positions.find(setting.path), "not-honoured",
                     fmt::format("'{}' has no effect in this version: {}", setting.path, setting.reason));

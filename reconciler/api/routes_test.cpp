@@ -127,6 +127,19 @@ spec:
   EXPECT_EQ(ask(Method::Get, "/modules/web").status, 404);
 }
 
+TEST_F(RoutesTest, AModuleIsNotAcceptedSilentlyWithoutACluster) {
+  const std::string light =
+      "apiVersion: safekit/v1\nkind: Module\nmetadata: {name: l}\nspec: {mode: light, id: 1, nodes: [NODES]}\n";
+  const auto with = [&light](const std::string& nodes) { return std::string{light}.replace(light.find("NODES"), 5, nodes); };
+  const Response other = apply(with("node7"));
+  EXPECT_EQ(other.status, 422);
+  EXPECT_THAT(other.body, HasSubstr("this node is 'node1' and belongs to no cluster"));
+  const Response both = apply(with("node1, node7"));
+  EXPECT_EQ(both.status, 201) << both.body;
+  EXPECT_THAT(both.body, HasSubstr("the other nodes do not get this module"));
+  EXPECT_THAT(apply(with("node1")).body, testing::Not(HasSubstr("no-cluster")));
+}
+
 TEST_F(RoutesTest, RefusesAnEditOfAnOlderRevision) {
   apply_both();
   EXPECT_EQ(apply(std::string{kModuleText} + "  maxLoop: 7\n", {{"resourceVersion", "1"}}).status, 409);
