@@ -28,12 +28,13 @@ inline constexpr std::size_t kRequestBytesMax = kWriteBytesMax + 64 * 1024;
 
 /// The features we ask for, of those the kernel has. Locks are not among them, so the kernel keeps them
 /// local; nor is the writeback cache, so every write reaches us; nor EXPORT_SUPPORT, which would need ids
-/// that outlive a forget; nor ASYNC_DIO, with which the kernel sends no FSYNC behind an O_DSYNC write.
+/// that outlive a forget; nor ASYNC_DIO, with which the kernel sends no FSYNC behind an O_DSYNC write. Without
+/// POSIX_ACL access lists would be kept, and not obeyed.
 [[nodiscard]] constexpr std::uint64_t wanted_features(std::uint64_t offered) {
   return offered &
          (FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_DONT_MASK | FUSE_DO_READDIRPLUS |
           FUSE_READDIRPLUS_AUTO | FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES |
-          FUSE_CACHE_SYMLINKS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_INIT_EXT | kInitHasResend);
+          FUSE_CACHE_SYMLINKS | FUSE_POSIX_ACL | FUSE_HANDLE_KILLPRIV_V2 | FUSE_INIT_EXT | kInitHasResend);
 }
 
 /// The answer to the kernel's INIT. Errors: EPROTO for a kernel that is too old or lacks HANDLE_KILLPRIV_V2.

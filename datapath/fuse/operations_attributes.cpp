@@ -49,7 +49,8 @@ Call<std::uint32_t> Operations::change_attributes(Inode& inode, const fuse_setat
   std::uint32_t done = 0;
   if ((in.valid & FATTR_SIZE) != 0)
     SK_TRY_VOID(truncate(inode, in.size, (in.valid & FATTR_KILL_SUIDGID) != 0));
-  // A chown that names neither comes without any: it drops set-id bits all the same.
+  // A chown that names neither comes as a change of nothing: it drops set-id bits all the same. The kernel says no more when
+  // root writes to a file with capabilities, which is rarer still with set-id bits beside them.
   constexpr std::uint32_t kChanges = FATTR_MODE | FATTR_UID | FATTR_GID | FATTR_SIZE | FATTR_ATIME | FATTR_MTIME;
   if ((in.valid & (FATTR_UID | FATTR_GID)) != 0 || (in.valid & kChanges) == 0) {
     const uid_t uid = (in.valid & FATTR_UID) != 0 ? in.uid : static_cast<uid_t>(-1);

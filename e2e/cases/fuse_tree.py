@@ -5,7 +5,7 @@ directory, and the operations handed to the sink, applied to a copy, make the co
 usage: fuse_tree.py FUSE_MOUNT_CHECK [--seed N] [--steps N] [--durability barrier|fsync|write] [--keep]
 Needs root; runs in a private mount namespace. Exit 77: skipped.
 """
-import argparse, ctypes, errno, mmap, os, random, shutil, sqlite3, stat, subprocess, sys, tempfile, threading
+import argparse, ctypes, errno, mmap, os, random, shutil, sqlite3, stat, struct, subprocess, sys, tempfile, threading
 
 libc = ctypes.CDLL(None, use_errno=True)
 NOREPLACE, EXCHANGE = 1, 2
@@ -20,6 +20,15 @@ def checked(result):
 
 def renameat2(old, new, flags):
     checked(libc.renameat2(-100, os.fsencode(old), -100, os.fsencode(new), flags))
+
+
+def utimensat(path, times):
+    spec = (ctypes.c_long * 4)(*times[0], *times[1])
+    checked(libc.utimensat(-100, os.fsencode(path), spec, 0x100))
+
+
+def access_list(*entries):
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 
 
 def fallocate(fd, mode, offset, length):
@@ -106,7 +115,7 @@ class Walker:
 
     def __init__(self, top, seed):
         self.top, self.random, self.open, self.log = top, random.Random(seed), [], []
-        self.names = [f"{d}{n}" for d in ("", "d1/", "d1/e/", "d2/") for n in ("a", "b", "c", "sp ace", "\u00fc\udcff")]
+        self.names = [f"{d}{n}" for d in ("", "d1/", "d1/e/", "d2/") for n in ("a", "b", "c", "sp ace", "\u00fc\udcff", "l" * 255)]
         for d in ("d1", "d1/e", "d2"):
             os.makedirs(os.path.join(top, d), exist_ok=True)
 
@@ -243,19 +252,159 @@ class Walker:
             os.chmod(path, self.random.choice((0o600, 0o4755, 0o2711, 0o777)))
 
     def do_chown(self):
-        os.lchown(self.path(), self.random.choice((-1, 0, 1000)), self.random.choice((-1, 0, 1000)))
+        path = self.path()
+        os.lchown(path, self.random.choice((-1, 0, 1000)), self.random.choice((-1, 0, 1000)))
+        return os.lstat(path).st_mode
 
     def do_utime(self):
         os.utime(self.path(), ns=(1, self.random.randrange(10**18)), follow_symlinks=False)
 
+    def do_times(self):
+        path = self.path()
+        now, omit = (0, (1 << 30) - 1), (0, (1 << 30) - 2)
+        times = [self.random.choice((now, omit, (self.random.randrange(10**9), self.random.randrange(10**9)))) for _ in range(2)]
+        utimensat(path, times)
+        st = os.lstat(path)
+        return [ns for ns, asked in zip((st.st_atime_ns, st.st_mtime_ns), times) if asked not in (now, omit)]
+
     def do_xattr(self):
-        path, name = self.path(), "user." + self.random.choice("xyz")
-        if os.path.islink(path):
-            return
-        if self.random.random() < 0.3:
-            os.removexattr(path, name)
+        path = self.path()
+        name = self.random.choice(("user.x", "user.y", "user.z", "trusted.t", "user." + "n" * 250, "user." + "n" * 251, "bad"))
+        what = self.random.randrange(4)
+        if what == 0:
+            os.removexattr(path, name, follow_symlinks=False)
+        elif what == 1:
+            return os.getxattr(path, name, follow_symlinks=False)
+        elif what == 2:
+            return sorted(os.listxattr(path, follow_symlinks=False))
         else:
-            os.setxattr(path, name, self.data()[:200])
+            os.setxattr(path, name, self.data()[:self.random.choice((0, 200, 3000))],
+                        self.random.choice((0, 0, os.XATTR_CREATE, os.XATTR_REPLACE)), follow_symlinks=False)
+
+    def do_capability(self):
+        """File capabilities go with a write; not with set-id bits, where the kernel tells too little of a chown of nothing."""
+        path = self.path()
+        if os.lstat(path).st_mode & 0o6000 or not stat.S_ISREG(os.lstat(path).st_mode):
+            return None
+        os.setxattr(path, "security.capability", struct.pack("<5I", 0x02000000, 1 << 10, 0, 0, 0))
+        what = self.random.randrange(3)
+        try:
+            if what == 0:
+                with open(path, "r+b") as file:
+                    file.write(b"x")
+            elif what == 1:
+                os.truncate(path, 10)
+            else:
+                os.chown(path, 0, 0)
+            return sorted(os.listxattr(path))
+        finally:  # a write through a mapping takes them away here, and natively not
+            if "security.capability" in os.listxattr(path):
+                os.removexattr(path, "security.capability")
+
+    def do_access_list(self):
+        path, kind = self.path(), self.random.choice(("access", "default"))
+        none, perm = 0xffffffff, lambda: self.random.randrange(8)
+        entries = [(1, perm(), none), (2, perm(), 1000), (4, perm(), none), (0x10, perm(), none), (0x20, perm(), none)]
+        what = self.random.randrange(4)
+        if what == 0:
+            os.removexattr(path, f"system.posix_acl_{kind}", follow_symlinks=False)
+        elif what == 1:
+            os.setxattr(path, f"system.posix_acl_{kind}", access_list(*(e for e in entries if e[0] not in (2, 0x10))),
+                        follow_symlinks=False)
+        else:
+            os.setxattr(path, f"system.posix_acl_{kind}", access_list(*entries), follow_symlinks=False)
+        return os.lstat(path).st_mode
+
+    def do_copy_range(self):
+        if len(self.open) > 1:
+            source, target = (fd for fd, _ in self.random.sample(self.open, 2))
+            if stat.S_ISREG(os.fstat(source).st_mode) and stat.S_ISREG(os.fstat(target).st_mode):
+                return os.copy_file_range(source, target, self.random.randrange(100000), self.random.randrange(200000),
+                                          self.random.randrange(200000))
+
+    def do_two_appenders(self):
+        path, written = self.path(), []
+        fds = []
+        try:
+            for _ in range(2):
+                fds.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o644))
+            for i in range(6):
+                written.append(os.write(fds[i % 2], bytes([i]) * self.random.randrange(1, 9000)))
+            with open(path, "rb") as file:
+                return hash(file.read()) if stat.S_ISREG(os.fstat(fds[0]).st_mode) else written
+        finally:
+            [os.close(fd) for fd in fds]
+
+    def do_unlinked(self):
+        """A file goes on working without its last name."""
+        path = self.path()
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.write(fd, self.data())
+            os.unlink(path)
+            os.pwrite(fd, self.data(), self.random.randrange(100000))
+            os.ftruncate(fd, self.random.randrange(200000))
+            os.fchmod(fd, 0o4711)
+            os.fchown(fd, 1000, 1000)
+            os.setxattr(fd, "user.gone", b"1")
+            os.fsync(fd)
+            st = os.fstat(fd)
+            try:
+                os.link(f"/proc/self/fd/{fd}", path, follow_symlinks=True)
+                linked = "linked"
+            except OSError as error:
+                linked = error.errno
+            return hash(os.pread(fd, 400000, 0)), st.st_size, st.st_mode, st.st_nlink, st.st_uid, linked
+        finally:
+            os.close(fd)
+
+    def do_directory_kept_open(self):
+        path = self.path()
+        os.mkdir(path)
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.rmdir(path)
+            st = os.fstat(fd)
+            try:
+                os.mkdir("x", dir_fd=fd)
+                made = "made"
+            except OSError as error:
+                made = error.errno
+            return st.st_nlink, made, os.listdir(fd)
+        finally:
+            os.close(fd)
+
+    def do_long_name(self):
+        fd = os.open(os.path.join(self.top, "y" * self.random.choice((254, 255, 256))), os.O_RDWR | os.O_CREAT, 0o600)
+        os.close(fd)
+
+    def do_long_path(self):
+        path = self.path()
+        folder, name = os.path.split(path)
+        length = self.random.choice((4094, 4095, 4096))
+        padding = length - len(os.fsencode(path))
+        path = folder + "/" * (1 + padding % 2) + "./" * (padding // 2) + name
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o600))
+
+    def do_sync_directory(self):
+        fd = os.open(os.path.dirname(self.path()), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def do_as_user(self):
+        """One of the other calls as an ordinary user; of this thread alone."""
+        calls = [n for n in dir(self) if n.startswith("do_") and n != "do_as_user"]
+        name = self.random.choice(calls)
+        self.used.append(name)
+        libc.setfsgid(1000)
+        libc.setfsuid(1000)
+        try:
+            return getattr(self, name)()
+        finally:
+            libc.setfsuid(0)
+            libc.setfsgid(0)
 
     def do_nameless(self):
         fd = os.open(os.path.dirname(self.path()), os.O_TMPFILE | os.O_RDWR, 0o600)
@@ -488,12 +637,28 @@ def busy(mount, top):
     print("ok: " + mount.errors[0].strip())
 
 
+def compare_with_native(mounted, native, seed, steps):
+    logs = [Walker(os.path.join(base, f"w{seed}"), seed).run(steps) for base in (mounted, native)]
+    for step, (a, b) in enumerate(zip(*logs)):
+        if a != b:
+            before = "\n  ".join(str(entry)[:200] for entry in logs[1][max(0, step - 30):step])
+            sys.exit(f"FAILED: step {step}: {a} through the mount, {b} natively (seed {seed}), after\n  {before}")
+    here = (part_of(tree(top, False), (f"./w{seed}",)) for top in (mounted, native))
+    if lines := differences(*here):
+        sys.exit(f"FAILED: seed {seed}: mount and native differ:\n  " + "\n  ".join(lines[:20]))
+
+
+def part_of(whole, prefixes):
+    return {path: about for path, about in whole.items() if path.startswith(prefixes)}
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--durability", default="barrier")
+    parser.add_argument("--seeds", type=int, default=0, help="only the comparison with the native file system, so many times")
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -515,15 +680,15 @@ def main():
     work_on_old(mounted)
     ordinary_user(f"{mounted}/user")
     ordinary_user(f"{native}/user")
-    for i in range(2):
-        logs = [Walker(os.path.join(base, f"w{i}"), args.seed + i).run(args.steps) for base in (mounted, native)]
-        for step, (a, b) in enumerate(zip(*logs)):
-            if a != b:
-                before = "\n  ".join(str(entry) for entry in logs[1][max(0, step - 30):step])
-                sys.exit(f"FAILED: step {step}: {a} through the mount, {b} natively (seed {args.seed}), after\n  {before}")
+    for i in range(args.seeds or 2):
+        compare_with_native(mounted, native, args.seed + i, args.steps)
     print("ok: single random operations give native results", flush=True)
-    must_be_same("mount and native", {k: v for k, v in tree(mounted, False).items() if k.startswith(("./w", "./user"))},
-                 {k: v for k, v in tree(native, False).items() if k.startswith(("./w", "./user"))})
+    must_be_same("mount and native", *(part_of(tree(top, False), ("./w", "./user")) for top in (mounted, native)))
+    if args.seeds:
+        print(f"ok: {mount.end()}")
+        must_be_same("mounted directory and copy", tree(mounted), tree(copy))
+        shutil.rmtree(top)
+        return 0
     in_parallel([lambda i=i: Walker(os.path.join(mounted, "shared"), args.seed + 10 + i).run(args.steps) for i in range(4)])
     in_parallel([lambda i=i: fsx(os.path.join(mounted, f"fsx{i}"), args.seed + i, args.steps) for i in range(2)])
     print("ok: parallel random operations, fsx", flush=True)
