@@ -131,7 +131,7 @@ void RoleDriver::want(const control::Want& want) {
   }
   // At once, not behind a role change that takes time: writers may be waiting for it. A wish that is only repeated (a new
   // safekitd) gives no new permission.
-  if (primary && is_new && want.role == ReplicaRole::Primary) primary->primary->allow_alone(want.may_be_alone);
+  if (primary && is_new && want.role == ReplicaRole::Primary) primary->primary->allow_alone(want.may_be_alone, want.pairing);
   wake_.notify_all();
 }
 
@@ -336,7 +336,7 @@ RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, 
   };
   role->trees = std::make_unique<fuse::MountedTrees>(paths_of(configure), options, *role->primary, role->order);
   role->primary->prepare(role->trees->inodes(), std::move(marks));
-  role->primary->allow_alone(want.may_be_alone);
+  role->primary->allow_alone(want.may_be_alone, want.pairing);
   if (const Status mounted = role->trees->mount(); !mounted) {
     (void)role->primary->stop();  // puts the zones back; the error of the mount is the one to tell
     const bool fatal = mounted.error().code == Code::Unsupported || mounted.error().code == Code::Invalid;
@@ -347,7 +347,7 @@ RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, 
     primary_ = role;
     mount_lost_.clear();
     // A newer wish may have come while nobody could hear it.
-    if (want_.role == ReplicaRole::Primary) role->primary->allow_alone(want_.may_be_alone);
+    if (want_.role == ReplicaRole::Primary) role->primary->allow_alone(want_.may_be_alone, want_.pairing);
   }
   role->primary->start();
   set_role(ReplicaRole::Primary);
@@ -465,6 +465,7 @@ control::Report RoleDriver::report() const {
     report.waiting_for_alone = status.waiting_for_alone;
     report.diverged = status.diverged;
     report.zones_dirty = status.zones_dirty;
+    report.pairing = status.pairing;
     report.fatal = report.fatal || status.fenced;
     put_progress(report, status.progress);
     problem = status.problem;

@@ -35,6 +35,10 @@ Result<ModuleEntry> decode_entry(BytesView bytes) {
   const std::uint8_t readiness = in.u8();
   const std::uint32_t flags = in.u32();
   entry.generation = in.u64();
+  if (!in.at_end()) {
+    entry.asked_pairing = in.u64();
+    entry.answered_pairing = in.u64();
+  }
   if (!in.ok() || role > kRoleMax || readiness > kReadinessMax) {
     return Error{Code::Corrupt, "module entry of a heartbeat is damaged"};
   }
@@ -42,6 +46,24 @@ Result<ModuleEntry> decode_entry(BytesView bytes) {
   entry.readiness = static_cast<status::Readiness>(readiness);
   for (std::size_t i = 0; i < kFlags.size(); ++i) entry.*kFlags[i] = (flags >> i & 1U) != 0;
   return entry;
+}
+
+/// The pairing that the peer asks about, once all that the entry says is newer than the question. A node that is in STOP or
+/// WAIT says so itself; a copy in use answers by its mark, which is on its disk before the replica's report names the order.
+std::uint64_t answered_pairing(const status::Module& module) {
+  using OrderRole = status::ReplicaOrder::Role;
+  const status::ReplicationSection& replica = module.replication;
+  const std::uint64_t asked =
+      module.peer.heard && module.peer.out_of_date_requested ? module.peer.asked_pairing : 0;
+  const auto is_active = [](const status::ReplicaOrder& order) {
+    return order.role == OrderRole::Primary || order.role == OrderRole::Secondary;
+  };
+  if (module.role.role == status::Role::Stop || module.role.role == status::Role::Wait) {
+    return is_active(module.role.replica) || is_active(replica.order) ? 0 : asked;
+  }
+  const bool marked = replica.alive && replica.settled && replica.order.mark_out_of_date &&
+                      replica.order.pairing == asked && !replica.up_to_date;
+  return marked ? asked : 0;
 }
 
 }  // namespace
@@ -62,6 +84,8 @@ Bytes encode(const Payload& payload) {
     blob.u8(static_cast<std::uint8_t>(entry.readiness));
     blob.u32(flags);
     blob.u64(entry.generation);
+    blob.u64(entry.asked_pairing);
+    blob.u64(entry.answered_pairing);
     out.blob(blob.bytes());
   }
   return out.take();
@@ -111,6 +135,8 @@ std::optional<ModuleEntry> entry_of(const status::Module& module, bool replicate
   entry.last_primary = replica.last_primary;
   entry.ever_synchronised = replica.ever_synchronised;
   entry.generation = replica.generation;
+  entry.asked_pairing = role.asked_pairing;
+  entry.answered_pairing = answered_pairing(module);
   if (entry.replicates) {
     entry.up_to_date = replica.up_to_date;
     entry.inconsistent = replica.inconsistent;

@@ -11,7 +11,8 @@
 
 /// What a heartbeat says of its sender: each of its mirror modules in short. The datagram around it
 /// (sequence, authentication) is the heartbeat service's. Shape, little-endian: u8 version, text node, u16
-/// modules, each a blob: text name, u8 role, u8 readiness, u32 flags, u64 data generation. A reader skips
+/// modules, each a blob: text name, u8 role, u8 readiness, u32 flags, u64 data generation, u64 pairing asked
+/// about, u64 pairing answered (both 0 where an older writer has left them out). A reader skips
 /// what a newer writer added at the end of a blob or of the whole.
 namespace safekit::membership {
 
@@ -34,6 +35,8 @@ struct ModuleEntry {
   bool wants_primary{false};
   bool came_from_second{false};
   std::uint64_t generation{0};
+  std::uint64_t asked_pairing{0};
+  std::uint64_t answered_pairing{0};
   friend bool operator==(const ModuleEntry&, const ModuleEntry&) = default;
 };
 

@@ -160,6 +160,8 @@ Payload full_payload() {
   entry.came_from_second = true;
   entry.marked_out_of_date = true;
   entry.generation = 0xFEDC'BA98'7654'3210ULL;
+  entry.asked_pairing = 0x0123'4567'89AB'CDEFULL;
+  entry.answered_pairing = 77;
   return {.node = "b", .modules = {entry, {.name = "other"}}};
 }
 
@@ -200,6 +202,55 @@ TEST(MembershipEntry, IsWithheldUntilTheStateIsKnownAgain) {
   module.replication.alive = false;
   module.replication.died = true;
   EXPECT_FALSE(entry_of(module, true)->replicates);
+}
+
+TEST(MembershipEntry, AnswersAboutAPairingOnlyWithAMarkMadeForIt) {
+  using OrderRole = status::ReplicaOrder::Role;
+  status::Module module;
+  module.role = {.role = status::Role::Second, .since = WallTime{1}};
+  module.replication = {.configured = true, .order = {.role = OrderRole::Secondary}, .alive = true, .settled = true};
+  const auto answer = [&] { return entry_of(module, true)->answered_pairing; };
+  // Out of date already, but nobody knows whether it was so when the question was asked.
+  module.peer = {.heard = true, .out_of_date_requested = true, .asked_pairing = 5};
+  EXPECT_EQ(answer(), 0U);
+  module.replication.order.mark_out_of_date = true;
+  module.replication.order.pairing = 4;
+  EXPECT_EQ(answer(), 0U);
+  module.replication.order.pairing = 5;
+  EXPECT_EQ(answer(), 5U);
+  module.replication.settled = false;
+  EXPECT_EQ(answer(), 0U);
+  module.replication.settled = true;
+  module.replication.up_to_date = true;  // synchronised after the mark
+  EXPECT_EQ(answer(), 0U);
+  module.replication.up_to_date = false;
+  module.peer.out_of_date_requested = false;
+  EXPECT_EQ(answer(), 0U);
+}
+
+TEST(MembershipEntry, AnswersInStopAndWaitOnceItsCopyIsLeft) {
+  using OrderRole = status::ReplicaOrder::Role;
+  for (const auto role : {status::Role::Stop, status::Role::Wait}) {
+    status::Module module;
+    module.role = {.role = role, .since = WallTime{1}};
+    module.peer = {.heard = true, .out_of_date_requested = true, .asked_pairing = 5};
+    EXPECT_EQ(entry_of(module, true)->answered_pairing, 5U);
+    module.replication.order.role = OrderRole::Secondary;
+    EXPECT_EQ(entry_of(module, true)->answered_pairing, 0U);
+  }
+}
+
+TEST(MembershipPayload, AnOlderWriterAsksAndAnswersNothing) {
+  Bytes bytes = encode({.node = "b", .modules = {{.name = "db", .asked_pairing = 1, .answered_pairing = 2}}});
+  // The blob of the module is the last: 16 bytes shorter, and its length with it.
+  bytes.resize(bytes.size() - 16);
+  const std::size_t length_at = bytes.size() - (4 + 2 + 2 + 4 + 8) - 4;
+  ASSERT_GE(bytes[length_at], 16);
+  bytes[length_at] = static_cast<std::uint8_t>(bytes[length_at] - 16);
+  const auto payload = decode(bytes);
+  ASSERT_TRUE(payload) << payload.error().what;
+  EXPECT_EQ(payload->modules[0].asked_pairing, 0U);
+  EXPECT_EQ(payload->modules[0].answered_pairing, 0U);
 }
 
 }  // namespace

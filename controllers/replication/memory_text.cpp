@@ -7,7 +7,7 @@
 namespace safekit::replication {
 namespace {
 
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 
 /// Flags in a fixed order, one character each.
 std::string flags_text(std::initializer_list<bool> flags) {
@@ -23,13 +23,13 @@ std::string encode(const Memory& memory) {
   const status::ReplicationSection& last = memory.last;
   const ProcessIdentity process = memory.process.value_or(ProcessIdentity{});
   return fmt::format(
-      "{} {} {} {} {} {} {} {} {} {} {}", kVersion, process.pid, process.start_ticks, memory.started.ns,
+      "{} {} {} {} {} {} {} {} {} {} {} {}", kVersion, process.pid, process.start_ticks, memory.started.ns,
       memory.number, static_cast<int>(wish.role),
       flags_text({wish.may_be_alone, wish.mark_out_of_date, wish.force_up_to_date, wish.full_resync}),
       memory.terminated ? memory.terminated->ns : -1, flags_text({memory.killed, memory.died}),
       flags_text(
           {last.up_to_date, last.inconsistent, last.ever_synchronised, last.has_data, last.last_primary}),
-      last.generation);
+      last.generation, wish.pairing);
 }
 
 std::optional<Memory> decode(const std::string& text) {
@@ -42,8 +42,9 @@ std::optional<Memory> decode(const std::string& text) {
   std::string ends;
   std::string marks;
   Memory memory;
+  std::uint64_t pairing = 0;
   in >> version >> process.pid >> process.start_ticks >> memory.started.ns >> memory.number >> role >> wish >>
-      terminated >> ends >> marks >> memory.last.generation;
+      terminated >> ends >> marks >> memory.last.generation >> pairing;
   if (!in || version != kVersion || role < 0 || role > 3 || wish.size() != 4 || ends.size() != 2 ||
       marks.size() != 5) {
     return std::nullopt;
@@ -52,6 +53,7 @@ std::optional<Memory> decode(const std::string& text) {
   memory.wish = {.role = static_cast<status::ReplicaOrder::Role>(role),
                  .may_be_alone = wish[0] == '1',
                  .mark_out_of_date = wish[1] == '1',
+                 .pairing = pairing,
                  .force_up_to_date = wish[2] == '1',
                  .full_resync = wish[3] == '1'};
   if (terminated >= 0) memory.terminated = MonoTime{terminated};

@@ -31,6 +31,7 @@ control::Want want_of(std::uint64_t number, const status::ReplicaOrder& order) {
   want.role = wire_role(order.role);
   want.may_be_alone = order.may_be_alone;
   want.mark_out_of_date = order.mark_out_of_date;
+  want.pairing = order.pairing;
   want.force_up_to_date = order.force_up_to_date;
   want.full_resync = order.full_resync;
   return want;
@@ -85,6 +86,7 @@ void copy_report(const control::Report& report, status::ReplicationSection& sect
   section.files_done = report.files_done;
   section.bytes_copied = report.bytes_copied;
   section.generation = report.generation.value;
+  section.pairing = report.pairing;
   section.problem = report.problem;
   section.fatal = report.fatal;
 }

@@ -10,7 +10,7 @@
 namespace safekit::role {
 namespace {
 
-constexpr std::uint32_t kVersion = 2;
+constexpr std::uint32_t kVersion = 3;
 constexpr std::uint32_t kCountMax = 10'000;
 
 /// One description of the layout for both directions: `Writer` and `Reader` visit the same fields in the same order.
@@ -89,6 +89,7 @@ void visit_order(V& v, auto& order) {
   v.enumerator(order.role, ReplicaOrder::Role::Secondary);
   v.boolean(order.may_be_alone);
   v.boolean(order.mark_out_of_date);
+  v.number(order.pairing);
   v.boolean(order.force_up_to_date);
   v.boolean(order.full_resync);
 }
@@ -113,6 +114,7 @@ void visit_section(V& v, auto& s) {
   v.boolean(s.came_from_second);
   v.boolean(s.swap_requested);
   v.boolean(s.out_of_date_requested);
+  v.number(s.asked_pairing);
   bool has_script = s.script.has_value();
   v.boolean(has_script);
   if (has_script) {

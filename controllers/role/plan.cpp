@@ -101,6 +101,7 @@ void Machine::begin_stop(std::string_view word, bool start_again) {
   section().swap_requested = false;
   section().in_service_hand_over = false;
   section().out_of_date_requested = false;
+  section().asked_pairing = 0;
   section().wants_primary = false;
   begin(steps_stop(desired_, section().role, word, order));
 }

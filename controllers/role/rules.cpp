@@ -238,6 +238,8 @@ bool Machine::peer_cannot_take_over() const {
   const auto& peer = observed_.peer;
   if (!peer.heard) return is_dead(peer, observed_.replication);
   if (!peer.module_known) return true;
+  // What it said before it was asked may be older than the end of a synchronisation, by which its copy became the newest.
+  if (peer.answered_pairing == 0 || peer.answered_pairing != observed_.replication.pairing) return false;
   // In STOP or WAIT with a copy that was parted from ours: it cannot start without having heard of us.
   if (is_gone(peer) && peer.paired) return true;
   return peer.replicates && (!peer.up_to_date || peer.marked_out_of_date);
@@ -251,11 +253,18 @@ bool Machine::let_go_alone() {
   if (!desired_.replicates || order.role != ReplicaOrder::Role::Primary || ordering) return false;
   if (!replica.alive || !replica.settled || replica.order != order) return false;
 
-  const auto ask = [&](bool wanted) { return std::exchange(section().out_of_date_requested, wanted) != wanted; };
+  const auto ask = [&](bool wanted) {
+    const std::uint64_t pairing = wanted ? replica.pairing : 0;
+    const bool same = section().out_of_date_requested == wanted && section().asked_pairing == pairing;
+    section().out_of_date_requested = wanted;
+    section().asked_pairing = pairing;
+    return !same;
+  };
   if (order.may_be_alone) {
     if (replica.waiting_for_alone) {
       // A permission covers one loss of the peer; for the next one the wish has to be a new one.
       order.may_be_alone = false;
+      order.pairing = 0;
       return true;
     }
     // It went on when the peer was silent; now the peer speaks and takes its copy for the newest still. For a moment it
@@ -270,8 +279,9 @@ bool Machine::let_go_alone() {
   const bool overdue = is_ready() && observed_.wall_now.ns - section().since.ns > kReconnectGrace.count();
   const bool lost = replica.waiting_for_alone || (!replica.connected && (gone || overdue));
   if (!lost || !peer_cannot_take_over()) return ask(lost && peer.heard);
-  section().out_of_date_requested = false;
+  (void)ask(false);  // the order changes in any case
   order.may_be_alone = true;
+  order.pairing = replica.pairing;
   return true;
 }
 
@@ -329,14 +339,18 @@ bool Machine::second_synchronising() {
     begin(steps_second_ready(desired_, !scripts_ran));
     return true;
   }
-  if (peer.out_of_date_requested && replica.up_to_date && !section().replica.mark_out_of_date) {
+  // Also where the copy is taken for old already: a synchronisation may have ended that is not known here yet.
+  const bool asked = peer.heard && peer.out_of_date_requested;
+  if (asked && (!section().replica.mark_out_of_date || section().replica.pairing != peer.asked_pairing)) {
     section().replica.mark_out_of_date = true;
+    section().replica.pairing = peer.asked_pairing;
     return true;
   }
   // The mark has been made: from here on the copy may be brought up to date again.
   if (section().replica.mark_out_of_date && replica.settled && replica.order == section().replica &&
       !peer.out_of_date_requested) {
     section().replica.mark_out_of_date = false;
+    section().replica.pairing = 0;
     return true;
   }
   if (section().in_service_hand_over) {
@@ -378,6 +392,7 @@ bool Machine::second_ready() {
   const bool left_behind = desired_.replicates && peer.heard && peer.out_of_date_requested;
   if (left_behind || (desired_.replicates && replica.alive && replica.settled && !replica.up_to_date)) {
     section().replica.mark_out_of_date = true;
+    section().replica.pairing = left_behind ? peer.asked_pairing : 0;
     section().swap_requested = false;
     enter(Role::Second, Readiness::Transient);
     section().reason = "the primary goes on without this copy; waiting to be synchronised again";

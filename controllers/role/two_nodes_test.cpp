@@ -33,11 +33,13 @@ struct Node {
   bool alone_granted{false};
   bool waiting{false};
   bool synchronised{false};  ///< the pair is complete, as this side knows it
+  std::uint64_t pairing{0};  ///< changes whenever the peer's copy may have become complete
   std::uint64_t script_run{0};
   int script_left{0};
   bool script_finished{false};
   bool addresses{false};
   int silent_ticks{0};
+  int late_ticks{0};  ///< heartbeats to this node are under way for so long
   std::vector<store::Operation> operations{};
   status::PeerSection peer{};
 };
@@ -137,6 +139,8 @@ class World {
       return;
     }
     if (random_() % 3 == 0) return;  // a heartbeat that is late
+    if (random_() % 50 == 0) node.late_ticks = static_cast<int>(random_() % kSilenceTicks);
+    if (node.late_ticks > 0 && node.late_ticks-- > 0) return;
     const auto& section = other.memory.section;
     peer = {.heard = true,
             .module_known = true,
@@ -153,9 +157,25 @@ class World {
             .swap_requested = section.swap_requested,
             .out_of_date_requested = section.out_of_date_requested,
             .marked_out_of_date = !other.disk.up_to_date,
+            .asked_pairing = section.asked_pairing,
+            .answered_pairing = answered_pairing(other),
             .wants_primary = section.wants_primary,
             .came_from_second = section.came_from_second};
     if (!other.replica_runs) peer.up_to_date = peer.inconsistent = peer.marked_out_of_date = false;
+  }
+
+  /// membership/payload.cpp: what is said is newer than the question about that pairing.
+  static std::uint64_t answered_pairing(const Node& node) {
+    const auto& section = node.memory.section;
+    const std::uint64_t asked = node.peer.heard && node.peer.out_of_date_requested ? node.peer.asked_pairing : 0;
+    const auto is_active = [](const ReplicaOrder& order) {
+      return order.role == ReplicaOrder::Role::Primary || order.role == ReplicaOrder::Role::Secondary;
+    };
+    if (section.role == Role::Stop || section.role == Role::Wait) {
+      return is_active(section.replica) || is_active(node.taken) ? 0 : asked;
+    }
+    const bool marked = node.replica_runs && node.taken.mark_out_of_date && node.taken.pairing == asked && !node.disk.up_to_date;
+    return marked ? asked : 0;
   }
 
   void scripts(int i) {
@@ -198,7 +218,9 @@ class World {
     if (wanted.role == ReplicaOrder::Role::Primary) node.disk.last_primary = true;
     if (wanted.role == ReplicaOrder::Role::Secondary && node.taken.role == ReplicaOrder::Role::Primary) node.disk.last_primary = false;
     if (role_changes) node.waiting = node.synchronised = node.alone_granted = false;
-    if (wanted.may_be_alone && !node.taken.may_be_alone) node.alone_granted = true, node.waiting = false;
+    if (role_changes && wanted.role == ReplicaOrder::Role::Primary) node.pairing = ++last_pairing_;
+    const bool now = wanted.pairing == 0 || wanted.pairing == node.pairing;
+    if (wanted.may_be_alone && now && !node.taken.may_be_alone) node.alone_granted = true, node.waiting = false;
     if (role_changes && wanted.may_be_alone) node.alone_granted = true;
     node.taken = wanted;
   }
@@ -233,6 +255,7 @@ class World {
       if (primary.synchronised) return;
       // The end of the synchronisation: from here on the primary acknowledges nothing without the peer.
       primary.alone_granted = primary.waiting = false;
+      primary.pairing = ++last_pairing_;
       second.disk = {.up_to_date = true, .ever = true, .data = primary.disk.data};
       primary.disk.ever = primary.synchronised = second.synchronised = true;
     }
@@ -264,7 +287,8 @@ class World {
                         .last_primary = node.disk.last_primary,
                         .connected = node.replica_runs && connected_,
                         .peer_synchronised = node.synchronised,
-                        .waiting_for_alone = node.waiting};
+                        .waiting_for_alone = node.waiting,
+                        .pairing = node.pairing};
     seen.addresses = {.all_set = node.addresses, .all_unset = !node.addresses, .probed = true};
     seen.checker.watched = node.memory.section.watched;
     seen.peer = node.peer;
@@ -283,6 +307,7 @@ class World {
   std::array<Node, 2> nodes_{};
   bool connected_{false};
   bool replication_cut_{false};
+  std::uint64_t last_pairing_{0};
   int acknowledged_{0};
   std::vector<std::string> history_{};  ///< the module log of both, for a failure's message
   std::int64_t now_{1};

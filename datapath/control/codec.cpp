@@ -69,6 +69,7 @@ void put(ByteWriter& out, const Want& value) {
   out.u64(value.order);
   out.u8(static_cast<std::uint8_t>(value.role));
   put_flags(out, {value.may_be_alone, value.mark_out_of_date, value.force_up_to_date, value.full_resync});
+  out.u64(value.pairing);
 }
 
 Want take_want(ByteReader& in) {
@@ -76,6 +77,7 @@ Want take_want(ByteReader& in) {
   value.order = in.u64();
   value.role = take_enum(in, ReplicaRole::Secondary);
   take_flags(in, {&value.may_be_alone, &value.mark_out_of_date, &value.force_up_to_date, &value.full_resync});
+  value.pairing = in.u64();
   return value;
 }
 
@@ -87,7 +89,7 @@ void put(ByteWriter& out, const Report& value) {
                   value.diverged, value.fatal});
   out.u8(static_cast<std::uint8_t>(value.phase));
   for (const std::uint64_t number : {value.files_total, value.files_done, value.bytes_copied, value.zones_dirty,
-                                     value.generation.value}) {
+                                     value.generation.value, value.pairing}) {
     out.u64(number);
   }
   out.text(value.problem);
@@ -102,7 +104,7 @@ Report take_report(ByteReader& in) {
                   &value.waiting_for_alone, &value.diverged, &value.fatal});
   value.phase = take_enum(in, SyncPhase::Done);
   for (std::uint64_t* number : {&value.files_total, &value.files_done, &value.bytes_copied, &value.zones_dirty,
-                                &value.generation.value}) {
+                                &value.generation.value, &value.pairing}) {
     *number = in.u64();
   }
   value.problem = in.text();

@@ -13,9 +13,10 @@ std::vector<Message> one_of_each() {
                 .port = 3, .directories = {{"/a", {"x", "y"}}, {"/b", {}}}, .durability = Durability::Write,
                 .secondary_ack = SecondaryAck::Received, .send_timeout = seconds{1}, .zone_bytes = 4096,
                 .resync_workers = 2, .certificate_file = "p", .key_file = "q", .authority_file = "r"},
-      Want{.order = 7, .role = ReplicaRole::Primary, .may_be_alone = true, .force_up_to_date = true},
+      Want{.order = 7, .role = ReplicaRole::Primary, .may_be_alone = true, .pairing = 11,
+           .force_up_to_date = true},
       Report{.order = 7, .role = ReplicaRole::Secondary, .settled = true, .up_to_date = true, .connected = true,
-             .phase = SyncPhase::Copying, .files_total = 9, .generation = {4}, .problem = "disk full", .fatal = true},
+             .phase = SyncPhase::Copying, .files_total = 9, .generation = {4}, .pairing = 12, .problem = "disk full", .fatal = true},
   };
 }
 

@@ -57,6 +57,9 @@ struct Want {
   bool may_be_alone{false};
   /// This copy must not be promoted until it has been resynchronised (the peer goes on without it). Made durable.
   bool mark_out_of_date{false};
+  /// With may_be_alone: only while Report::pairing is this one, or the permission is for a loss that is over; 0: for any.
+  /// With mark_out_of_date: what the peer asked about. It means nothing here; it makes each request a new wish.
+  std::uint64_t pairing{0};
   /// `safekit prim`: the administrator says that this copy is the valid one. Made durable before role Primary.
   bool force_up_to_date{false};
   /// `prim fullsync`, `second fullsync`: the next synchronisation copies everything.
@@ -88,6 +91,9 @@ struct Report {
   std::uint64_t bytes_copied{0};
   std::uint64_t zones_dirty{0};
   DataGeneration generation{};
+  /// Primary, never 0: changes whenever the peer's copy may have become complete (ResyncEnd). What is asked of the peer
+  /// when it is lost is asked about this one, so that an older answer cannot be taken for it.
+  std::uint64_t pairing{0};
   std::string problem{};     ///< why it is not settled or cannot synchronise, for people; empty when all is well
   bool fatal{false};         ///< with `problem`: going on needs a new start of the module
   friend bool operator==(const Report&, const Report&) = default;

@@ -20,7 +20,7 @@ constexpr int kInlineRoundsMax = 4;                  ///< a caller sends for oth
 Primary::Primary(Settings settings, journal::Journal& journal, TreeOrder& order, StreamSource& source, const Clock& clock,
                  Random& random, Log& log, std::function<void()> changed)
     : settings_(std::move(settings)), journal_(journal), order_(order), source_(source), clock_(clock), random_(random),
-      log_(log), changed_(std::move(changed)), marks_(settings_.zone_bytes) {}
+      log_(log), changed_(std::move(changed)), pairing_(random_.u64() >> 1 | 1), marks_(settings_.zone_bytes) {}
 
 void Primary::prepare(Inodes& inodes, std::optional<journal::ZoneMap> marks) {
   const std::lock_guard lock{mutex_};
@@ -296,6 +296,7 @@ PrimaryStatus Primary::status() const {
                        .fenced = fenced_,
                        .progress = run_ != nullptr ? run_->progress() : progress_,
                        .zones_dirty = marks_.zone_count(),
+                       .pairing = pairing_,
                        .problem = problem_};
   status.progress.phase = synchronised_     ? Progress::Phase::Done
                           : run_ != nullptr ? Progress::Phase::Copying

@@ -34,6 +34,7 @@ struct PrimaryStatus {
   bool fenced{false};
   Progress progress{};
   std::uint64_t zones_dirty{0};
+  std::uint64_t pairing{0};  ///< control::Report::pairing
   std::string problem{};
   friend bool operator==(const PrimaryStatus&, const PrimaryStatus&) = default;
 };
@@ -62,8 +63,8 @@ class Primary final : public Sink, private ResyncHost {
   void prepare(Inodes& inodes, std::optional<journal::ZoneMap> marks);
   /// Begins to look for the peer.
   void start();
-  /// May it go on without the peer? Level; see control::Want.
-  void allow_alone(bool allowed);
+  /// May it go on without the peer? Level; see control::Want. One for another pairing than the present is none.
+  void allow_alone(bool allowed, std::uint64_t pairing = 0);
   /// After the file systems are unmounted. In order: the peer confirms that it has all, or zones are saved. Errors: Io when
   /// the journal cannot be written.
   Status stop();
@@ -147,6 +148,7 @@ class Primary final : public Sink, private ResyncHost {
   bool synchronised_{false};      ///< the peer has confirmed the end of the synchronisation on this connection
   bool alone_allowed_{false};
   std::int64_t granted_at_{0};    ///< when that was allowed last
+  std::uint64_t pairing_{0};      ///< changes with each ResyncEnd
   bool alone_noted_{false};       ///< the journal has a generation for what is written without the peer now
   bool unconfirmed_{false};       ///< something was changed while Waiting
   bool fenced_{false};            ///< the journal cannot be written: nothing may be promised without the peer

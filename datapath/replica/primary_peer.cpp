@@ -27,10 +27,10 @@ void Primary::start() {
   connector_ = std::thread{[this] { look_for_peer(); }};
 }
 
-void Primary::allow_alone(bool allowed) {
+void Primary::allow_alone(bool allowed, std::uint64_t pairing) {
   const std::lock_guard lock{mutex_};
-  alone_allowed_ = allowed;
-  if (!allowed) return;
+  alone_allowed_ = allowed && (pairing == 0 || pairing == pairing_);
+  if (!alone_allowed_) return;
   granted_at_ = clock_.mono_now().ns;
   // A stream that still lives contradicts the control plane; a silent one does not.
   if (link_ && clock_.mono_now().ns - heard_ > kHeartbeatLate.count()) lose(link_->number, "the peer is dead");
@@ -242,6 +242,7 @@ void Primary::put_end() {
   // From here on the peer may come to be up to date: the permission to go on without it is used up, and the next loss
   // needs a new one.
   alone_allowed_ = false;
+  ++pairing_;
   alone_noted_ = false;  // what is written after a loss from here on is of a new generation
   kick_sender();
 }

@@ -274,5 +274,25 @@ TEST_F(PrimaryTest, AnFsyncThatTheOldConnectionDidNotAnswerReturnsOnTheNextOne) 
   EXPECT_TRUE(becomes([&] { return primary_->status().peer_synchronised; }));
 }
 
+TEST_F(PrimaryTest, APermissionForAnEarlierPairingIsNone) {
+  const std::uint64_t first = primary_->status().pairing;
+  EXPECT_NE(first, 0U);
+  begin();
+  const std::uint64_t second = primary_->status().pairing;
+  EXPECT_NE(second, first);
+  peer_.disk_hangs = true;
+  auto call = sync();
+  ASSERT_TRUE(becomes([&] { return peer_.syncs == 1; }));
+  source_.let(false);
+  clock_.advance(seconds{11});
+  ASSERT_TRUE(becomes([&] { return primary_->status().waiting_for_alone; }));
+  // It was on its way when the synchronisation ended: the peer may be the newest since.
+  primary_->allow_alone(true, first);
+  EXPECT_TRUE(primary_->status().waiting_for_alone);
+  primary_->allow_alone(true, second);
+  EXPECT_FALSE(primary_->status().waiting_for_alone);
+  expect_returns(call);
+}
+
 }  // namespace
 }  // namespace safekit::replica

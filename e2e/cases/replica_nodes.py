@@ -4,7 +4,7 @@ import os, shutil, signal, socket, stat, struct, subprocess, tempfile, threading
 IDLE, PRIMARY, SECONDARY = 0, 1, 2
 FLAGS = ("settled configured up_to_date inconsistent ever_synchronised has_data last_primary connected "
          "peer_synchronised waiting_for_alone diverged fatal").split()
-NUMBERS = "files_total files_done bytes_copied zones_dirty generation".split()
+NUMBERS = "files_total files_done bytes_copied zones_dirty generation pairing".split()
 
 
 def text(value):
@@ -59,9 +59,9 @@ class Node:
             struct.pack("<BBqqqII", durability, ack, int(send_timeout * ns), int(lock_timeout * ns), 150 * ns, zone, 4)
         self.socket.sendall(struct.pack("<I", len(body)) + body)
 
-    def want(self, role, may_be_alone=False, out_of_date=False, force=False, full=False):
+    def want(self, role, may_be_alone=False, out_of_date=False, force=False, full=False, pairing=0):
         self.order += 1
-        body = struct.pack("<BQBBBBB", 2, self.order, role, may_be_alone, out_of_date, force, full)
+        body = struct.pack("<BQBBBBBQ", 2, self.order, role, may_be_alone, out_of_date, force, full, pairing)
         self.socket.sendall(struct.pack("<I", len(body)) + body)
 
     def listen(self, connection):
@@ -85,10 +85,10 @@ class Node:
             report[name] = bool(body[10 + i])
         at = 10 + len(FLAGS)
         report["phase"] = body[at]
-        for i, value in enumerate(struct.unpack_from("<5Q", body, at + 1)):
+        for i, value in enumerate(struct.unpack_from("<6Q", body, at + 1)):
             report[NUMBERS[i]] = value
-        size = struct.unpack_from("<I", body, at + 41)[0]
-        report["problem"] = body[at + 45:at + 45 + size].decode()
+        size = struct.unpack_from("<I", body, at + 49)[0]
+        report["problem"] = body[at + 53:at + 53 + size].decode()
         if self.on_report:
             self.on_report(report)
         with self.changed:

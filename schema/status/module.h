@@ -35,6 +35,7 @@ struct ReplicaOrder {
   Role role{Role::None};
   bool may_be_alone{false};
   bool mark_out_of_date{false};
+  std::uint64_t pairing{0};
   bool force_up_to_date{false};
   bool full_resync{false};
   friend bool operator==(const ReplicaOrder&, const ReplicaOrder&) = default;
@@ -55,6 +56,7 @@ struct RoleSection {
   bool came_from_second{false};       ///< this ALONE began as a failover: it gives way after a split brain
   bool swap_requested{false};         ///< this secondary asks its primary to swap
   bool out_of_date_requested{false};  ///< this primary lost the replication stream and asks the peer to mark itself
+  std::uint64_t asked_pairing{0};     ///< with out_of_date_requested: ReplicationSection::pairing that it is about
   std::optional<ScriptOrder> script{};
   ReplicaOrder replica{};
   bool addresses_wanted{false};
@@ -96,6 +98,7 @@ struct ReplicationSection {
   std::uint64_t files_done{0};
   std::uint64_t bytes_copied{0};
   std::uint64_t generation{0};
+  std::uint64_t pairing{0};
   std::string problem{};
   bool fatal{false};
   friend bool operator==(const ReplicationSection&, const ReplicationSection&) = default;
@@ -156,6 +159,9 @@ struct PeerSection {
   bool swap_requested{false};
   bool out_of_date_requested{false};
   bool marked_out_of_date{false};  ///< its copy is marked, durably, as not to be promoted
+  std::uint64_t asked_pairing{0};     ///< RoleSection::asked_pairing over there
+  /// What is said here was said after the peer heard this node ask about that pairing: a Second has marked its copy since.
+  std::uint64_t answered_pairing{0};
   bool wants_primary{false};       ///< RoleSection::wants_primary over there
   bool came_from_second{false};    ///< RoleSection::came_from_second over there
   std::uint64_t generation{0};     ///< data generation
