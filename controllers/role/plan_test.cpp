@@ -297,6 +297,69 @@ TEST(RolePlan, ADeletedModuleIsStopped) {
   EXPECT_FALSE(bench.memory.started);
 }
 
+struct MirrorBench {
+  Desired desired{.replicates = true};
+  Observed observed{.wall_now = WallTime{1'000'000'000}};
+  Memory memory{};
+
+  explicit MirrorBench(Role role) {
+    const bool primary = role == Role::Prim;
+    memory.started = true;
+    memory.section.role = role;
+    memory.section.readiness = Readiness::Ready;
+    memory.section.since = WallTime{1};
+    memory.section.replica.role = primary ? ReplicaOrder::Role::Primary : ReplicaOrder::Role::Secondary;
+    memory.section.watched = observed.checker.watched =
+        primary ? std::set{WatchClass::Pre, WatchClass::Both, WatchClass::Prim}
+                : std::set{WatchClass::Pre, WatchClass::Both, WatchClass::Second, WatchClass::Sec};
+    observed.addresses = {.all_set = primary, .all_unset = !primary, .probed = true};
+    observed.replication = {.configured = true, .order = memory.section.replica, .alive = true, .settled = true,
+                            .up_to_date = true, .ever_synchronised = true};
+    observed.peer = {.heard = true, .module_known = true, .role = primary ? Role::Second : Role::Prim,
+                     .readiness = Readiness::Ready, .ever_synchronised = true, .replicates = true, .paired = true};
+  }
+  const ReplicaOrder& decide_once() {
+    memory = decide(desired, observed, memory).memory;
+    return memory.section.replica;
+  }
+};
+
+TEST(RolePlan, APrimaryGoesOnAloneOnlyOnAnAnswerAboutThisPairing) {
+  MirrorBench bench{Role::Prim};
+  bench.observed.replication.waiting_for_alone = true;
+  bench.observed.replication.pairing = 7;
+  // Said while its copy was being synchronised; the heartbeat that says how that ended has not come yet.
+  bench.observed.peer.readiness = Readiness::Transient;
+  bench.observed.peer.marked_out_of_date = true;
+  for (const std::uint64_t answered : {0, 6}) {
+    bench.observed.peer.answered_pairing = answered;
+    EXPECT_FALSE(bench.decide_once().may_be_alone) << answered;
+    EXPECT_TRUE(bench.memory.section.out_of_date_requested);
+    EXPECT_EQ(bench.memory.section.asked_pairing, 7U);
+  }
+  bench.observed.peer.answered_pairing = 7;
+  EXPECT_TRUE(bench.decide_once().may_be_alone);
+  EXPECT_EQ(bench.memory.section.replica.pairing, 7U);
+  EXPECT_FALSE(bench.memory.section.out_of_date_requested);
+}
+
+TEST(RolePlan, ASecondaryMarksItsCopyForEachPairingThatItIsAskedAbout) {
+  MirrorBench bench{Role::Second};
+  bench.observed.peer.out_of_date_requested = true;
+  // Also a copy that is thought to be old: the report of the end of its synchronisation may be on its way.
+  for (const std::uint64_t asked : {7, 8}) {
+    bench.observed.peer.asked_pairing = asked;
+    EXPECT_TRUE(bench.decide_once().mark_out_of_date);
+    EXPECT_EQ(bench.memory.section.replica.pairing, asked);
+    bench.observed.replication.order = bench.memory.section.replica;
+    bench.observed.replication.up_to_date = false;
+    EXPECT_EQ(bench.decide_once(), bench.observed.replication.order);
+  }
+  bench.observed.peer.out_of_date_requested = false;
+  EXPECT_FALSE(bench.decide_once().mark_out_of_date);
+  EXPECT_EQ(bench.memory.section.replica.pairing, 0U);
+}
+
 TEST(MemoryText, RefusesWhatItDidNotWrite) {
   Bench bench;
   bench.command("start");
