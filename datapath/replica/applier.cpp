@@ -36,6 +36,14 @@ std::array<InodeId, 2> concerned(const wire::Operation& operation) {
   return {};
 }
 
+/// What was opened by the name of what has just been made: somebody on this node may have put a link to another file there.
+Status check_made(int fd, mode_t type) {
+  struct stat st {};
+  if (::fstat(fd, &st) != 0) return system_error("stat", errno);
+  if ((st.st_mode & S_IFMT) == type && (S_ISDIR(type) || st.st_nlink == 1)) return {};
+  return Error{Code::Conflict, "somebody else on this node changes the replicated directory"};
+}
+
 bool same_kind(const struct stat& st, const wire::ListingEntry& entry) {
   if ((st.st_mode & S_IFMT) != (entry.mode & S_IFMT)) return false;
   return (!S_ISCHR(entry.mode) && !S_ISBLK(entry.mode)) || st.st_rdev == entry.device;
@@ -98,7 +106,7 @@ Status Applier::perform(const wire::Bind& op) {
 
 Status Applier::perform(const wire::Create& op) {
   if (!is_safe_name(op.name)) return Error{Code::Corrupt, "unsafe name in the stream"};
-  SK_TRY(const auto parent, inodes_.descriptor(op.parent));
+  SK_TRY(const auto parent, inodes_.directory(op.parent));
   SK_TRY(const std::uint32_t root, root_of(op.parent));
   const mode_t type = op.attributes.mode & S_IFMT;
   if (in_resync()) SK_TRY_VOID(tree::remove_all(parent->get(), op.name));
@@ -112,6 +120,7 @@ Status Applier::perform(const wire::Create& op) {
     Fd made{::openat(parent->get(), op.name.c_str(), S_ISDIR(type) ? O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
                                                                   : O_PATH | O_NOFOLLOW | O_CLOEXEC)};
     if (!made) return system_error(fmt::format("open '{}'", op.name), errno);
+    SK_TRY_VOID(check_made(made.get(), type));
     fd = std::make_shared<const Fd>(std::move(made));
   }
   using wire::SetAttributes;
@@ -124,7 +133,7 @@ Status Applier::perform(const wire::Create& op) {
 
 Status Applier::perform(const wire::Link& op) {
   if (!is_safe_name(op.name)) return Error{Code::Corrupt, "unsafe name in the stream"};
-  SK_TRY(const auto parent, inodes_.descriptor(op.parent));
+  SK_TRY(const auto parent, inodes_.directory(op.parent));
   SK_TRY(const auto inode, inodes_.descriptor(op.id));
   if (in_resync()) SK_TRY_VOID(tree::remove_all(parent->get(), op.name));
   if (::linkat(inode->get(), "", parent->get(), op.name.c_str(), AT_EMPTY_PATH) != 0) {
@@ -135,7 +144,7 @@ Status Applier::perform(const wire::Link& op) {
 
 Status Applier::perform(const wire::Remove& op) {
   if (!is_safe_name(op.name)) return Error{Code::Corrupt, "unsafe name in the stream"};
-  SK_TRY(const auto parent, inodes_.descriptor(op.parent));
+  SK_TRY(const auto parent, inodes_.directory(op.parent));
   if (in_resync()) return tree::remove_all(parent->get(), op.name);
   if (::unlinkat(parent->get(), op.name.c_str(), op.directory ? AT_REMOVEDIR : 0) != 0) {
     return system_error(fmt::format("remove '{}'", op.name), errno);
@@ -145,8 +154,8 @@ Status Applier::perform(const wire::Remove& op) {
 
 Status Applier::perform(const wire::Rename& op) {
   if (!is_safe_name(op.name) || !is_safe_name(op.new_name)) return Error{Code::Corrupt, "unsafe name in the stream"};
-  const auto from = inodes_.descriptor(op.parent);
-  const auto to = inodes_.descriptor(op.new_parent);
+  const auto from = inodes_.directory(op.parent);
+  const auto to = inodes_.directory(op.new_parent);
   if (from && to &&
       ::renameat2((*from)->get(), op.name.c_str(), (*to)->get(), op.new_name.c_str(), op.flags) == 0) {
     return {};
@@ -202,7 +211,7 @@ Result<std::optional<std::vector<EntryFate>>> Applier::apply(wire::Listing&& lis
 }
 
 Result<std::vector<EntryFate>> Applier::make_equal(const wire::Listing& listing) {
-  SK_TRY(const auto directory, inodes_.descriptor(listing.directory));
+  SK_TRY(const auto directory, inodes_.directory(listing.directory));
   SK_TRY(const std::uint32_t root, root_of(listing.directory));
   if (listing.complete) {
     std::unordered_set<std::string_view> wanted;

@@ -13,8 +13,8 @@
 namespace safekit::replica {
 namespace {
 
-/// A tree with another file system mounted in its directory `d`. Mounts end with the namespace of the test.
-class NestedMountTest : public testing::Test {
+/// A tree in which another file system can be mounted, in its directory `d`. Mounts end with the namespace of the test.
+class ApplierTest : public testing::Test {
  protected:
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "mounts a file system: needs root";
@@ -61,7 +61,7 @@ class NestedMountTest : public testing::Test {
 
 void expect_applied(const Status& done) { EXPECT_TRUE(done) << done.error().what; }
 
-TEST_F(NestedMountTest, OperationsDoNotReachWhatWasMountedBefore) {
+TEST_F(ApplierTest, OperationsDoNotReachWhatWasMountedBefore) {
   mount_inside();
   Applier applier{{top_ + "/tree"}};
   ASSERT_TRUE(applier.open());
@@ -73,7 +73,7 @@ TEST_F(NestedMountTest, OperationsDoNotReachWhatWasMountedBefore) {
   EXPECT_TRUE(is_untouched());
 }
 
-TEST_F(NestedMountTest, OperationsDoNotReachWhatIsMountedLater) {
+TEST_F(ApplierTest, OperationsDoNotReachWhatIsMountedLater) {
   Applier applier{{top_ + "/tree"}};
   ASSERT_TRUE(applier.open());
   mount_inside();
@@ -82,7 +82,7 @@ TEST_F(NestedMountTest, OperationsDoNotReachWhatIsMountedLater) {
   EXPECT_TRUE(is_untouched());
 }
 
-TEST_F(NestedMountTest, ASynchronisationEmptiesNoDirectoryOfTheNestedFileSystem) {
+TEST_F(ApplierTest, ASynchronisationEmptiesNoDirectoryOfTheNestedFileSystem) {
   mount_inside();
   Applier applier{{top_ + "/tree"}};
   ASSERT_TRUE(applier.open());
@@ -99,7 +99,7 @@ TEST_F(NestedMountTest, ASynchronisationEmptiesNoDirectoryOfTheNestedFileSystem)
   EXPECT_FALSE(std::filesystem::exists(top_ + "/tree/d"));
 }
 
-TEST_F(NestedMountTest, WhatLiesInAnotherMountHasNoKey) {
+TEST_F(ApplierTest, WhatLiesInAnotherMountHasNoKey) {
   mount_inside();
   InodeBinding inodes{{top_ + "/tree"}};
   ASSERT_TRUE(inodes.open_roots());
@@ -108,7 +108,7 @@ TEST_F(NestedMountTest, WhatLiesInAnotherMountHasNoKey) {
   EXPECT_TRUE(key_at(inodes.place(0), inodes.root_fd(0), "d"));
 }
 
-TEST_F(NestedMountTest, ABindMayBeLongerThanAPathOfTheKernel) {
+TEST_F(ApplierTest, ABindMayBeLongerThanAPathOfTheKernel) {
   const std::string name(200, 'n');
   Fd at{::open((top_ + "/tree").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   std::string path;
@@ -124,7 +124,30 @@ TEST_F(NestedMountTest, ABindMayBeLongerThanAPathOfTheKernel) {
   EXPECT_EQ(::faccessat(at.get(), "f", F_OK, 0), 0);
 }
 
-TEST_F(NestedMountTest, ABindFollowsNoSymbolicLink) {
+TEST_F(ApplierTest, NamesAreChangedOnlyInDirectoriesThatAreStillInTheTree) {
+  std::filesystem::create_directories(top_ + "/tree/a/b");
+  Applier applier{{top_ + "/tree"}};
+  ASSERT_TRUE(applier.open());
+  expect_applied(applier.apply(bind(10, "a"), {}));
+  expect_applied(applier.apply(bind(11, "a/b"), {}));
+  std::filesystem::rename(top_ + "/tree/a", top_ + "/tree/moved");
+  expect_applied(applier.apply(create(11, "inside"), {}));
+  std::filesystem::rename(top_ + "/tree/moved", top_ + "/outside");
+  EXPECT_EQ(applier.apply(create(11, "new"), {}).error().code, Code::NotFound);
+  EXPECT_FALSE(applier.apply(wire::Operation{wire::Remove{.parent = InodeId{11}, .name = "inside"}}, {}));
+  EXPECT_FALSE(applier.apply(wire::Operation{wire::Rename{.id = InodeId{99},
+                                                          .parent = InodeId{11},
+                                                          .name = "inside",
+                                                          .new_parent = InodeId{1},
+                                                          .new_name = "taken"}}, {}));
+  applier.begin_resync(wire::ResyncMode::Full);
+  EXPECT_TRUE(applier.apply(empty_listing(10))) << "left for the listing of the directory above";
+  EXPECT_EQ(applier.leftovers().size(), 1U);
+  EXPECT_TRUE(std::filesystem::exists(top_ + "/outside/b/inside"));
+  EXPECT_FALSE(std::filesystem::exists(top_ + "/outside/b/new"));
+}
+
+TEST_F(ApplierTest, ABindFollowsNoSymbolicLink) {
   std::filesystem::create_directories(top_ + "/outside/e");
   std::filesystem::create_directory_symlink(top_ + "/outside", top_ + "/tree/link");
   Applier applier{{top_ + "/tree"}};

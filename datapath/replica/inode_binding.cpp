@@ -132,6 +132,15 @@ Result<SharedFd> InodeBinding::descriptor(InodeId id) {
   return shared;
 }
 
+Result<SharedFd> InodeBinding::directory(InodeId id) {
+  SK_TRY(auto fd, descriptor(id));
+  // The kernel gives no parent that is outside of the mount, whose root is the root of the tree.
+  if (::faccessat(fd->get(), "..", F_OK, 0) != 0) {
+    return system_error(fmt::format("inode {} is not in the replicated directory any more", id.value), errno);
+  }
+  return fd;
+}
+
 void InodeBinding::remember(InodeId id, SharedFd fd) {
   while (cache_.size() >= kDescriptorsMax) {
     cache_.erase(recent_.back());

@@ -50,6 +50,9 @@ class InodeBinding {
   /// O_RDWR for a regular file, O_RDONLY for a directory, O_PATH for anything else. Errors: NotFound (unknown id, or the
   /// inode is gone), Io.
   Result<SharedFd> descriptor(InodeId id);
+  /// The same for a directory in which names are changed: it must still lie in its tree. A handle leads to it wherever
+  /// somebody on this node has moved it. Errors: NotFound also for one that was moved out.
+  Result<SharedFd> directory(InodeId id);
 
   /// The local inode that stands for an identity, if it still exists; an O_PATH descriptor.
   struct Standing {
