@@ -64,7 +64,8 @@ void ClusterTrust::token(Done done) {
   if (!text) return done(std::move(text).error());
   doc::Node tree = doc::Node::map();
   tree.add("token", doc::Node::string(*text));
-  tree.add("expires", doc::Node::string(fmt::format("{} after it was made", to_string(peer::Pki::kTokenLife))));
+  const WallTime end{ports_.clock.wall_now().ns + peer::Pki::kTokenLife.count()};
+  tree.add("expires", doc::Node::string(to_string(end)));
   done(std::move(tree));
 }
 

@@ -20,6 +20,7 @@ class ClusterTrust final : public api::ClusterActions {
   struct Ports {
     store::Store& store;
     Loop& loop;
+    const Clock& clock;
     Crypto& crypto;
   };
   /// `activate` runs as soon as this node has an identity: at `init`, or at the end of `join`.

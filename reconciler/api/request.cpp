@@ -195,6 +195,10 @@ std::string to_wire(const Response& response) {
   return std::string{as_text(out.bytes())};
 }
 
+std::string passed_on(const std::string& user, const NodeName& node) {
+  return user + (user.find('@') == std::string::npos ? "@" : "via") + node.str();
+}
+
 Result<Request> request_from(std::string_view wire) {
   constexpr std::uint32_t kQueryMax = 64;
   ByteReader in{as_bytes(wire)};

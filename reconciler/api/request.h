@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "schema/base/ids.h"
 #include "schema/base/result.h"
 #include "schema/doc/node.h"
 #include "schema/doc/problem.h"
@@ -29,8 +30,8 @@ enum class Method { Get, Post, Put, Patch, Delete };
 /// Where a request came in. Probe: plain HTTP, for load balancers, without log-in.
 enum class Door { Local, Https, Probe, Peer };
 
-/// A value. `user` is who asks, as logs show it: `root`, `admin@10.0.0.7`, `root@node1` for one that another
-/// node passed on; empty: nobody has logged in.
+/// A value. `user` is who asks, as logs show it: `root`, `admin@10.0.0.7`, or as `passed_on` says; empty: nobody has logged
+/// in.
 struct Request {
   Method method{Method::Get};
   std::string path{};  ///< decoded, without the query
@@ -67,6 +68,8 @@ using Respond = std::function<void(Response)>;
 /// Text of a scalar below `tree`, empty when it is not there.
 [[nodiscard]] std::string text_at(const doc::Node& tree, std::initializer_list<std::string_view> path);
 
+/// Who asks, when `node` passes it on: `admin@10.0.0.77vianode1` (spec/operations.md 1.1); a local user has no address yet.
+[[nodiscard]] std::string passed_on(const std::string& user, const NodeName& node);
 /// Between nodes, as peer/links carries it. Errors: Corrupt.
 [[nodiscard]] std::string to_wire(const Request& request);
 [[nodiscard]] std::string to_wire(const Response& response);

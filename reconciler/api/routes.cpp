@@ -215,7 +215,9 @@ Result<std::shared_ptr<WatchStream>> Routes::watch(const Request& request) {
   const std::string node = query_of(request, "node");
   if (!node.empty() && node != store_.node().str()) {
     return Error{Code::Unsupported,
-                 fmt::format("watch '{}' there: a watch is not passed on between nodes", node)};
+                 fmt::format("a node shows its own changes only: watch on '{0}' itself, or with --server "
+                             "https://{0}:{1}",
+                             node, kHttpsPort)};
   }
   WatchFilter filter{.name = query_of(request, "name"), .verbose = query_of(request, "verbose") == "true"};
   const auto number = [&request](const std::string& name) {

@@ -231,6 +231,8 @@ TEST_F(RoutesTest, PassesRequestsForAnotherNodeOn) {
   }
   EXPECT_FALSE(request_from(wire + "x").has_value());
   EXPECT_EQ(response_from(to_wire(text(503, "away"))).value(), text(503, "away"));
+  EXPECT_EQ(passed_on("root", NodeName{"node1"}), "root@node1");
+  EXPECT_EQ(passed_on("admin@10.0.0.77", NodeName{"node1"}), "admin@10.0.0.77vianode1");
 }
 
 TEST_F(RoutesTest, WithoutALogInThereAreOnlyProbes) {

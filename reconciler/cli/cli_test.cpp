@@ -392,6 +392,28 @@ TEST_F(CliTest, HelpUsageAndCompletion) {
   EXPECT_EQ(run({"version"}), 0);
 }
 
+TEST_F(CliTest, ACommandOfSafekitThatIsNotThereYetIsNamed) {
+  EXPECT_EQ(run({"confcheck", "-m", "web"}), 2);
+  EXPECT_THAT(output.err_text, HasSubstr("'safekit confcheck' is not there yet: `safekit validate -f FILE`"));
+  EXPECT_EQ(run({"-H", "*", "-E", "web"}), 2);
+  EXPECT_THAT(output.err_text, HasSubstr("'safekit -E' is not there yet"));
+  EXPECT_EQ(run({"cluster", "genkey"}), 2);
+  EXPECT_THAT(output.err_text, HasSubstr("always encrypted"));
+  EXPECT_EQ(run({"incloop", "-m", "web", "-i", "x"}), 2);
+  EXPECT_THAT(output.err_text, HasSubstr("'safekit incloop' is not there yet\n"));
+}
+
+TEST_F(CliTest, WaitingForAModuleOfOtherNodesSaysSoAtOnce) {
+  apply_web();
+  std::string elsewhere{kModule};
+  elsewhere.resize(elsewhere.find("  heartbeats"));
+  elsewhere.replace(elsewhere.find("[node1, node2]"), 14, "[node2]");
+  elsewhere.replace(elsewhere.find("mirror"), 6, "light");
+  ASSERT_EQ(run({"apply", "-f", write("elsewhere.yaml", elsewhere)}), 0) << output.err_text;
+  EXPECT_EQ(run({"wait", "-m", "web", "--for", "UP"}), 1);
+  EXPECT_THAT(output.err_text, HasSubstr("module 'web' does not run on this node"));
+}
+
 TEST_F(CliTest, ScriptsWriteIntoTheLog) {
   apply_web();
   EXPECT_EQ(run({"printe", "-m", "web", "disk is full"}), 0) << output.err_text;

@@ -91,7 +91,7 @@ int token(Session& session) {
   session.output.out(text_at(*made, {"token"}) + "\n");
   const std::string expires = text_at(*made, {"expires"});
   session.output.err(fmt::format("Good for one node{}. There: safekit cluster join TOKEN --node NAME\n",
-                                 expires.empty() ? "" : ", until " + expires));
+                                 expires.empty() ? "" : ", until " + (expires.substr(0, 16) + " UTC")));
   return kFine;
 }
 

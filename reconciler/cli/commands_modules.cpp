@@ -111,6 +111,12 @@ Result<Node> wait_for(Session& session, const std::string& module, const Goal& g
   Node last = Node::map();
   if (const auto now = ask(session, request(Method::Get, "modules/" + module)); now) {
     last = *now;
+    const Node* status = last.find("status");
+    const bool runs_here = status != nullptr && status->find("nodes") != nullptr;
+    if (!runs_here && !goal.deleted) {
+      return Error{Code::NotFound, fmt::format("module '{}' does not run on this node: wait on one of its own "
+                                               "(safekit get module {} -o yaml names them)", module, module)};
+    }
   } else {
     const bool is_absent = now.error().code == Code::NotFound;
     if (is_absent && goal.deleted) return last;

@@ -1,0 +1,76 @@
+#include "reconciler/cli/not_yet.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include <fmt/format.h>
+
+namespace safekit::cli {
+namespace {
+
+struct Later {
+  std::string_view command{};
+  std::string_view instead{};  ///< empty: nothing does it yet
+};
+
+constexpr std::array kLater{
+    Later{"config", "`safekit apply -f FOLDER` checks and applies a module on all its nodes"},
+    Later{"deconfig", "`safekit delete module NAME`"},
+    Later{"confcheck", "`safekit validate -f FILE`"},
+    Later{"confinfo", "`safekit diff -f FILE`, `safekit describe module NAME`"},
+    Later{"module", "`safekit apply -f FILE.safe`, `safekit get modules`, `safekit delete module NAME`"},
+    Later{"cluster confinfo", "`safekit cluster status`, `safekit get cluster cluster -o yaml`"},
+    Later{"cluster deconfig", ""},
+    Later{"cluster genkey", "the nodes' traffic is always encrypted, with keys made by `safekit cluster init`"},
+    Later{"cluster delkey", "the nodes' traffic is always encrypted"},
+    Later{"cluster create", "`safekit cluster init -f cluster.yaml`"},
+    Later{"-E", "`safekit apply` copies a module to all its nodes"},
+    Later{"-G", "`safekit cluster config -f FILE` and `safekit apply` reach all nodes"},
+    Later{"-p", ""},
+    Later{"-r", ""},
+    Later{"webserver", "the API is a part of safekitd, on port 9453"},
+    Later{"webservercfg", "the API is a part of safekitd, with one token a cluster"},
+    Later{"notification", ""},
+    Later{"safeagent", ""},
+    Later{"uninstall", "use the package manager"},
+    Later{"update", "a change that a running module can take is taken at `safekit apply`"},
+    Later{"primforce", "`safekit prim -m NAME`, unless the data is half synchronised"},
+    Later{"secondforce", "`safekit second fullsync -m NAME` copies everything"},
+    Later{"errd list", "`safekit state -v -m NAME`"},
+    Later{"errd disable", "`safekit errd off -m NAME` for the whole module"},
+    Later{"errd enable", "`safekit errd on -m NAME` for the whole module"},
+    Later{"errd suspend", "`safekit errd off -m NAME`"},
+    Later{"errd resume", "`safekit errd on -m NAME`"},
+    Later{"kill", ""},
+    Later{"logsave", "`safekit log -m NAME -A > FILE`"},
+    Later{"cmdlog", "`safekit events`"},
+    Later{"snapshot", ""},
+    Later{"dump", ""},
+    Later{"clean", ""},
+    Later{"level", "`safekit version`"},
+    Later{"rfsdiff", ""},
+    Later{"rfsverify", ""},
+    Later{"rfssync", "`safekit second fullsync -m NAME` copies everything"},
+    Later{"incloop", ""},
+    Later{"resetloop", "any start, stop or restart by a person sets the counter to 0"},
+    Later{"checkloop", "`safekit get -m NAME -r heart.stopstartloop`"},
+};
+
+}  // namespace
+
+std::optional<std::string> not_yet(const std::vector<std::string>& words) {
+  std::size_t at = 0;
+  while (at < words.size() && words[at] == "-H") at += 2;
+  if (at >= words.size()) return std::nullopt;
+  std::string command = words[at];
+  if (command == "cluster" || command == "errd") {
+    if (++at >= words.size()) return std::nullopt;
+    command += " " + words[at];
+  }
+  const auto found = std::ranges::find(kLater, std::string_view{command}, &Later::command);
+  if (found == kLater.end()) return std::nullopt;
+  return fmt::format("'safekit {}' is not there yet{}{}", command, found->instead.empty() ? "" : ": ", found->instead);
+}
+
+}  // namespace safekit::cli
