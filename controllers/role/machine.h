@@ -38,6 +38,8 @@ class Machine {
   /// A stop that nobody asked for; `cause` stays readable in STOP.
   void stop_for_fault(std::string cause);
   [[nodiscard]] bool peer_leaves_too() const;
+  [[nodiscard]] bool peer_takes_over() const;
+  [[nodiscard]] bool is_mark_still_right() const;
   [[nodiscard]] ReplicaOrder order_when_leaving() const;
   /// Counts a corrective action; at the limit it stops the module instead and returns false.
   bool count_action();

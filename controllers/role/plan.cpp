@@ -79,13 +79,24 @@ bool Machine::peer_leaves_too() const {
 /// primary goes on without it, and a primary that the peer takes over. Unmarked, a copy stays in doubt (`paired`).
 ReplicaOrder Machine::order_when_leaving() const {
   ReplicaOrder order{.role = ReplicaOrder::Role::Idle};
-  const auto& peer = observed_.peer;
-  const bool peer_takes_over = failover_on() && peer.heard && peer.role == Role::Second &&
-                               peer.readiness == Readiness::Ready &&
-                               (section().role == Role::Prim || observed_.replication.peer_synchronised);
-  order.mark_out_of_date = section().role == Role::Second ? !plan_.memory.held_by_failover_off : peer_takes_over;
+  order.mark_out_of_date = section().role == Role::Second ? !plan_.memory.held_by_failover_off : peer_takes_over();
   if (peer_leaves_too()) order.mark_out_of_date = false;
   return order;
+}
+
+/// What a heartbeat said of the peer may be of before its end: only the living stream shows that it has everything.
+bool Machine::peer_takes_over() const {
+  const auto& replica = observed_.replication;
+  return failover_on() && peer_is_complete() && !replica.waiting_for_alone;
+}
+
+/// The scripts of a stop take their time: the peer may have begun to leave as well, or have died, and a marked copy that is
+/// the only whole one could not be started again.
+bool Machine::is_mark_still_right() const {
+  if (peer_leaves_too()) return false;
+  const auto& peer = observed_.peer;
+  const bool peer_serves = peer.heard && peer.module_known && status::is_serving(peer.role);
+  return section().role == Role::Second || peer_serves || peer_takes_over();
 }
 
 void Machine::begin_stop(std::string_view word, bool start_again) {
@@ -216,9 +227,8 @@ bool Machine::advance() {
       begin_stop(m.stop_requested_again ? "stopstart" : "stop", m.stop_requested_again);
       return true;
     }
-    // The scripts of a stop took their time: the peer may have begun to leave meanwhile.
-    if (auto* replica = std::get_if<OrderReplica>(&m.steps.front()); replica != nullptr && m.stopping && peer_leaves_too()) {
-      replica->order.mark_out_of_date = false;
+    if (auto* replica = std::get_if<OrderReplica>(&m.steps.front()); replica != nullptr && m.stopping) {
+      replica->order.mark_out_of_date = replica->order.mark_out_of_date && is_mark_still_right();
     }
     const Step step = m.steps.front();
     begin_step(step);

@@ -153,7 +153,11 @@ bool Machine::start_decided() {
       section().paired = true;
       memory().held_by_failover_off = false;
       begin(steps_to_second(desired_,
-                            {.role = ReplicaOrder::Role::Secondary, .full_resync = memory().full_resync}));
+                            // The primary goes on without this copy until it is synchronised: were it to take itself for one of
+                            // a pair still, a power loss of both could bring it back in place of the primary's.
+                            {.role = ReplicaOrder::Role::Secondary,
+                             .mark_out_of_date = observed_.replication.up_to_date,
+                             .full_resync = memory().full_resync}));
       return true;
     case StartOutcome::AbortPrimary:
       cause = "the other node is primary already: stop it first, or use `safekit start` here";
@@ -207,7 +211,9 @@ bool Machine::rest_serving() {
 /// Both serve: whoever became primary by failover gives way; else the order that both sides compute alike. A peer in
 /// Transient may be about to stop: giving way to it could leave nobody with the newest data.
 bool Machine::split_brain() {
-  if (!serves(observed_.peer) || observed_.peer.readiness != Readiness::Ready) {
+  // A peer that takes this one's stream is a secondary, whatever a heartbeat of its earlier life said.
+  const bool has_secondary = desired_.replicates && observed_.replication.connected;
+  if (!serves(observed_.peer) || observed_.peer.readiness != Readiness::Ready || has_secondary) {
     memory().split_brain_noted = false;
     return false;
   }
@@ -359,7 +365,9 @@ bool Machine::second_synchronising() {
     const bool newest = replica.settled && replica.up_to_date && replica.order == section().replica;
     const bool not_taken = peer.heard && !serves(peer) && (is_gone(peer) || (peer.replicates && !peer.up_to_date));
     if (newest && (not_taken || is_dead(peer, replica))) return fail_over("swap not taken");
-    if (!is_dead(peer, replica)) return false;
+    // Marked, and the other side has begun anew: it waits for this one to leave.
+    const bool over = is_gone(peer) && replica.settled && !replica.up_to_date && replica.order == section().replica;
+    if (!is_dead(peer, replica) && !over) return false;
   }
   if (is_dead(peer, replica) || is_gone(peer)) {
     say("heart", 'C', "Action stopstart called by heart: the primary was lost during the synchronisation");

@@ -35,6 +35,11 @@ StartOutcome both_waiting(const StartInput& in) {
   if (in.local == Copy::Unknown || in.remote == Copy::Unknown) return StartOutcome::Hold;
   if (in.peer_wants_primary) return StartOutcome::Hold;
   if (in.local == Copy::NewWithData && in.remote == Copy::NewWithData) return StartOutcome::WaitForChoice;
+  // Both were stopped at once, each in the belief that the other one goes on: two marked copies with nothing between them.
+  if (in.local == Copy::Stale && in.remote == Copy::Stale && in.same_generation) {
+    if (in.local_preferred) return StartOutcome::BecomeAlone;
+    return in.peer == PeerPlace::Blocked ? StartOutcome::WaitForData : StartOutcome::Hold;
+  }
   // Nobody has the newest data: two stale copies, or one beside a copy that never took part.
   if (is_stale(in.local) && (is_stale(in.remote) || never_synchronised(in.remote))) return StartOutcome::WaitForData;
   if (is_stale(in.remote) && never_synchronised(in.local)) return StartOutcome::WaitForData;
@@ -163,6 +168,7 @@ StartInput start_input(const Desired& desired, const Observed& observed, const M
                    .peer = place_of(peer),
                    .peer_wants_primary = peer.wants_primary,
                    .local_preferred = prefers_local(desired, observed),
+                   .same_generation = local.generation != 0 && local.generation == peer.generation,
                    .may_replace_data = memory.full_resync};
   if (desired.replicates) {
     input.local = classify({.known = local.settled && local.alive,

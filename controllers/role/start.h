@@ -48,6 +48,9 @@ struct StartInput {
   bool peer_wants_primary{false};
   /// Between equals: this node goes first (last primary, then defaultprim, then the order of the nodes).
   bool local_preferred{false};
+  /// Both copies are of one data generation. A node takes a new one, durably, before it acknowledges its first write without
+  /// the peer: so both have everything that was ever acknowledged, whatever they were marked as.
+  bool same_generation{false};
   bool may_replace_data{false};  ///< `second fullsync`: whatever is here, take the primary's copy
   friend bool operator==(const StartInput&, const StartInput&) = default;
 };

@@ -19,7 +19,7 @@ void for_every_input(F check) {
         for (const PeerPlace peer : kPlaces) {
           for (const bool wants : {false, true}) {
             for (const bool preferred : {false, true}) {
-              check(StartInput{intent, local, remote, peer, wants, preferred});
+              for (const bool same : {false, true}) check(StartInput{intent, local, remote, peer, wants, preferred, same});
             }
           }
         }
@@ -29,8 +29,8 @@ void for_every_input(F check) {
 }
 
 std::string text_of(const StartInput& in) {
-  return fmt::format("intent {} local {} remote {} peer {} wants {} preferred {}", int(in.intent), int(in.local),
-                     int(in.remote), int(in.peer), in.peer_wants_primary, in.local_preferred);
+  return fmt::format("intent {} local {} remote {} peer {} wants {} preferred {} same {}", int(in.intent), int(in.local),
+                     int(in.remote), int(in.peer), in.peer_wants_primary, in.local_preferred, in.same_generation);
 }
 
 StartOutcome automatic(Copy local, Copy remote, PeerPlace peer, bool preferred = false) {
@@ -45,7 +45,8 @@ TEST(StartTable, NeverStartsAloneOnACopyInDoubtWithoutAskingThePeer) {
     const bool beyond_doubt = in.local == Copy::UpToDate;
     const bool peer_was_asked = in.peer == PeerPlace::Waiting || in.peer == PeerPlace::Blocked;
     EXPECT_TRUE(beyond_doubt || peer_was_asked) << text_of(in);
-    EXPECT_FALSE(in.local == Copy::Stale || in.local == Copy::Inconsistent || in.local == Copy::Unknown) << text_of(in);
+    const bool marked_alike = in.local == Copy::Stale && in.remote == Copy::Stale && in.same_generation;
+    EXPECT_FALSE((in.local == Copy::Stale && !marked_alike) || in.local == Copy::Inconsistent || in.local == Copy::Unknown) << text_of(in);
   });
 }
 
@@ -100,6 +101,18 @@ TEST(StartTable, KnowsTheHistoriesOfTheReference) {
   EXPECT_EQ(automatic(Copy::New, Copy::New, PeerPlace::Waiting, true), StartOutcome::BecomeAlone);
   EXPECT_EQ(automatic(Copy::NewWithData, Copy::NewWithData, PeerPlace::Waiting, true), StartOutcome::WaitForChoice);
   EXPECT_EQ(automatic(Copy::New, Copy::Unknown, PeerPlace::Silent), StartOutcome::WaitForData);
+}
+
+TEST(StartTable, TwoCopiesMarkedByTwoStopsStartAgainWhenNothingIsBetweenThem) {
+  StartInput in{.local = Copy::Stale, .remote = Copy::Stale, .peer = PeerPlace::Waiting, .same_generation = true};
+  EXPECT_EQ(decide_start(in), StartOutcome::Hold);
+  in.local_preferred = true;
+  EXPECT_EQ(decide_start(in), StartOutcome::BecomeAlone);
+  in.peer = PeerPlace::Silent;
+  EXPECT_EQ(decide_start(in), StartOutcome::WaitForData) << "the other copy was not asked";
+  in.peer = PeerPlace::Waiting;
+  in.remote = Copy::Inconsistent;
+  EXPECT_EQ(decide_start(in), StartOutcome::WaitForData);
 }
 
 TEST(StartTable, PrimOverridesDoubtButNotInconsistencyOrAPrimary) {
