@@ -254,10 +254,10 @@ RoleDriver::Step RoleDriver::prepare_directories(const control::Configure& confi
     for (const std::string& point : *below) {
       hidden = fmt::format("'{}' is mounted inside the replicated directory '{}': it is neither replicated nor seen by the "
                            "application; stop the module and unmount it", point, directory.path);
-      ports_.log.write(LogLevel::Warning, kLog, hidden);
     }
   }
   const std::lock_guard lock{mutex_};
+  if (!hidden.empty() && hidden != hidden_) ports_.log.write(LogLevel::Warning, kLog, hidden);
   hidden_ = std::move(hidden);
   return {};
 }

@@ -33,6 +33,7 @@ class PlayedPeer {
   std::atomic<bool> disk_hangs{false};
   std::atomic<int> connections{0};
   std::atomic<int> syncs{0};
+  std::atomic<int> full_comparisons{0};
 
   Bytes answers_to(const wire::FrameView& frame, std::uint64_t& received) {
     BytesView data;
@@ -42,6 +43,8 @@ class PlayedPeer {
       return {};
     }
     Bytes out;
+    const auto* begin = std::get_if<wire::ResyncBegin>(&*message);
+    if (begin != nullptr && begin->mode == wire::ResyncMode::Full) ++full_comparisons;
     if (wire::is_sequenced(frame.type)) wire::append_message(out, wire::Acknowledge{{++received}});
     if (const auto* hello = std::get_if<wire::Hello>(&*message)) {
       wire::Hello mine = *hello;
@@ -146,7 +149,13 @@ class OneRoot final : public Inodes {
   explicit OneRoot(std::string path) : path_(std::move(path)) {}
   [[nodiscard]] std::uint32_t root_count() const override { return 1; }
   [[nodiscard]] InodeId root_id(std::uint32_t) const override { return {1}; }
-  Result<wire::TreePath> path_of(InodeId) override { return wire::TreePath{}; }
+  static constexpr InodeId kGone{50};
+  static constexpr InodeId kUnsearchable{51};
+  Result<wire::TreePath> path_of(InodeId id) override {
+    if (id == kGone) return Error{Code::NotFound, "no name"};
+    if (id == kUnsearchable) return Error{Code::Io, "Too many open files"};
+    return wire::TreePath{};
+  }
   Result<InodeId> pin(InodeId, const std::string&) override { return Error{Code::NotFound, "empty"}; }
   Result<InodeId> pin(const FileHandle&) override { return InodeId{1}; }
   void unpin(InodeId) override {}
@@ -292,6 +301,23 @@ TEST_F(PrimaryTest, APermissionForAnEarlierPairingIsNone) {
   primary_->allow_alone(true, second);
   EXPECT_FALSE(primary_->status().waiting_for_alone);
   expect_returns(call);
+}
+
+TEST_F(PrimaryTest, AnOperationOnAnInodeThatIsGoneIsDropped) {
+  begin();
+  EXPECT_EQ(primary_->append(wire::Operation{wire::SetXattr{.id = OneRoot::kGone, .name = "user.x"}}, {}), SequenceNumber{0});
+  EXPECT_TRUE(primary_->status().peer_synchronised);
+  EXPECT_EQ(peer_.connections, 1);
+}
+
+TEST_F(PrimaryTest, AnInodeThatCannotBeNamedLosesTheLinkAndAllIsCompared) {
+  begin();
+  EXPECT_EQ(peer_.full_comparisons, 0);
+  EXPECT_NE(primary_->append(wire::Operation{wire::SetXattr{.id = OneRoot::kUnsearchable, .name = "user.x"}}, {}),
+            SequenceNumber{0});
+  EXPECT_TRUE(logged("an inode could not be named"));
+  EXPECT_TRUE(becomes([&] { return peer_.full_comparisons == 1; }));
+  EXPECT_EQ(peer_.connections, 2);
 }
 
 }  // namespace
