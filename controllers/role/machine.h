@@ -16,6 +16,7 @@ class Machine {
   /// A primary whose peer no longer has everything may go on alone as soon as the peer cannot take over with old data.
   /// Also asked in the middle of a transition, because its scripts may be what waits for the disk.
   bool let_go_alone();
+  bool note_partner();
   /// Sets the first step going or finishes it. Returns whether anything moved.
   bool advance();
   /// Decides in a stable state, with no step left. Returns whether anything moved.
@@ -72,6 +73,7 @@ class Machine {
   /// The peer is a stable secondary that has every acknowledged write.
   [[nodiscard]] bool peer_is_complete() const;
   bool rest_second();
+  bool join_primary();
   bool second_synchronising();
   bool second_ready();
   bool fail_over(std::string_view why);

@@ -29,7 +29,7 @@ Plan decide(const Desired& desired, const Observed& observed, const Memory& memo
   machine.take_operations();
   machine.take_requests();
   int moves = 0;
-  while ((machine.let_go_alone() || machine.advance() || machine.at_rest()) && moves < kMovesMax) ++moves;
+  while ((machine.note_partner() || machine.let_go_alone() || machine.advance() || machine.at_rest()) && moves < kMovesMax) ++moves;
   SK_ASSERT(moves < kMovesMax);
   return machine.take();
 }

@@ -153,11 +153,9 @@ bool Machine::start_decided() {
       section().paired = true;
       memory().held_by_failover_off = false;
       begin(steps_to_second(desired_,
-                            // The primary goes on without this copy until it is synchronised: were it to take itself for one of
-                            // a pair still, a power loss of both could bring it back in place of the primary's.
-                            {.role = ReplicaOrder::Role::Secondary,
-                             .mark_out_of_date = observed_.replication.up_to_date,
-                             .full_resync = memory().full_resync}));
+                            // The primary has gone on without this copy: were it to take itself for the newest still, a power
+                            // loss of both could bring it back in place of the primary's. See join_primary.
+                            {.role = ReplicaOrder::Role::Idle, .mark_out_of_date = true}));
       return true;
     case StartOutcome::AbortPrimary:
       cause = "the other node is primary already: stop it first, or use `safekit start` here";
@@ -291,9 +289,18 @@ bool Machine::let_go_alone() {
   return true;
 }
 
-bool Machine::rest_alone() {
+/// Alone, this copy is beyond doubt. It no longer is from the moment at which that of a secondary may become complete; a
+/// secondary joins only when it has heard that this is noted.
+bool Machine::note_partner() {
   const auto& peer = observed_.peer;
-  section().paired = desired_.replicates && peer.heard && peer.module_known && peer.role == Role::Second;
+  if (!desired_.replicates || section().role != Role::Alone || memory().stopping) return false;
+  const bool follows = peer.heard && peer.module_known && peer.role == Role::Second;
+  const bool is_old = peer.replicates && !peer.up_to_date;
+  const bool paired = follows && (section().paired || is_old);
+  return std::exchange(section().paired, paired) != paired;
+}
+
+bool Machine::rest_alone() {
   if (!peer_is_complete()) return false;
   section().came_from_second = false;
   begin(steps_alone_to_prim(desired_));
@@ -331,9 +338,21 @@ bool Machine::rest_second() {
   return is_ready() ? second_ready() : second_synchronising();
 }
 
+/// The copy is marked; the primary has to know that it is no longer the only one before the copies become equal.
+bool Machine::join_primary() {
+  const auto& peer = observed_.peer;
+  const auto& replica = observed_.replication;
+  auto& order = section().replica;
+  if (order.role != ReplicaOrder::Role::Idle || !desired_.replicates) return false;
+  if (!replica.settled || replica.order != order || !serves(peer) || !peer.paired) return false;
+  order = {.role = ReplicaOrder::Role::Secondary, .full_resync = memory().full_resync};
+  return true;
+}
+
 bool Machine::second_synchronising() {
   const auto& peer = observed_.peer;
   const auto& replica = observed_.replication;
+  if (join_primary()) return true;
   if (serves(peer)) section().in_service_hand_over = false;
   const bool synchronised =
       !desired_.replicates ||
