@@ -293,6 +293,22 @@ def case_problems_are_told(pair):
     assert not pair.b.report["connected"]
 
 
+def case_nested_mounts_are_told_and_not_crossed(pair):
+    for node in (pair.a, pair.b):
+        os.mkdir(f"{node.data}/d")
+        node.run("mount", "-t", "tmpfs", "none", f"{pair.mount}/d")
+        node.run("sh", "-c", f"echo precious > {pair.mount}/d/precious")
+    mirrored(pair)
+    for node in (pair.a, pair.b):
+        node.wait(lambda r: f"'{pair.mount}/d' is mounted inside" in r["problem"], "told what is not replicated")
+    pair.a.run("sh", "-c", f"echo new > {pair.mount}/d/new; sync {pair.mount}/d/new")
+    assert_equal(pair)
+    assert os.listdir(f"{pair.b.data}/d") == ["new"]
+    for node in (pair.a, pair.b):
+        node.settle(IDLE)
+        node.run("sh", "-c", f"test $(ls {pair.mount}/d) = precious")
+
+
 def case_full_disk_of_the_secondary(pair):
     """The application goes on at once; the secondary is out of date and says why; with room again it is synchronised."""
     pair.b.run("mount", "-t", "tmpfs", "-o", "size=16m", "none", pair.mount)
