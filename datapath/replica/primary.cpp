@@ -246,8 +246,10 @@ void Primary::send_heartbeats() {
   while (!stopped_ || link_) {
     const bool parked = quiet > kQuietRounds || !link_;
     sender_parked_ = parked;
-    sender_.wait_for(lock, parked ? kHeartbeatEvery : kGatherFor,
-                     [&] { return (parked && !sender_parked_) || out_.size() >= kSendBytes || (stopped_ && !link_); });
+    // While another thread sends, there is nothing to do, and it must get the mutex back: never go round without a wait.
+    sender_.wait_for(lock, parked ? kHeartbeatEvery : kGatherFor, [&] {
+      return (parked && !sender_parked_) || (out_.size() >= kSendBytes && !sending_) || (stopped_ && !link_);
+    });
     sender_parked_ = false;
     quiet = out_.empty() ? quiet + 1 : 0;
     if (link_ && clock_.mono_now().ns - sent_ >= kHeartbeatEvery.count()) {

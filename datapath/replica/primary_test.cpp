@@ -33,6 +33,8 @@ class PlayedPeer {
   std::atomic<bool> disk_hangs{false};
   std::atomic<int> connections{0};
   std::atomic<int> syncs{0};
+  std::atomic<bool> takes_nothing{false};
+  std::atomic<int> writers{0};  ///< wait for it to take something
   std::atomic<int> full_comparisons{0};
 
   Bytes answers_to(const wire::FrameView& frame, std::uint64_t& received) {
@@ -74,6 +76,9 @@ class PlayedStream final : public Stream {
  public:
   explicit PlayedStream(PlayedPeer& peer) : peer_(peer) {}
   Status write(BytesView bytes, Duration) override {
+    ++peer_.writers;
+    peer_.takes_nothing.wait(true);
+    --peer_.writers;
     const std::lock_guard lock{mutex_};
     if (shut_) return Error{Code::Unavailable, "shut"};
     const auto space = frames_.space(bytes.size());
@@ -281,6 +286,25 @@ TEST_F(PrimaryTest, AnFsyncThatTheOldConnectionDidNotAnswerReturnsOnTheNextOne) 
   ASSERT_TRUE(becomes([&] { return peer_.connections == 2; }));
   expect_returns(call);
   EXPECT_TRUE(becomes([&] { return primary_->status().peer_synchronised; }));
+}
+
+TEST_F(PrimaryTest, WhoSendsForAllGetsTheMutexBackWhileMuchMoreIsQueued) {
+  begin();
+  peer_.takes_nothing = true;
+  std::promise<void> appended;
+  auto call = std::async(std::launch::async, [&] {
+    const auto sequence = primary_->append(wire::Operation{wire::Sync{InodeId{1}, false}}, {});
+    appended.set_value();
+    return primary_->wait(sequence, Acknowledged::Durable);
+  });
+  ASSERT_TRUE(becomes([&] { return peer_.writers == 1; }));
+  const Bytes much(200'000);
+  (void)primary_->append(wire::Operation{wire::Write{InodeId{1}, 0, 200'000}}, much);
+  // The sender thread has been woken for it; it must wait for the one that sends.
+  EXPECT_EQ(appended.get_future().wait_for(std::chrono::milliseconds{100}), std::future_status::timeout);
+  peer_.takes_nothing = false;
+  peer_.takes_nothing.notify_all();
+  expect_returns(call);
 }
 
 TEST_F(PrimaryTest, APermissionForAnEarlierPairingIsNone) {
