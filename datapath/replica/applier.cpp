@@ -17,6 +17,8 @@ namespace {
 using wire::EntryFate;
 using wire::ResyncMode;
 
+constexpr std::size_t kWithoutRoomMax = 256;  ///< more than what is written meanwhile: the disk is too small
+
 bool is_safe_name(const std::string& name) {
   return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos &&
          name.find('\0') == std::string::npos;
@@ -61,6 +63,8 @@ Status Applier::reset() {
 void Applier::begin_resync(ResyncMode mode) {
   mode_ = mode;
   leftovers_.clear();
+  without_room_.clear();
+  all_listed_ = false;
   inodes_.track_identities(mode != ResyncMode::None);
 }
 
@@ -89,9 +93,13 @@ Status Applier::apply(const wire::Operation& operation, BytesView data) {
         }
       },
       operation);
-  if (done || !in_resync()) return done;
-  // Only what a place that is not equal yet explains; a full disk is no reason to try again later.
-  if (done.error().code != Code::NotFound && done.error().code != Code::Conflict) return done;
+  if (done) return done;
+  const InodeId first = concerned(operation)[0];
+  if (done.error().code == Code::Exhausted && !waits_for_room(done.error(), first)) return without_room(done.error(), first);
+  // Only what a place that is not equal yet explains.
+  const bool explained = done.error().code == Code::NotFound || done.error().code == Code::Conflict ||
+                         done.error().code == Code::Exhausted;
+  if (!in_resync() || !explained) return done;
   for (const InodeId id : concerned(operation)) {
     if (id.value != 0) leftovers_.insert(id.value);
   }
@@ -202,7 +210,9 @@ Result<std::optional<std::vector<EntryFate>>> Applier::apply(wire::Listing&& lis
   auto fates = make_equal(whole);
   if (!fates) {
     // The directory itself is not there yet, or a call of the application changed it under us: it is listed again later.
-    if (fates.error().code != Code::NotFound) return fates.error();
+    const bool waits = waits_for_room(fates.error(), whole.directory);
+    if (fates.error().code == Code::Exhausted && !waits) return without_room(fates.error(), whole.directory);
+    if (fates.error().code != Code::NotFound && !waits) return fates.error();
     leftovers_.insert(whole.directory.value);
     return std::optional{std::vector<EntryFate>{}};
   }
@@ -298,7 +308,10 @@ Status Applier::apply(const wire::InodeState& state) {
     return tree::set_attributes(fd->get(), SetAttributes::kMtime, state.attributes);
   };
   Status done = make();
-  if (done || done.error().code != Code::NotFound) return done;
+  if (done) return done;
+  const bool waits = waits_for_room(done.error(), state.id);
+  if (done.error().code == Code::Exhausted && !waits) return without_room(done.error(), state.id);
+  if (done.error().code != Code::NotFound && !waits) return done;
   leftovers_.insert(state.id.value);
   return {};
 }
@@ -314,6 +327,19 @@ std::vector<int> Applier::root_descriptors() const {
   std::vector<int> roots;
   for (std::uint32_t root = 0; root < inodes_.root_count(); ++root) roots.push_back(inodes_.root_fd(root));
   return roots;
+}
+
+bool Applier::waits_for_room(const Error& error, InodeId id) {
+  if (error.code != Code::Exhausted || !in_resync() || all_listed_ || without_room_.size() >= kWithoutRoomMax) return false;
+  without_room_.insert(id.value);
+  return true;
+}
+
+/// Says where room must be made.
+Error Applier::without_room(Error error, InodeId id) const {
+  const auto root = root_of(id);
+  if (root) error.what += fmt::format("; make room in the file system of '{}'", inodes_.root_path(*root));
+  return error;
 }
 
 Result<std::uint32_t> Applier::root_of(InodeId directory) const {

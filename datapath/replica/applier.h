@@ -11,7 +11,8 @@ namespace safekit::replica {
 
 /// Does on the secondary's trees what the stream says. In steady state every error is the caller's to act on. During a
 /// resynchronisation operations may name places that have not been made equal yet: what cannot be done there is remembered
-/// as a leftover and left to the listing that comes later (docs/resync.md has the argument).
+/// as a leftover and left to the listing that comes later (docs/resync.md has the argument). So is what finds no room, once:
+/// what takes the room may be removed by a listing that is still to come.
 /// Thread: the receiver's. A service.
 class Applier {
  public:
@@ -25,7 +26,10 @@ class Applier {
   [[nodiscard]] bool in_resync() const { return mode_ != wire::ResyncMode::None; }
   [[nodiscard]] std::vector<InodeId> leftovers() const;
   /// The primary has been told; only later ones count from now on.
-  void clear_leftovers() { leftovers_.clear(); }
+  void clear_leftovers() {
+    leftovers_.clear();
+    all_listed_ = true;
+  }
 
   /// Sync is not done here: the caller does it beside the stream.
   Status apply(const wire::Operation& operation, BytesView data);
@@ -51,11 +55,15 @@ class Applier {
   Result<std::vector<wire::EntryFate>> make_equal(const wire::Listing& listing);
   Result<wire::EntryFate> make_entry(int directory, std::uint32_t root, const wire::ListingEntry& entry);
   Status create_entry(int directory, std::uint32_t root, const wire::ListingEntry& entry);
+  [[nodiscard]] bool waits_for_room(const Error& error, InodeId id);
+  [[nodiscard]] Error without_room(Error error, InodeId id) const;
   [[nodiscard]] Result<std::uint32_t> root_of(InodeId directory) const;
 
   InodeBinding inodes_;
   wire::ResyncMode mode_{wire::ResyncMode::None};
   std::unordered_set<std::uint64_t> leftovers_{};
+  std::unordered_set<std::uint64_t> without_room_{};  ///< of the leftovers of this synchronisation
+  bool all_listed_{false};  ///< nothing more will be removed that is not the application's
   wire::Listing pending_{};
 };
 

@@ -159,5 +159,58 @@ TEST_F(ApplierTest, ABindFollowsNoSymbolicLink) {
   EXPECT_FALSE(std::filesystem::exists(top_ + "/outside/new"));
 }
 
+/// The tree is a small file system, and a file takes all of it.
+class FullDiskTest : public ApplierTest {
+ protected:
+  void SetUp() override {
+    ApplierTest::SetUp();
+    if (top_.empty()) return;
+    full_ = top_ + "/tree/d";
+    ASSERT_EQ(::mount("small", full_.c_str(), "tmpfs", 0, "size=64k"), 0);
+    std::ofstream{full_ + "/live"} << "x";
+    std::ofstream{full_ + "/big"} << std::string(100'000, 'b');
+    applier_ = std::make_unique<Applier>(std::vector{full_});
+    ASSERT_TRUE(applier_->open());
+    ASSERT_TRUE(applier_->reset());
+  }
+  Status write() {
+    const Bytes page(8192, 1);
+    return applier_->apply(wire::Operation{wire::Write{InodeId{10}, 8192, 8192}}, page);
+  }
+  static wire::Listing without_big() {
+    return {.directory = InodeId{1}, .entries = {{.name = "live", .id = InodeId{10}, .identity = 10, .mode = S_IFREG | 0600}}};
+  }
+
+  std::string full_{};
+  std::unique_ptr<Applier> applier_{};
+};
+
+TEST_F(FullDiskTest, InSteadyStateTheErrorNamesThePlaceAtOnce) {
+  expect_applied(applier_->apply(bind(10, "live"), {}));
+  const Status done = write();
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, Code::Exhausted);
+  EXPECT_NE(done.error().what.find("make room in the file system of '" + full_ + "'"), std::string::npos);
+}
+
+TEST_F(FullDiskTest, WhatFindsNoRoomIsLeftUntilTheListingsHaveMadeIt) {
+  applier_->begin_resync(wire::ResyncMode::Full);
+  expect_applied(applier_->apply(bind(10, "live"), {}));
+  expect_applied(write());
+  EXPECT_EQ(applier_->leftovers(), std::vector{InodeId{10}});
+  const auto fates = applier_->apply(without_big());
+  ASSERT_TRUE(fates && *fates) << fates.error().what;
+  expect_applied(write());
+  EXPECT_TRUE(applier_->leftovers().empty()) << "its content is compared after the listing";
+}
+
+TEST_F(FullDiskTest, AfterAllListingsItIsAnError) {
+  applier_->begin_resync(wire::ResyncMode::Full);
+  expect_applied(applier_->apply(bind(10, "live"), {}));
+  expect_applied(write());
+  applier_->clear_leftovers();
+  EXPECT_EQ(write().error().code, Code::Exhausted);
+}
+
 }  // namespace
 }  // namespace safekit::replica

@@ -33,6 +33,7 @@ class InodeBinding {
   [[nodiscard]] int root_fd(std::uint32_t root) const { return roots_[root].tree.directory.get(); }
   [[nodiscard]] Place place(std::uint32_t root) const { return {root, roots_[root].mount_id}; }
   [[nodiscard]] std::size_t root_count() const { return roots_.size(); }
+  [[nodiscard]] const std::string& root_path(std::uint32_t root) const { return paths_[root]; }
 
   void track_identities(bool on);
   /// The id for what stands at a path. Errors: NotFound; Conflict when that inode stands for another one already.

@@ -108,6 +108,15 @@ class Node:
     def synchronised(self, timeout=60):
         self.wait(lambda r: r["peer_synchronised"], "synchronised", timeout)
 
+    def log_size(self):
+        return os.path.getsize(f"{self.pair.root}/{self.name}.log")
+
+    def wait_for_log(self, words, since, timeout=10):
+        deadline = time.monotonic() + timeout
+        while words not in open(f"{self.pair.root}/{self.name}.log").read()[since:]:
+            assert time.monotonic() < deadline, f"{self.name}: no '{words}' in its log"
+            time.sleep(0.02)
+
     def kill(self):
         """As kill -9: nothing is put in order; the namespace stays."""
         self.process.kill()
