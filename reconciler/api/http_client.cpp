@@ -201,6 +201,7 @@ class RemoteClient final : public HttpClient<httplib::SSLClient> {
       : target_(std::move(target)), library_(target_.host, target_.port) {
     library_.set_url_encode(false);
     library_.set_connection_timeout(kConnectMax);
+    library_.set_tcp_nodelay(true);
     library_.set_read_timeout(target_.limit);
     trusted_ = trust(library_, target_);
   }
