@@ -13,6 +13,7 @@
 #include "controllers/config/effect.h"
 #include "controllers/errd/effect.h"
 #include "controllers/membership/effect.h"
+#include "controllers/membership/port_watch.h"
 #include "controllers/membership/service_heartbeats.h"
 #include "controllers/replication/client_link.h"
 #include "controllers/replication/effect.h"
@@ -22,6 +23,7 @@
 #include "controllers/vip/effect.h"
 #include "datapath/heartbeat/service.h"
 #include "datapath/linux/netlink_interfaces.h"
+#include "datapath/linux/port_holder.h"
 #include "datapath/linux/ports.h"
 #include "datapath/linux/tcp_probe.h"
 #include "reconciler/api/http_server.h"
@@ -37,6 +39,7 @@ namespace {
 
 constexpr const char* kForwardPath = "/api/";
 constexpr Duration kRenewalCheck = hours{1};
+constexpr Duration kPortRetry = seconds{5};
 
 /// Changes with every boot of the machine and with every start of the container or sandbox node: all that could still
 /// run from before ended with PID 1.
@@ -95,6 +98,7 @@ struct Daemon::Impl {
   Status activate(const peer::ClusterIdentity& identity);
   Result<replication::ClusterIdentity> replica_identity() const;
   void renew();
+  void look_at_ports();
 
   DaemonOptions options;
   linux_os::Ports ports{};
@@ -109,8 +113,10 @@ struct Daemon::Impl {
   membership::ServiceHeartbeats heartbeats{};
   ClusterTrust trust{{store, ports.loop, ports.clock, ports.crypto}, pki, [this](const auto& joined) { return activate(joined); }};
   Spread spread{{store, ports.loop, ports.clock, peers}};
+  membership::PortWatch port_watch{store};
   std::optional<peer::ClusterIdentity> identity{};
   std::unique_ptr<api::Server> server{};
+  bool https_taken{false};
   // Controllers, in no order: they meet only in the store.
   std::unique_ptr<role::RoleController> role{};
   std::vector<std::unique_ptr<engine::Controller>> controllers{};
@@ -163,7 +169,10 @@ void Daemon::Impl::wire_api() {
   };
   callbacks.links = [this] {
     std::vector<api::NodeLink> links;
-    for (const peer::PeerState& state : peers.peers()) links.push_back({.name = state.node, .reachable = state.reachable});
+    for (const peer::PeerState& state : peers.peers()) {
+      links.push_back({.name = state.node, .reachable = state.reachable, .problem = state.problem});
+    }
+    links.push_back({.name = store.node(), .reachable = true, .problem = port_watch.problem()});
     return links;
   };
   callbacks.metrics = [this] { return metrics_text(engine); };
@@ -190,7 +199,10 @@ Status Daemon::Impl::activate(const peer::ClusterIdentity& now) {
   const bool first = !identity;
   identity = now;
   SK_TRY_VOID(link.set_identity(now.authority_pem, now.own));
-  SK_TRY_VOID(server->set_identity(now.own));
+  const Status https = server->set_identity(now.own);
+  https_taken = !https && https.error().code == Code::Io;
+  // A port is no reason to end: the modules run, and the local socket answers. See look_at_ports.
+  if (!https && !https_taken) return https;
   if (first) {
     heartbeats.use(std::make_unique<heartbeat::HeartbeatService>(
         heartbeat::HeartbeatService::Options{.node = now.node, .key = now.heartbeat_key}, ports.clock, ports.random,
@@ -211,6 +223,28 @@ Result<replication::ClusterIdentity> Daemon::Impl::replica_identity() const {
                                       .certificate_file = pki_dir + "node.pem",
                                       .key_file = pki_dir + "node.key",
                                       .authority_file = pki_dir + "ca.pem"};
+}
+
+/// Ports that another program has: tried again, and told of, for as long as it has them.
+void Daemon::Impl::look_at_ports() {
+  std::vector<membership::TakenPort> taken;
+  if (https_taken && identity) https_taken = !server->set_identity(identity->own);
+  if (https_taken) {
+    taken.push_back({.transport = "TCP",
+                     .port = api::kHttpsPort,
+                     .address = "all addresses",
+                     .holder = linux_os::port_holder(linux_os::Transport::Tcp, api::kHttpsPort),
+                     .effect = "other nodes and remote commands cannot reach this node; what runs goes on"});
+  }
+  for (const std::string& address : heartbeats.taken_addresses()) {
+    taken.push_back({.transport = "UDP",
+                     .port = heartbeats.port(),
+                     .address = address,
+                     .holder = linux_os::port_holder(linux_os::Transport::Udp, heartbeats.port()),
+                     .effect = "this node sends and hears no heartbeats there, and does not count that as a loss of its peer"});
+  }
+  port_watch.update(taken, ports.clock.wall_now());
+  ports.loop.after(kPortRetry, [this] { look_at_ports(); });
 }
 
 void Daemon::Impl::renew() {
@@ -257,6 +291,7 @@ Status Daemon::run() {
     return std::move(known).error();
   }
   d.renew();
+  d.look_at_ports();
   for (const int signal : {SIGTERM, SIGINT}) {
     d.ports.loop.on_signal(signal, [&d] { d.ports.loop.stop(); });
   }

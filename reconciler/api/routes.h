@@ -14,6 +14,7 @@ namespace safekit::api {
 struct NodeLink {
   NodeName name{};
   bool reachable{false};
+  std::string problem{};  ///< why it is not reachable
   std::map<std::string, bool> lans{};  ///< lan to up
   std::string version{};
 };

@@ -67,6 +67,11 @@ std::string why_not_ready(const Node& node) {
   add(text_at(node, {"reason"}));
   add(text_at(node, {"replication", "problem"}));
   add(text_at(node, {"addresses", "problem"}));
+  if (const std::string script = text_at(node, {"script", "name"}); text_at(node, {"script", "running"}) == "true") {
+    const std::string output = text_at(node, {"script", "outputFile"});
+    add(fmt::format("script {} is running{}; `safekit forcestop` does not wait for it", script,
+                    output.empty() ? "" : ", its output is in " + output));
+  }
   return text;
 }
 
@@ -215,7 +220,12 @@ std::string nodes_table(const Node& list, bool colours) {
     table.add(
         {text_at(node, {"name"}), state + (text_at(node, {"local"}) == "true" ? " (this node)" : ""), lans});
   }
-  return table.text();
+  std::string text = table.text();
+  for (const Node& node : children_at(list, {"items"})) {
+    const std::string problem = text_at(node, {"problem"});
+    if (!problem.empty()) text += fmt::format("{}: {}\n", text_at(node, {"name"}), problem);
+  }
+  return text;
 }
 
 std::string description(const Node& module, const std::vector<status::Event>& events, bool colours) {
