@@ -40,7 +40,7 @@ class Machine {
   void stop_for_fault(std::string cause);
   [[nodiscard]] bool peer_leaves_too() const;
   [[nodiscard]] bool peer_takes_over() const;
-  [[nodiscard]] bool is_mark_still_right() const;
+  void settle_leaving(ReplicaOrder& order);
   [[nodiscard]] ReplicaOrder order_when_leaving() const;
   /// Counts a corrective action; at the limit it stops the module instead and returns false.
   bool count_action();

@@ -90,21 +90,22 @@ bool Machine::peer_takes_over() const {
   return failover_on() && peer_is_complete() && !replica.waiting_for_alone;
 }
 
-/// The scripts of a stop take their time: the peer may have begun to leave as well, or have died, and a marked copy that is
-/// the only whole one could not be started again.
-bool Machine::is_mark_still_right() const {
-  if (peer_leaves_too()) return false;
+/// The scripts of a stop take their time. Whether the peer has everything, leaves as well or has died is asked when the copy
+/// is left, or a marked copy might be the only whole one, and an unmarked one be older than the peer's.
+void Machine::settle_leaving(ReplicaOrder& order) {
   const auto& peer = observed_.peer;
   const bool peer_serves = peer.heard && peer.module_known && status::is_serving(peer.role);
-  return section().role == Role::Second || peer_serves || peer_takes_over();
+  if (section().role != Role::Second) order.mark_out_of_date = (order.mark_out_of_date && peer_serves) || peer_takes_over();
+  if (peer_leaves_too()) order.mark_out_of_date = false;
+  // Whether a secondary that is there has become complete, and takes over, may not be known here: then this copy stays in doubt.
+  const bool peer_may_be_complete =
+      peer.heard && peer.role == Role::Second && (observed_.replication.connected || !peer.inconsistent);
+  if (section().role == Role::Alone && !peer_may_be_complete) section().paired = false;
 }
 
 void Machine::begin_stop(std::string_view word, bool start_again) {
   Memory& m = memory();
   const ReplicaOrder order = order_when_leaving();
-  // Whether a secondary that is there has become complete, and takes over, may not be known here: then this copy stays in doubt.
-  const bool peer_may_be_complete = observed_.peer.heard && observed_.peer.role == Role::Second && !observed_.peer.inconsistent;
-  if (section().role == Role::Alone && !peer_may_be_complete) section().paired = false;
   m.stop_requested = false;
   m.stopping = true;
   m.start_again = start_again;
@@ -227,9 +228,8 @@ bool Machine::advance() {
       begin_stop(m.stop_requested_again ? "stopstart" : "stop", m.stop_requested_again);
       return true;
     }
-    if (auto* replica = std::get_if<OrderReplica>(&m.steps.front()); replica != nullptr && m.stopping) {
-      replica->order.mark_out_of_date = replica->order.mark_out_of_date && is_mark_still_right();
-    }
+    auto* replica = std::get_if<OrderReplica>(&m.steps.front());
+    if (replica != nullptr && m.stopping && replica->order.role == ReplicaOrder::Role::Idle) settle_leaving(replica->order);
     const Step step = m.steps.front();
     begin_step(step);
     return true;

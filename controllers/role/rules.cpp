@@ -286,6 +286,8 @@ bool Machine::let_go_alone() {
   (void)ask(false);  // the order changes in any case
   order.may_be_alone = true;
   order.pairing = replica.pairing;
+  // From the first write that the peer does not have, this copy is beyond doubt, also when it stops before it is ALONE.
+  section().paired = false;
   return true;
 }
 
