@@ -403,6 +403,15 @@ TEST_F(CliTest, ACommandOfSafekitThatIsNotThereYetIsNamed) {
   EXPECT_THAT(output.err_text, HasSubstr("'safekit incloop' is not there yet\n"));
 }
 
+TEST_F(CliTest, MistakesAreNotTakenForSomethingElse) {
+  apply_web();
+  EXPECT_EQ(run({"boot", "maybe", "-m", "web"}), 2);
+  EXPECT_THAT(output.err_text, HasSubstr("'maybe' is none of on, off, status"));
+  EXPECT_EQ(run({"boot", "status"}), 0);
+  EXPECT_EQ(run({"logview", "-m", "nomod"}), 1);
+  EXPECT_THAT(output.err_text, HasSubstr("no module 'nomod'"));
+}
+
 TEST_F(CliTest, WaitingForAModuleOfOtherNodesSaysSoAtOnce) {
   apply_web();
   std::string elsewhere{kModule};

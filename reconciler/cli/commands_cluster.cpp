@@ -89,9 +89,10 @@ int token(Session& session) {
   const auto made = ask(session, request(Method::Post, "cluster/token"));
   if (!made) return fail(session, made.error());
   session.output.out(text_at(*made, {"token"}) + "\n");
-  const std::string expires = text_at(*made, {"expires"});
+  std::string expires = text_at(*made, {"expires"}).substr(0, 16);  // to the minute
+  std::replace(expires.begin(), expires.end(), 'T', ' ');
   session.output.err(fmt::format("Good for one node{}. There: safekit cluster join TOKEN --node NAME\n",
-                                 expires.empty() ? "" : ", until " + (expires.substr(0, 16) + " UTC")));
+                                 expires.empty() ? "" : ", until " + expires + " UTC"));
   return kFine;
 }
 

@@ -291,6 +291,9 @@ int log(Session& session) {
     for (const Node& item : items_of(*list)) show(item);
     return kFine;
   }
+  // A watch waits also for a module that is yet to come; a wrong name is more likely.
+  if (const auto known = ask(session, request(Method::Get, path, {{"last", "1"}})); !known)
+    return fail(session, known.error());
   const Status status = session.client.watch(request(Method::Get, path, query), Duration::max(),
                                              [&](std::string_view, const Node& tree) {
                                                show(tree);
@@ -307,6 +310,7 @@ int switches(Session& session) {
     if (std::erase(words, known) > 0) word = known;
   }
   const auto module = module_of(session, words);
+  if (!module && !words.empty()) return usage(session, fmt::format("'{}' is none of on, off, status", words.front()));
   if (word == "status" || (word.empty() && args.command == "boot")) {
     const auto list = ask(session, request(Method::Get, "modules"));
     if (!list) return fail(session, list.error());
