@@ -290,6 +290,7 @@ replica::Settings RoleDriver::settings(const control::Configure& configure) cons
           .sync_durable = configure.secondary_ack == control::SecondaryAck::Durable,
           .send_timeout = configure.send_timeout,
           .lock_timeout = configure.lock_timeout,
+          .resync_timeout = configure.resync_timeout,
           .boot_id = boot_id_};
 }
 

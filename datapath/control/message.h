@@ -37,7 +37,7 @@ struct Configure {
   SecondaryAck secondary_ack{SecondaryAck::Durable};
   Duration send_timeout{seconds{30}};  ///< a frame not taken by the peer for so long: the peer is lost
   Duration lock_timeout{seconds{100}};  ///< an operation not acknowledged for so long: the peer is lost
-  Duration resync_timeout{seconds{150}};
+  Duration resync_timeout{seconds{150}};  ///< no answer to a synchronisation for so long: it is begun again
   std::uint32_t zone_bytes{1 << 16};
   std::uint32_t resync_workers{6};
   std::string certificate_file{};  ///< PEM files of this node

@@ -31,6 +31,7 @@ class SharedClock final : public Clock {
 class PlayedPeer {
  public:
   std::atomic<bool> disk_hangs{false};
+  std::atomic<bool> wants_all{false};  ///< that all is compared; no request of it is answered
   std::atomic<int> connections{0};
   std::atomic<int> syncs{0};
   std::atomic<bool> takes_nothing{false};
@@ -53,6 +54,7 @@ class PlayedPeer {
       std::swap(mine.node, peer_);
       mine.primary = false;
       mine.exact = mine.up_to_date = true;
+      mine.full_wanted = wants_all;
       wire::append_message(out, mine);
       std::swap(mine.node, peer_);
     } else if (const auto* operation = std::get_if<wire::Operation>(&*message)) {
@@ -193,6 +195,7 @@ class PrimaryTest : public ::testing::Test {
     Settings settings{.cluster_id = "c", .module = "m", .node = "a", .peer = "b", .root_count = 1, .workers = 1};
     settings.send_timeout = hours{1};
     settings.lock_timeout = seconds{10};
+    settings.resync_timeout = milliseconds{300};
     primary_ = std::make_unique<Primary>(settings, *journal_, order_, source_, clock_, random_, log_, [this] { changed(); });
     primary_->prepare(*inodes_, journal::ZoneMap{settings.zone_bytes});
   }
@@ -305,6 +308,15 @@ TEST_F(PrimaryTest, WhoSendsForAllGetsTheMutexBackWhileMuchMoreIsQueued) {
   peer_.takes_nothing = false;
   peer_.takes_nothing.notify_all();
   expect_returns(call);
+}
+
+TEST_F(PrimaryTest, ASynchronisationWithoutAnswersEndsAndIsBegunAgain) {
+  peer_.wants_all = true;
+  primary_->start();
+  EXPECT_TRUE(logged("the peer answers no request"));
+  EXPECT_TRUE(becomes([&] { return peer_.connections >= 2; }));
+  peer_.wants_all = false;
+  EXPECT_TRUE(becomes([&] { return primary_->status().peer_synchronised; }));
 }
 
 TEST_F(PrimaryTest, APermissionForAnEarlierPairingIsNone) {

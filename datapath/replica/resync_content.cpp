@@ -105,6 +105,7 @@ void ResyncRun::asked(SequenceNumber sequence, Asked&& question) {
 
 void ResyncRun::answer(wire::ZonesWanted&& message) {
   std::unique_lock lock{mutex_};
+  ++answers_;
   auto waiting = asked_.extract(message.sequence.value);
   if (waiting.empty()) {
     early_zones_.emplace(message.sequence.value, std::move(message));

@@ -111,10 +111,17 @@ Status ResyncRun::do_job(Job& job) {
 
 Status ResyncRun::settle() {
   std::unique_lock lock{mutex_};
-  wake_.wait(lock, [this] {
+  const auto settled = [this] {
     return stopped_ || (running_ == 0 && listings_.empty() && asked_.empty() &&
                         std::ranges::all_of(jobs_, [](const auto& queue) { return queue.empty(); }));
-  });
+  };
+  // One answer may stand for much reading, so the limit is for silence, not for each of the requests under way.
+  for (std::uint64_t before = answers_; !wake_.wait_for(lock, settings_.resync_timeout, settled); before = answers_) {
+    if (answers_ != before || (listings_.empty() && asked_.empty())) continue;
+    stopped_ = true;
+    failed_ = Error{Code::Timeout, "the peer answers no request; is its disk slow or stuck?"};
+    wake_.notify_all();
+  }
   if (!failed_) return failed_;
   if (stopped_) return ended();
   return {};
@@ -355,6 +362,7 @@ void ResyncRun::listing_sent(SequenceNumber sequence, Listed&& list) {
 
 void ResyncRun::answer(wire::ListingAnswer&& message) {
   std::unique_lock lock{mutex_};
+  ++answers_;
   auto waiting = listings_.extract(message.sequence.value);
   if (waiting.empty()) {
     early_listings_.emplace(message.sequence.value, std::move(message));

@@ -117,6 +117,7 @@ class ResyncRun {
   std::size_t scans_{1};
   std::unordered_map<std::uint64_t, Listed> listings_{};
   std::unordered_map<std::uint64_t, Asked> asked_{};
+  std::uint64_t answers_{0};  ///< so far
   std::unordered_map<std::uint64_t, wire::ListingAnswer> early_listings_{};
   std::unordered_map<std::uint64_t, wire::ZonesWanted> early_zones_{};
   bool stopped_{false};

@@ -20,6 +20,7 @@ struct Settings {
   bool sync_durable{true};  ///< an fsync waits for the peer's disk
   Duration send_timeout{seconds{30}};
   Duration lock_timeout{seconds{100}};
+  Duration resync_timeout{seconds{150}};  ///< no answer at all to the requests of a synchronisation for so long: it ends
   std::string boot_id{};  ///< of this boot of the machine
 };
 

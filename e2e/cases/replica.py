@@ -222,6 +222,7 @@ def case_silent_secondary(pair):
     appends.wait_for(20)
     print("   went on after s:", round(time.monotonic() - began, 2))
     assert time.monotonic() - began < 3
+    pair.a.wait(lambda r: not r["peer_synchronised"], "told that the peer is lost")
     os.kill(pair.b.process.pid, signal.SIGCONT)
     pair.a.synchronised()
     pair.a.want(PRIMARY)

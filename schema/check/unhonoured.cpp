@@ -35,8 +35,6 @@ void look_at_replication(const Module& module, Found& found) {
   note(given.namespace_policy == 0, "namespacePolicy", "resynchronisation copies zones, not whole files");
   note(given.resync_commit != 0, "resyncCommit", "there are no intermediate commits during a file copy");
   note(given.resync_detail, "resyncDetail", "the resynchronisation log has one level of detail");
-  note(given.resync_timeout != usual.resync_timeout, "resyncTimeout",
-       "resynchronisation requests have no own limit");
   note(given.packet_size.has_value(), "packetSize",
        "the size of packets is chosen by the replication engine");
   note(given.resync_packet_size.has_value(), "resyncPacketSize", "it only sets the size of a zone");
