@@ -1,6 +1,7 @@
 #include "controllers/membership/effect.h"
 
 #include <algorithm>
+#include <cerrno>
 
 namespace safekit::membership {
 
@@ -94,14 +95,24 @@ Status MembershipController::refresh_payload(
   return {};
 }
 
-Plan MembershipController::plan_of(const ModuleName& name, const spec::Module& module) const {
+/// After a time without a socket it has listened only since that ended.
+LinkState MembershipController::state_of(const LanName& lan, const NodeName& peer) {
+  LinkState state = heartbeats_.state(lan, peer);
+  if (state.error == EADDRINUSE) deaf_[{lan, peer}] = clock_.mono_now();
+  if (const auto deaf = deaf_.find({lan, peer}); deaf != deaf_.end() && state.listening_since) {
+    state.listening_since = std::max(*state.listening_since, deaf->second);
+  }
+  return state;
+}
+
+Plan MembershipController::plan_of(const ModuleName& name, const spec::Module& module) {
   const Desired desired = desired_of(module, store_.node());
   Observed observed;
   observed.before = store_.status(name).peer;
   for (const HeartbeatWish& wish : desired.heartbeats) {
     const bool exists = std::ranges::any_of(
         links_.links, [&](const Link& link) { return link.lan == wish.lan && link.peer == desired.peer; });
-    if (exists) observed.links[wish.lan] = heartbeats_.state(wish.lan, desired.peer);
+    if (exists) observed.links[wish.lan] = state_of(wish.lan, desired.peer);
   }
   if (const auto bytes = heartbeats_.payload(desired.peer)) {
     if (const auto payload = decode(*bytes); payload && payload->node == desired.peer.str()) {

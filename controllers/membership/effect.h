@@ -32,7 +32,8 @@ class MembershipController final : public engine::Controller {
   [[nodiscard]] std::vector<std::shared_ptr<const spec::Module>> mirrors() const;
   Status refresh_links(const std::vector<std::shared_ptr<const spec::Module>>& modules);
   Status refresh_payload(const std::vector<std::shared_ptr<const spec::Module>>& modules);
-  [[nodiscard]] Plan plan_of(const ModuleName& name, const spec::Module& module) const;
+  [[nodiscard]] Plan plan_of(const ModuleName& name, const spec::Module& module);
+  [[nodiscard]] LinkState state_of(const LanName& lan, const NodeName& peer);
   void publish(const ModuleName& name, const Plan& plan);
   void peer_changed(const NodeName& peer);
 
@@ -45,6 +46,7 @@ class MembershipController final : public engine::Controller {
   std::vector<std::string> problems_{};
   std::map<std::string, ModuleEntry> entries_{};  ///< the last one of each module
   Bytes published_{};
+  std::map<std::pair<LanName, NodeName>, MonoTime> deaf_{};  ///< until when this node could not hear on a link
 };
 
 }  // namespace safekit::membership

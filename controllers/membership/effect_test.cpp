@@ -1,5 +1,7 @@
 #include "controllers/membership/effect.h"
 
+#include <cerrno>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -117,6 +119,35 @@ TEST_F(MembershipTest, TellsOfThePeerAndOfItsSilence) {
   EXPECT_TRUE(peer().silence_known);
   EXPECT_EQ(store.status(kDb).resources.at("state.remote").value, "UNKNOWN Unknown");
   EXPECT_EQ(store.events(kDb, 1, false).at(0).text, "Remote state UNKNOWN Unknown");
+}
+
+TEST_F(MembershipTest, ADeafNodeDoesNotTakeItsPeerForLost) {
+  role(status::Role::Second);
+  pass();
+  hear(status::Role::Prim);
+  pass();
+  heartbeats.states[LanName{"net"}].error = EADDRINUSE;
+  clock.advance(minutes{1});
+  EXPECT_EQ(pass(), kDeafRecheck);
+  EXPECT_TRUE(peer().heard);
+  EXPECT_FALSE(peer().silence_known);
+  // The port is free again: now it counts, but only from here on.
+  heartbeats.states[LanName{"net"}].error = 0;
+  pass();
+  EXPECT_FALSE(peer().silence_known);
+  clock.advance(seconds{1});
+  pass();
+  EXPECT_TRUE(peer().silence_known);
+}
+
+TEST_F(MembershipTest, ANodeThatWasDeafFromItsStartKnowsNothingOfItsPeer) {
+  role(status::Role::Wait);
+  heartbeats.states[LanName{"net"}] = {.listening_since = MonoTime{1}, .error = EADDRINUSE};
+  clock.advance(minutes{1});
+  pass();
+  EXPECT_FALSE(peer().heard);
+  EXPECT_FALSE(peer().silence_known);
+  EXPECT_EQ(store.status(kDb).resources.at("heartbeat.net").value, "init");
 }
 
 TEST_F(MembershipTest, IgnoresAPayloadThatNamesAnotherNode) {

@@ -1,6 +1,7 @@
 #include "controllers/membership/plan.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <system_error>
 
 #include <fmt/format.h>
@@ -24,6 +25,8 @@ struct Judgement {
 Judgement judge(const LinkState& link, Duration timeout, MonoTime now) {
   if (link.heard && now < *link.heard + timeout) return {Sound::Up, *link.heard + timeout - now};
   if (!link.listening_since) return {Sound::Undetermined, kListenSoon};
+  // Another program has this node's port: it is deaf, and what it does not hear is no loss of the peer.
+  if (link.error == EADDRINUSE) return {Sound::Undetermined, kDeafRecheck};
   const MonoTime since = link.heard ? std::max(*link.heard, *link.listening_since) : *link.listening_since;
   if (now < since + timeout) return {Sound::Undetermined, since + timeout - now};
   return {Sound::Down, std::nullopt};

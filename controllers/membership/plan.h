@@ -62,6 +62,7 @@ struct Plan {
   std::optional<Duration> recheck_after{};  ///< when the next link would be too long silent
   friend bool operator==(const Plan&, const Plan&) = default;
 };
+inline constexpr Duration kDeafRecheck = seconds{1};      ///< while another program has the port
 inline constexpr Duration kListenSoon = milliseconds{100};  ///< until the service has taken a new link up
 
 [[nodiscard]] Plan decide(const Desired& desired, const Observed& observed, MonoTime now);

@@ -62,10 +62,10 @@ TEST(MembershipPlan, SaysWhenItsOwnSocketIsTheReason) {
   Observed observed = hears(milliseconds{100}, milliseconds{200});
   observed.before = decide(two_networks(), observed, kNow).peer;
   observed.links[kNet] = heard(seconds{1});
-  observed.links[kNet].error = EADDRINUSE;
+  observed.links[kNet].error = ENETUNREACH;
   EXPECT_THAT(decide(two_networks(), observed, kNow).lines,
               ElementsAre(Line{'E', "Resource heartbeat.net set to down by heart"},
-                          Line{'C', "heartbeats of network net: this node's own socket fails: Address already in use"}));
+                          Line{'C', "heartbeats of network net: this node's own socket fails: Network is unreachable"}));
 }
 
 TEST(MembershipPlan, KnowsSilenceOnlyAfterEveryTimeout) {

@@ -1,5 +1,7 @@
 #include "controllers/membership/service_heartbeats.h"
 
+#include <cerrno>
+
 namespace safekit::membership {
 
 void ServiceHeartbeats::use(std::unique_ptr<heartbeat::HeartbeatService> service) {
@@ -42,6 +44,14 @@ LinkState ServiceHeartbeats::state(const LanName& lan, const NodeName& peer) con
   LinkState result{.heard = state.heard, .listening_since = {}, .error = state.error};
   if (state.listening_since != MonoTime{}) result.listening_since = state.listening_since;
   return result;
+}
+
+std::set<std::string> ServiceHeartbeats::taken_addresses() const {
+  std::set<std::string> addresses;
+  for (const Link& link : plan_.links) {
+    if (state(link.lan, link.peer).error == EADDRINUSE) addresses.insert(link.local_address);
+  }
+  return addresses;
 }
 
 std::optional<Bytes> ServiceHeartbeats::payload(const NodeName& peer) const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 
 #include "controllers/membership/heartbeats.h"
 #include "datapath/heartbeat/service.h"
@@ -18,6 +19,9 @@ class ServiceHeartbeats final : public Heartbeats {
   Status publish(Bytes payload) override;
   [[nodiscard]] LinkState state(const LanName& lan, const NodeName& peer) const override;
   [[nodiscard]] std::optional<Bytes> payload(const NodeName& peer) const override;
+  /// Local addresses on which another program has the port.
+  [[nodiscard]] std::set<std::string> taken_addresses() const;
+  [[nodiscard]] std::uint16_t port() const { return plan_.port; }
   void on_change(std::function<void(const NodeName& peer)> task) override { task_ = std::move(task); }
 
  private:

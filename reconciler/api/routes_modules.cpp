@@ -248,7 +248,7 @@ Node Routes::nodes_view() const {
     const auto link =
         std::find_if(links.begin(), links.end(), [&name](const NodeLink& l) { return l.name == name; });
     item.add("reachable", Node::boolean(is_self || (link != links.end() && link->reachable)));
-    if (!is_self && link != links.end() && !link->problem.empty()) item.add("problem", Node::string(link->problem));
+    if (link != links.end() && !link->problem.empty()) item.add("problem", Node::string(link->problem));
     Node addresses = Node::map();
     for (const spec::Lan& lan : cluster ? cluster->lans : std::vector<spec::Lan>{}) {
       const spec::NodeAddress* address = spec::find_node(lan, name);
