@@ -420,7 +420,8 @@ def case_ports_taken(w):
 
         def told():
             return w.daemon_log(second) + w.run(second, SAFEKIT, "cluster", "status")[1]
-        for words in (f"port {API_PORT}", f"{addresses[0]} port {PEER_PORT}"):
+        for words in (f"TCP port {API_PORT} ", f"UDP port {PEER_PORT} on {addresses[0]} is taken by python3",
+                      "tries again by itself"):
             until(lambda: words in told(), 15, lambda: f"the log or the status names {words}: {told()[-2000:]}")
             note("    " + next(line for line in told().splitlines() if words in line))
         w.counts(primary)
