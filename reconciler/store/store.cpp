@@ -188,7 +188,8 @@ std::vector<std::string> Store::history(const ObjectKey& key) const {
 std::string Store::last_end(const ObjectKey& key) const {
   const StoredObject* stored = impl_->find(key);
   if (stored == nullptr) return {};
-  const auto end = std::ranges::find_if(stored->history, [](const std::string& digest) { return digest.starts_with(kTombstoneMark); });
+  const auto is_end = [](const std::string& digest) { return digest.starts_with(kTombstoneMark); };
+  const auto end = std::ranges::find_if(stored->history, is_end);
   return end == stored->history.end() ? std::string{} : *end;
 }
 
