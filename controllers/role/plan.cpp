@@ -81,6 +81,10 @@ ReplicaOrder Machine::order_when_leaving() const {
   ReplicaOrder order{.role = ReplicaOrder::Role::Idle};
   order.mark_out_of_date = section().role == Role::Second ? !plan_.memory.held_by_failover_off : peer_takes_over();
   if (peer_leaves_too()) order.mark_out_of_date = false;
+  // It handed the role over and nobody has taken it: this copy may be the newest still.
+  const auto& peer = observed_.peer;
+  const bool is_taken = peer.heard && peer.module_known && status::is_serving(peer.role);
+  if (section().role == Role::Second && section().in_service_hand_over && !is_taken) order.mark_out_of_date = false;
   return order;
 }
 

@@ -176,7 +176,10 @@ TEST(TwoNodes, EverySingleFailureIsSurvivedWithoutLosingAnAcknowledgedWrite) {
 }
 
 TEST(TwoNodes, AfterAnyFailuresThePairComesBackUnlessNoCopyIsGood) {
-  for (std::uint64_t seed = 1; seed <= SK_TWO_NODES_SEEDS && !::testing::Test::HasFailure(); ++seed) {
+  std::vector<std::uint64_t> seeds{6498, 2875, 17506, 23421};  // each has found a defect
+  for (std::uint64_t seed = 1; seed <= SK_TWO_NODES_SEEDS; ++seed) seeds.push_back(seed);
+  for (const std::uint64_t seed : seeds) {
+    if (::testing::Test::HasFailure()) break;
     SCOPED_TRACE(fmt::format("seed {}", seed));
     World world{seed};
     std::mt19937_64 random{seed};
