@@ -172,7 +172,9 @@ void Daemon::Impl::wire_api() {
     for (const peer::PeerState& state : peers.peers()) {
       links.push_back({.name = state.node, .reachable = state.reachable, .problem = state.problem});
     }
-    links.push_back({.name = store.node(), .reachable = true, .problem = port_watch.problem()});
+    std::string own = port_watch.problem();
+    for (const std::string& problem : peers.problems()) own += (own.empty() ? "" : "; ") + problem;
+    links.push_back({.name = store.node(), .reachable = true, .problem = own});
     return links;
   };
   callbacks.metrics = [this] { return metrics_text(engine); };
