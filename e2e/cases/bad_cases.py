@@ -81,6 +81,9 @@ def expect(text, *parts):
 class World:
     def __init__(self):
         self.directory = tempfile.mkdtemp(prefix="safekit-bad-", dir="/var/tmp")
+        name = f"bad{os.getpid()}"
+        # `down --purge` cannot remove what is a mount point, and leaves its link to the directory for that.
+        later(sh, "rm", "-f", f"/var/lib/safekit-sandbox/{name}")
         later(harness.remove, self.directory)
         self.box_directory = f"{self.directory}/sandbox"
         # Small file systems of its own for node1, so that a full disk is node1's alone.
@@ -89,7 +92,7 @@ class World:
             os.makedirs(place)
             sh("mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "tmpfs", place)
             later(sh, "umount", "-l", place)
-        self.box = Sandbox(f"bad{os.getpid()}", self.box_directory, private=("/srv", PRIVATE))
+        self.box = Sandbox(name, self.box_directory, private=("/srv", PRIVATE))
         self.subnet = self.box.address("node1").rsplit(".", 1)[0]
         self.address = f"{self.subnet}.100"
         self.folder = f"{self.directory}/module"
