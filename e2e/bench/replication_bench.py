@@ -1,5 +1,6 @@
 """Throughput of a replicated directory: this mirror, the native file system, a GlusterFS replica-2 volume (bricks on the
-same disk), and for pgbench PostgreSQL's own synchronous standby. Rounds are interleaved: every system runs each row once
+same disk), the least that a synchronous replication can do (`limit`, replication_limit.cpp), and for pgbench PostgreSQL's
+own synchronous standby. Rounds are interleaved: every system runs each row once
 before any runs it again, so that a drift of the disk hits all alike."""
 import os
 import shutil
@@ -11,6 +12,7 @@ from common import note, sh, until
 
 FILE_ROWS = ["seq_write_1m", "rand_write_4k_fsync", "rand_write_4k_buffered", "rand_read_4k_cached", "create_10k"]
 PG_ROWS = ["pgbench_1", "pgbench_4"]
+NOT_OF = {"limit": ["rand_read_4k_cached"]}  # nothing is replicated by a read
 PG_BIN = "/usr/lib/postgresql/15/bin"
 MODULE = """apiVersion: safekit/v1
 kind: Module
@@ -36,19 +38,34 @@ class Place:
         return sh(*self.prefix, *command, **options)
 
     def measure(self, row, seconds):
+        """What is done per second, and of a write with fsync also its median time."""
         if row == "create_10k":
             # Never delete between rounds: creates after deletes are slow for a while on ext4 without a journal.
             self.count += 1
             target = f"{self.directory}/create-{self.count}"
-            return float(self.sh(os.path.join(common.BIN, "safekit-create-files"), target, "10000"))
-        job = self.fio(row, seconds)
+            return float(self.sh(os.path.join(common.BIN, "safekit-create-files"), target, "10000")), None
+        job = common.fio(self.directory, row, seconds, self.prefix)
         if row == "seq_write_1m":
-            return job["write"]["io_bytes"] / 2**20 / (job["job_runtime"] / 1000)
-        side = "read" if "read" in row else "write"
-        return job[side]["iops"]
+            return job["write"]["io_bytes"] / 2**20 / (job["job_runtime"] / 1000), None
+        if row == "rand_write_4k_fsync":
+            halves = (job["write"]["clat_ns"], job["sync"]["lat_ns"])
+            return job["write"]["iops"], sum(half["percentile"]["50.000000"] for half in halves) / 1000
+        return job["read" if "read" in row else "write"]["iops"], None
 
-    def fio(self, row, seconds):
-        return common.fio(self.directory, row, seconds, self.prefix)
+
+class Limit(Place):
+    """The program replication_limit.cpp, from one directory to another."""
+
+    def measure(self, row, seconds):
+        self.count += 1
+        sides = [f"{self.directory}/{side}{self.count if row == 'create_10k' else ''}" for side in ("local", "peer")]
+        for side in sides:
+            os.makedirs(side, exist_ok=True)
+        rate, p50 = map(float, self.sh(os.path.join(common.BIN, "safekit-replication-limit"), row, *sides, seconds).split())
+        if row == "seq_write_1m":
+            for side in sides:
+                os.unlink(f"{side}/limit-0")
+        return rate, p50 if row == "rand_write_4k_fsync" else None
 
 
 class Postgres:
@@ -92,6 +109,12 @@ def native(base):
     directory = f"{base}/native"
     os.makedirs(directory)
     return Place("native", directory)
+
+
+def limit(base):
+    directory = f"{base}/limit"
+    os.makedirs(directory)
+    return Limit("limit", directory)
 
 
 def mirror(base):
@@ -186,7 +209,7 @@ def run(options, report):
     os.makedirs(base)
     os.chmod(base, 0o755)
     common.later(common.remove, base)
-    makers = {"native": native, "mirror": mirror, "gluster": gluster}
+    makers = {"native": native, "limit": limit, "mirror": mirror, "gluster": gluster}
     wanted = options.systems.split(",") if options.systems else [*makers, "pg_sync_rep"]
     if "gluster" in wanted and not shutil.which("glusterd"):
         note("no glusterd: `.ci/packages bench` installs it; its column is left out")
@@ -199,15 +222,19 @@ def run(options, report):
     for round_number in range(options.rounds):
         for row in [r for r in rows if r in FILE_ROWS]:
             for place in places:
-                value = place.measure(row, options.seconds)
+                if row in NOT_OF.get(place.name, ()):
+                    continue
+                value, p50 = place.measure(row, options.seconds)
                 unit = "MiB/s" if row == "seq_write_1m" else "files/s" if row == "create_10k" else "ops/s"
                 report.add(row, unit, True, place.name, value)
+                if p50 is not None:
+                    report.add(f"{row}_p50", "us", False, place.name, p50)
                 note(f"round {round_number + 1} {row} {place.name} {value:,.0f}")
     pg_rows = [r for r in rows if r in PG_ROWS]
     if not pg_rows:
         return
     databases = []
-    for index, place in enumerate(places):
+    for index, place in enumerate(p for p in places if p.name != "limit"):
         note(f"loading a database on {place.name}")
         database = Postgres(place, 5490 + index)
         database.start()
