@@ -101,9 +101,10 @@ class TlsStream final : public Stream {
 
   void begin_handshake(SSL_CTX* context, bool server) {
     ssl_.reset(SSL_new(context));
-    network_in_ = BIO_new(BIO_s_mem());
-    network_out_ = BIO_new(BIO_s_mem());
-    SSL_set_bio(ssl_.get(), network_in_, network_out_);
+    BIO* network = BIO_new(buffer_method());
+    BIO_set_data(network, this);
+    BIO_set_init(network, 1);
+    SSL_set_bio(ssl_.get(), network, network);
     if (server) {
       SSL_set_accept_state(ssl_.get());
     } else {
@@ -190,16 +191,14 @@ class TlsStream final : public Stream {
     return filled;
   }
 
-  /// One recv into OpenSSL's memory. False: nothing there now. Called by the one reader.
+  /// One recv, once OpenSSL has taken all that had come. False: nothing there now. Called by the one reader.
   Result<bool> receive() {
+    if (!cipher_rest_.empty()) return true;
     if (cipher_in_.empty()) cipher_in_.resize(kReadPieceBytes);
     for (;;) {
       const ssize_t got = ::recv(socket_.get(), cipher_in_.data(), cipher_in_.size(), MSG_DONTWAIT);
       if (got > 0) {
-        const std::lock_guard lock{ssl_mutex_};
-        if (BIO_write(network_in_, cipher_in_.data(), static_cast<int>(got)) != got) {
-          return Error{Code::Unavailable, "TLS: out of memory"};
-        }
+        cipher_rest_ = BytesView{cipher_in_}.first(static_cast<std::size_t>(got));
         return true;
       }
       if (got == 0) return Error{Code::Unavailable, "the peer closed the connection"};
@@ -209,15 +208,44 @@ class TlsStream final : public Stream {
     }
   }
 
-  /// Caller holds ssl_mutex_ (or is alone, in the handshake) and send_mutex_.
-  void take_ciphertext() {
-    const std::size_t size = BIO_ctrl_pending(network_out_);
-    cipher_out_.resize(size);
-    if (size > 0) BIO_read(network_out_, cipher_out_.data(), static_cast<int>(size));
+  /// Where OpenSSL reads and writes, without the copies that its own memory buffers cost.
+  static const BIO_METHOD* buffer_method() {
+    static BIO_METHOD* const method = [] {
+      BIO_METHOD* made = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "safekit buffers");
+      BIO_meth_set_write_ex(made, [](BIO* bio, const char* bytes, std::size_t size, std::size_t* done) {
+        Bytes& out = static_cast<TlsStream*>(BIO_get_data(bio))->cipher_out_;
+        const auto* begin = reinterpret_cast<const std::uint8_t*>(bytes);
+        out.insert(out.end(), begin, begin + size);
+        *done = size;
+        return 1;
+      });
+      BIO_meth_set_read_ex(made, [](BIO* bio, char* bytes, std::size_t size, std::size_t* done) {
+        BytesView& rest = static_cast<TlsStream*>(BIO_get_data(bio))->cipher_rest_;
+        *done = std::min(size, rest.size());
+        BIO_clear_retry_flags(bio);
+        if (*done == 0) {
+          BIO_set_retry_read(bio);
+          return 0;
+        }
+        std::memcpy(bytes, rest.data(), *done);
+        rest = rest.subspan(*done);
+        return 1;
+      });
+      BIO_meth_set_ctrl(made, [](BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1L : 0L; });
+      return made;
+    }();
+    return method;
   }
 
+  /// Caller holds send_mutex_ and ssl_mutex_ (or is alone, in the handshake).
+  void take_ciphertext() {
+    sending_.clear();
+    std::swap(sending_, cipher_out_);
+  }
+
+  /// What was taken. Caller holds send_mutex_ (or is alone, in the handshake).
   Status send_ciphertext(Duration timeout) {
-    BytesView rest{cipher_out_};
+    BytesView rest{sending_};
     while (!rest.empty()) {
       const ssize_t done = ::send(socket_.get(), rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
       if (done > 0) {
@@ -261,10 +289,10 @@ class TlsStream final : public Stream {
   std::mutex send_mutex_{};
   std::mutex ssl_mutex_{};
   std::unique_ptr<SSL, SslDelete> ssl_{};
-  BIO* network_in_{nullptr};   ///< owned by ssl_
-  BIO* network_out_{nullptr};  ///< owned by ssl_
   Bytes cipher_in_{};
-  Bytes cipher_out_{};
+  BytesView cipher_rest_{};  ///< of cipher_in_, for OpenSSL to take
+  Bytes cipher_out_{};       ///< from OpenSSL; under ssl_mutex_, for a reader makes alerts too
+  Bytes sending_{};          ///< the writer's
 };
 
 Result<SslContext> make_context(const TlsPeer& peer, bool server) {

@@ -14,6 +14,7 @@ constexpr Duration kGatherFor = milliseconds{1};     ///< what nobody waits for 
 constexpr int kQuietRounds = 20;                     ///< of kGatherFor, before the sender sleeps until it is woken
 constexpr std::uint64_t kBulkBytesMax = 2U << 20;    ///< of a resynchronisation, unacknowledged
 constexpr int kInlineRoundsMax = 4;                  ///< a caller sends for others at most so often
+constexpr Duration kCallReadsFor = milliseconds{100};  ///< then it looks whether it is still to wait
 
 }  // namespace
 
@@ -185,6 +186,7 @@ void Primary::wait_while_full(Lock& lock) {
   flush(lock, kInlineRoundsMax);
   const auto room = [this] { return !link_ || !window_.is_full() || stopped_; };
   const std::uint64_t number = link_ ? link_->number : 0;
+  have_it_read();
   ++waiting_calls_;
   if (!waiters_.wait_for(lock, settings_.send_timeout, room) && link_ && link_->number == number) {
     lose(number, "the peer takes no data");
@@ -208,11 +210,37 @@ Status Primary::wait(SequenceNumber sequence, Acknowledged level) {
       changed_();  // somebody waits for the leave to go on alone
       lock.lock();
     }
-    waiters_.wait(lock, [&] { return is_released(sequence.value, level); });
+    while (!is_released(sequence.value, level)) read_for_itself(lock);
     --waiting_calls_;
+    // Whoever waits still may have to read now.
+    if (waiting_calls_ > 0) waiters_.notify_all();
   }
   if (fenced_) return Error{Code::Fenced, "this node may not acknowledge writes: its journal cannot be written"};
   return {};
+}
+
+/// The answer wakes the call that waits for it, not first a thread that then wakes the call. One reads for all; the stream's
+/// own reader stays away while calls come one after the other (`receive`).
+void Primary::read_for_itself(Lock& lock) {
+  const std::shared_ptr<Link> link = link_;
+  const bool may_read = link && synchronised_ && mode_ == Mode::Mirroring;
+  if (may_read) link->read_by_call = clock_.mono_now();
+  if (!may_read || link->is_read) {
+    waiters_.wait(lock);
+    return;
+  }
+  if (const Status done = read_once(lock, *link, kCallReadsFor); !done) {
+    link->ended = done.error();
+    lose(link->number, done.error().what);
+    receiver_.notify_one();
+  }
+}
+
+/// By the stream's own reader, at once: the caller is going to wait and does not read.
+void Primary::have_it_read() {
+  if (!link_) return;
+  link_->read_by_call = {};
+  receiver_.notify_one();
 }
 
 /// Sends what is queued, on the caller's thread, unless another does so already.
@@ -226,16 +254,13 @@ void Primary::flush(Lock& lock, int rounds_max) {
       break;
     }
     const std::shared_ptr<Link> link = link_;
-    Bytes batch = std::exchange(out_, {});
+    std::swap(out_, batch_);
     lock.unlock();
-    const Status sent = link->stream->write(batch, settings_.send_timeout);
+    const Status sent = link->stream->write(batch_, settings_.send_timeout);
     lock.lock();
+    batch_.clear();  // keeps its capacity
     sent_ = clock_.mono_now().ns;
     if (!sent) lose(link->number, sent.error().what);
-    if (out_.empty()) {
-      batch.clear();
-      out_ = std::move(batch);  // keeps its capacity
-    }
   }
   sending_ = false;
 }

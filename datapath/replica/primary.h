@@ -79,6 +79,10 @@ class Primary final : public Sink, private ResyncHost {
     std::unique_ptr<Stream> stream{};
     std::uint64_t number{0};
     std::uint64_t base{0};  ///< sequence numbers of this connection are counted from here
+    wire::FrameReader frames{};    ///< of whoever reads
+    bool is_read{false};           ///< by a thread, at this moment
+    MonoTime read_by_call{};       ///< when a call that waits last read for itself
+    std::optional<Error> ended{};  ///< what a call found
   };
   struct Known {
     HandleKey key{};
@@ -104,6 +108,8 @@ class Primary final : public Sink, private ResyncHost {
   void kick_sender();
   void flush(Lock& lock, int rounds_max);
   [[nodiscard]] bool is_released(std::uint64_t sequence, Acknowledged level);
+  void read_for_itself(Lock& lock);
+  void have_it_read();
 
   // Being with and without the peer (primary_peer.cpp); the caller holds mutex_ where a Lock or nothing is taken.
   void go_alone();
@@ -115,9 +121,10 @@ class Primary final : public Sink, private ResyncHost {
   void look_for_peer();
   Status serve(std::unique_ptr<Stream> stream);
   Status greet(Stream& stream, wire::FrameReader& frames, resync::Decision& decision);
-  wire::ResyncMode install(std::unique_ptr<Stream> stream, const resync::Decision& decision);
-  Status receive(Link& link, wire::FrameReader& frames);
-  Status take(Link& link, wire::Message&& message);
+  wire::ResyncMode install(std::unique_ptr<Stream> stream, wire::FrameReader&& frames, const resync::Decision& decision);
+  Status receive(const std::shared_ptr<Link>& link);
+  Status read_once(Lock& lock, Link& link, Duration timeout);
+  Status take(Lock& lock, Link& link, wire::Message&& message);
   void synchronise(std::shared_ptr<Link> link, wire::ResyncMode mode);
   Status synchronise_once(const std::shared_ptr<Link>& link, wire::ResyncMode mode);
   Result<std::vector<InodeId>> end_synchronisation(const std::shared_ptr<Link>& link);
@@ -143,6 +150,7 @@ class Primary final : public Sink, private ResyncHost {
   mutable std::mutex mutex_{};
   std::condition_variable waiters_{};   ///< acknowledged, released, room, lost
   std::condition_variable sender_{};
+  std::condition_variable receiver_{};  ///< the stream's own reader, while calls read for themselves
   bool stopped_{false};
   Mode mode_{Mode::Waiting};
   bool synchronised_{false};      ///< the peer has confirmed the end of the synchronisation on this connection
@@ -165,6 +173,7 @@ class Primary final : public Sink, private ResyncHost {
   std::shared_ptr<Link> link_{};
   std::uint64_t links_{0};
   Bytes out_{};
+  Bytes batch_{};  ///< is being sent, by who set sending_; else empty
   bool sending_{false};
   bool sender_parked_{false};
   std::uint64_t waiting_calls_{0};

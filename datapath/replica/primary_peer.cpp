@@ -14,6 +14,7 @@ constexpr Duration kDetachMax = seconds{10};
 constexpr int kLeftoverRoundsMax = 20;
 constexpr Duration kEndMax = seconds{600};  ///< a file system may take long to write all that was copied
 constexpr std::size_t kDurableMax = 1U << 16;        ///< answers kept for calls that have not asked yet
+constexpr Duration kLookEvery = milliseconds{20};    ///< at the stream, while calls read for themselves
 constexpr const char* kLog = "primary";
 
 }  // namespace
@@ -147,7 +148,7 @@ Status Primary::serve(std::unique_ptr<Stream> stream) {
   wire::FrameReader frames;
   resync::Decision decision;
   SK_TRY_VOID(greet(*stream, frames, decision));
-  const wire::ResyncMode mode = install(std::move(stream), decision);
+  const wire::ResyncMode mode = install(std::move(stream), std::move(frames), decision);
   std::shared_ptr<Link> link;
   {
     const std::lock_guard lock{mutex_};
@@ -157,7 +158,7 @@ Status Primary::serve(std::unique_ptr<Stream> stream) {
   if (mode != wire::ResyncMode::None) {
     synchroniser_ = std::thread{[this, link, mode] { synchronise(link, mode); }};
   }
-  const Status ended = receive(*link, frames);
+  const Status ended = receive(link);
   {
     const std::lock_guard lock{mutex_};
     lose(link->number, ended ? "closed" : ended.error().what);
@@ -199,11 +200,13 @@ Status Primary::greet(Stream& stream, wire::FrameReader& frames, resync::Decisio
   return {};
 }
 
-wire::ResyncMode Primary::install(std::unique_ptr<Stream> stream, const resync::Decision& decision) {
+wire::ResyncMode Primary::install(std::unique_ptr<Stream> stream, wire::FrameReader&& frames,
+                                  const resync::Decision& decision) {
   const std::lock_guard lock{mutex_};
   if (stopped_) return wire::ResyncMode::None;
   link_ = std::make_shared<Link>();
   link_->stream = std::move(stream);
+  link_->frames = std::move(frames);
   link_->number = ++links_;
   link_->base = sequence_;
   window_.restart({sequence_ + 1});
@@ -247,24 +250,46 @@ void Primary::put_end() {
   kick_sender();
 }
 
-Status Primary::receive(Link& link, wire::FrameReader& frames) {
+/// While calls read what they wait for, this only looks in between, for what nobody waits for.
+Status Primary::receive(const std::shared_ptr<Link>& link) {
+  Lock lock{mutex_};
   for (;;) {
-    SK_TRY(const auto frame, frames.next());
-    if (frame) {
-      BytesView data;
-      SK_TRY(auto message, wire::decode(*frame, data));
-      SK_TRY_VOID(take(link, std::move(message)));
-      continue;
-    }
-    SK_TRY(const std::size_t got, link.stream->read(frames.space(kReadBytes), seconds{1}));
-    frames.commit(got);
-    if (got > 0) heard_ = clock_.mono_now().ns;
+    if (link->ended) return *link->ended;
+    if (link_ != link) return Error{Code::Unavailable, "the connection was lost"};
+    const bool calls_read = clock_.mono_now() - link->read_by_call < kLookEvery;
+    if (calls_read && waiting_calls_ > 0) waiters_.notify_all();  // one of them is to read
+    if (link->is_read || calls_read) receiver_.wait_for(lock, kLookEvery);
+    if (link->is_read || link->ended || link_ != link) continue;
+    SK_TRY_VOID(read_once(lock, *link, calls_read ? Duration{0} : seconds{1}));
   }
 }
 
-Status Primary::take(Link& link, wire::Message&& message) {
+/// Caller holds mutex_, but not while this waits; nobody else reads.
+Status Primary::read_once(Lock& lock, Link& link, Duration timeout) {
+  link.is_read = true;
+  lock.unlock();
+  const auto got = link.stream->read(link.frames.space(kReadBytes), timeout);
+  if (got) link.frames.commit(*got);
+  if (got && *got > 0) heard_ = clock_.mono_now().ns;
+  lock.lock();
+  const auto take_all = [&]() -> Status {
+    SK_TRY_VOID(got);
+    for (;;) {
+      SK_TRY(const auto frame, link.frames.next());
+      if (!frame) return {};
+      BytesView data;
+      SK_TRY(auto message, wire::decode(*frame, data));
+      SK_TRY_VOID(take(lock, link, std::move(message)));
+    }
+  };
+  const Status taken = take_all();
+  link.is_read = false;
+  return taken;
+}
+
+/// Caller holds mutex_.
+Status Primary::take(Lock& lock, Link& link, wire::Message&& message) {
   if (std::holds_alternative<wire::Heartbeat>(message)) return {};
-  Lock lock{mutex_};
   if (!link_ || link_->number != link.number) return Error{Code::Unavailable, "the connection was lost"};
   if (const auto* acknowledge = std::get_if<wire::Acknowledge>(&message)) {
     SK_TRY_VOID(take_acknowledged(link.base + acknowledge->received.value));
@@ -279,10 +304,12 @@ Status Primary::take(Link& link, wire::Message&& message) {
     const std::shared_ptr<ResyncRun> run = run_;
     lock.unlock();
     if (run != nullptr) run->answer(std::move(*listing));
+    lock.lock();
   } else if (auto* zones = std::get_if<wire::ZonesWanted>(&message)) {
     const std::shared_ptr<ResyncRun> run = run_;
     lock.unlock();
     if (run != nullptr) run->answer(std::move(*zones));
+    lock.lock();
   } else if (auto* end = std::get_if<wire::ResyncEndAnswer>(&message)) {
     take_end_answer(std::move(*end));
   } else if (const auto* failed = std::get_if<wire::Failed>(&message)) {
@@ -402,6 +429,7 @@ Status Primary::await_durable(Lock& lock, const Link& link, std::uint64_t sequen
   sender_parked_ = false;
   sender_.notify_one();
   const std::uint64_t wanted = link.base + sequence;
+  have_it_read();
   ++waiting_calls_;
   const bool came = waiters_.wait_for(lock, timeout, [&] {
     return !link_ || link_->number != link.number || durable_.contains(wanted);
