@@ -129,13 +129,17 @@ void Operations::add_attributes(Reply& reply, const struct stat& attributes) {
   reply.add(out);
 }
 
-/// The file handle of an open says only whether it may write: everything else hangs on the inode, so another
-/// process could take the opens over.
-void Operations::add_open(Reply& reply, bool writable) const {
+/// Who only writes bypasses the page cache: the kernel then neither asks for file capabilities before the first write nor
+/// copies into pages that nobody may ever read.
+void Operations::add_open(Reply& reply, std::uint32_t flags) const {
   fuse_open_out out{};
-  out.fh = writable ? 1 : 0;
   out.open_flags = FOPEN_KEEP_CACHE;
-  if (!writable || !outbox_.waits_on_close()) out.open_flags |= FOPEN_NOFLUSH;
+  if (is_writable(flags)) out.fh |= kHandleWritable;
+  if ((flags & O_ACCMODE) == O_WRONLY) {
+    out.fh |= kHandleUncached;
+    out.open_flags |= FOPEN_DIRECT_IO;
+  }
+  if (!is_writable(flags) || !outbox_.waits_on_close()) out.open_flags |= FOPEN_NOFLUSH;
   reply.add(out);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <string>
@@ -110,11 +111,16 @@ class Operations {
   void fill_entry(fuse_entry_out& out, const Inode& inode, const struct stat& attributes) const;
   void add_entry(Reply& reply, const Inode& inode, const struct stat& attributes) const;
   static void add_attributes(Reply& reply, const struct stat& attributes);
-  void add_open(Reply& reply, bool writable) const;
+  /// Bits of the file handle of an open; everything else hangs on the inode, so another process could take the opens over.
+  static constexpr std::uint64_t kHandleWritable = 1;
+  static constexpr std::uint64_t kHandleUncached = 2;
+  [[nodiscard]] static bool is_writable(std::uint32_t flags) { return (flags & O_ACCMODE) != O_RDONLY; }
+  void add_open(Reply& reply, std::uint32_t flags) const;
 
   Call<Made> make(Inode& parent, const NewNode& wanted, const fuse_in_header& caller);
   Call<void> finish(const Made& made, Reply& reply);
   Call<void> open_existing(Inode& inode, std::uint32_t flags, bool kill_set_id);
+  Call<void> synchronise(Inode& inode, bool data_only);
   Call<void> send_nameless(Inode& inode);
   Call<void> send_content(Inode& inode);
   Call<void> send_xattrs(Inode& inode);

@@ -115,7 +115,7 @@ Call<void> Operations::getxattr(const Request& request, Reply& reply) {
   SK_TRY(const auto in, request.arguments<fuse_getxattr_in>());
   SK_TRY(const auto name, request.name_at(sizeof in));
   SK_TRY(Inode * inode, node(request.header().nodeid));
-  SK_TRY(const SharedFd fd, inodes_.path_fd(*inode));
+  SK_TRY(const SharedFd fd, inodes_.any_fd(*inode));
   const auto room = reply.scratch(in.size);
   const std::string wanted{name};
   return answer_sized(::getxattr(magic_path(fd->get()).c_str(), wanted.c_str(), room.data(), room.size()),

@@ -14,17 +14,13 @@ namespace {
 /// Piece in which the content of a file that gets its first name is sent.
 constexpr std::size_t kPieceBytes = 1 << 20;
 
-bool is_writable(std::uint32_t flags) {
-  return (flags & O_ACCMODE) != O_RDONLY;
-}
-
 }  // namespace
 
 Call<void> Operations::open(const Request& request, Reply& reply) {
   SK_TRY(const auto in, request.arguments<fuse_open_in>());
   SK_TRY(Inode * inode, node(request.header().nodeid));
   SK_TRY_VOID(open_existing(*inode, in.flags, (in.open_flags & FUSE_OPEN_KILL_SUIDGID) != 0));
-  add_open(reply, is_writable(in.flags));
+  add_open(reply, in.flags);
   return outbox_.after_change(*inode);
 }
 
@@ -83,7 +79,7 @@ Call<void> Operations::read(const Request& request, Reply& reply) {
   return {};
 }
 
-/// An O_SYNC or O_DSYNC write needs nothing here: the kernel sends FSYNC behind it.
+/// The kernel sends FSYNC behind an O_SYNC or O_DSYNC write, but not where the open bypasses the cache.
 Call<void> Operations::write(const Request& request, Reply& reply) {
   SK_TRY(const auto in, request.arguments<fuse_write_in>());
   SK_TRY(const BytesView data, request.bytes_at(sizeof in, in.size));
@@ -102,12 +98,15 @@ Call<void> Operations::write(const Request& request, Reply& reply) {
     outbox_.touch(*inode);
   }
   reply.add(out);
+  if ((in.fh & kHandleUncached) != 0 && (in.flags & O_DSYNC) != 0) {
+    return synchronise(*inode, (in.flags & O_SYNC) != O_SYNC);
+  }
   return outbox_.after_change(*inode);
 }
 
 Call<void> Operations::flush(const Request& request, Reply&) {
   SK_TRY(const auto in, request.arguments<fuse_flush_in>());
-  if (in.fh == 0 || !outbox_.waits_on_close()) return {};
+  if ((in.fh & kHandleWritable) == 0 || !outbox_.waits_on_close()) return {};
   SK_TRY(Inode * inode, node(request.header().nodeid));
   // Another close at the same time may have taken the flag and wait still: this one waits as well.
   if (inode->unreceived.exchange(false)) {
@@ -120,13 +119,16 @@ Call<void> Operations::flush(const Request& request, Reply&) {
 Call<void> Operations::fsync(const Request& request, Reply&) {
   SK_TRY(const auto in, request.arguments<fuse_fsync_in>());
   SK_TRY(Inode * inode, node(request.header().nodeid));
-  SK_TRY(const SharedFd file, inodes_.file_fd(*inode));
-  const bool data_only = (in.fsync_flags & FUSE_FSYNC_FDATASYNC) != 0;
+  return synchronise(*inode, (in.fsync_flags & FUSE_FSYNC_FDATASYNC) != 0);
+}
+
+Call<void> Operations::synchronise(Inode& inode, bool data_only) {
+  SK_TRY(const SharedFd file, inodes_.file_fd(inode));
   std::optional<SequenceNumber> sync{};
   {
-    const auto content = order_.content(inode->id);
-    outbox_.append_mtime(*inode);
-    sync = outbox_.append_to(*inode, wire::Sync{.id = inode->id, .data_only = data_only});
+    const auto content = order_.content(inode.id);
+    outbox_.append_mtime(inode);
+    sync = outbox_.append_to(inode, wire::Sync{.id = inode.id, .data_only = data_only});
   }
   // The peer syncs at the same time.
   SK_TRY_VOID(checked(data_only ? ::fdatasync(file->get()) : ::fsync(file->get())));

@@ -157,13 +157,12 @@ Call<void> Operations::create(const Request& request, Reply& reply) {
   SK_TRY(const auto in, request.arguments<fuse_create_in>());
   SK_TRY(const auto name, request.name_at(sizeof in));
   SK_TRY(Inode * parent, node(request.header().nodeid));
-  const bool writable = (in.flags & O_ACCMODE) != O_RDONLY;
   const NewNode wanted{
       .name = std::string{name}, .mode = S_IFREG | (in.mode & 07777), .umask = in.umask, .open = true};
   const auto made = make(*parent, wanted, request.header());
   if (made) {
     const auto finished = finish(*made, reply);
-    add_open(reply, writable);
+    add_open(reply, in.flags);
     return finished;
   }
   if (made.error().number != EEXIST || (in.flags & O_EXCL) != 0) return made.error();
@@ -177,7 +176,7 @@ Call<void> Operations::create(const Request& request, Reply& reply) {
   SK_TRY_VOID(
       checked(::fstatat(directory->get(), wanted.name.c_str(), &found.attributes, AT_SYMLINK_NOFOLLOW)));
   add_entry(reply, *found.inode, found.attributes);
-  add_open(reply, writable);
+  add_open(reply, in.flags);
   return outbox_.after_change(*found.inode);
 }
 
@@ -197,7 +196,7 @@ Call<void> Operations::tmpfile(const Request& request, Reply& reply) {
   SK_TRY_VOID(checked(::fstat(file.get(), &attributes)));
   SK_TRY(const Inode* inode, inodes_.adopt_nameless(root_, std::move(file), attributes));
   add_entry(reply, *inode, attributes);
-  add_open(reply, true);
+  add_open(reply, in.flags);
   return {};
 }
 

@@ -154,7 +154,8 @@ class Walker:
     def do_open(self):
         flags = self.random.choice((os.O_RDWR, os.O_RDWR | os.O_CREAT, os.O_RDWR | os.O_CREAT | os.O_EXCL, os.O_RDONLY,
                                     os.O_RDWR | os.O_CREAT | os.O_TRUNC, os.O_RDWR | os.O_CREAT | os.O_APPEND,
-                                    os.O_RDWR | os.O_CREAT | os.O_DSYNC))
+                                    os.O_RDWR | os.O_CREAT | os.O_DSYNC,
+                                    os.O_WRONLY | os.O_CREAT, os.O_WRONLY | os.O_CREAT | os.O_DSYNC, os.O_WRONLY | os.O_APPEND))
         fd = os.open(self.path(), flags | os.O_NONBLOCK, 0o640)  # it may be a FIFO
         self.open.append((fd, flags))
         if len(self.open) > 8:
