@@ -73,6 +73,7 @@ fuse::Options fuse_options(const control::Configure& configure) {
   }
   options.fsync_level = configure.secondary_ack == control::SecondaryAck::Durable ? replica::Acknowledged::Durable
                                                                                   : replica::Acknowledged::Received;
+  options.write_back = configure.write_back;
   return options;
 }
 

@@ -246,6 +246,7 @@ Result<control::Configure> configure_of(const spec::Cluster& cluster, const spec
   }
   to.secondary_ack = from.secondary_ack == spec::SecondaryAck::Durable ? control::SecondaryAck::Durable
                                                                        : control::SecondaryAck::Received;
+  to.write_back = from.write_back;
   to.send_timeout = from.send_timeout;
   to.lock_timeout = from.lock_timeout;
   to.resync_timeout = from.resync_timeout;

@@ -40,6 +40,7 @@ void put(ByteWriter& out, const Configure& value) {
   for (const Duration time : {value.send_timeout, value.lock_timeout, value.resync_timeout}) out.i64(time.count());
   out.u32(value.zone_bytes);
   out.u32(value.resync_workers);
+  out.u8(value.write_back ? 1 : 0);
 }
 
 Configure take_configure(ByteReader& in) {
@@ -62,6 +63,7 @@ Configure take_configure(ByteReader& in) {
   for (Duration* time : {&value.send_timeout, &value.lock_timeout, &value.resync_timeout}) *time = Duration{in.i64()};
   value.zone_bytes = in.u32();
   value.resync_workers = in.u32();
+  value.write_back = in.u8() != 0;
   return value;
 }
 

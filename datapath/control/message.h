@@ -35,6 +35,7 @@ struct Configure {
   std::vector<ReplicaDirectory> directories{};
   Durability durability{Durability::Barrier};
   SecondaryAck secondary_ack{SecondaryAck::Durable};
+  bool write_back{false};  ///< writes stay in the kernel's cache until it writes them back
   Duration send_timeout{seconds{30}};  ///< a frame not taken by the peer for so long: the peer is lost
   Duration lock_timeout{seconds{100}};  ///< an operation not acknowledged for so long: the peer is lost
   Duration resync_timeout{seconds{150}};  ///< no answer to a synchronisation for so long: it is begun again

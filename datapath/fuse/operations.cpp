@@ -135,7 +135,7 @@ void Operations::add_open(Reply& reply, std::uint32_t flags) const {
   fuse_open_out out{};
   out.open_flags = FOPEN_KEEP_CACHE;
   if (is_writable(flags)) out.fh |= kHandleWritable;
-  if ((flags & O_ACCMODE) == O_WRONLY) {
+  if ((flags & O_ACCMODE) == O_WRONLY && !outbox_.writes_back()) {
     out.fh |= kHandleUncached;
     out.open_flags |= FOPEN_DIRECT_IO;
   }

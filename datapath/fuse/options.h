@@ -18,6 +18,9 @@ struct Options {
   /// What an fsync waits for (`secondaryAck`). A close and, with Durability::Write, every change wait for
   /// Received.
   replica::Acknowledged fsync_level{replica::Acknowledged::Durable};
+  /// Writes stay in the kernel's page cache until it writes them back, at the latest before close, fsync and O_SYNC writes
+  /// return: many are then one. What is only in the cache is lost with this node, as it is on a local file system.
+  bool write_back{false};
   std::uint32_t threads_max{
       64};  ///< per directory; only as many as wait for a disk or the peer at once are started
   std::size_t descriptors_max{

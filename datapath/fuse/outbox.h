@@ -45,6 +45,7 @@ class Outbox {
   Call<void> after_close(const Inode& inode);
   /// Of a Sync; none was sent for an inode without a name.
   Call<void> after_sync(std::optional<SequenceNumber> sequence);
+  [[nodiscard]] bool writes_back() const { return options_.write_back; }
   [[nodiscard]] bool waits_on_close() const { return options_.durability != Durability::Fsync; }
 
  private:

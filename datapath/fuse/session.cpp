@@ -5,6 +5,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -25,6 +26,7 @@ namespace safekit::fuse {
 namespace {
 
 constexpr std::uint32_t kIdleThreadsMax = 4;
+constexpr std::string_view kDirtyPercentMax = "25";  ///< of what all writers may leave dirty
 /// Requests of one caller in a row before its CPU is looked up, and between two looks.
 constexpr std::uint32_t kStreakFirst = 32;
 constexpr std::uint32_t kStreakAgain = 256;
@@ -60,6 +62,15 @@ int cpu_of(std::uint32_t tid) {
     rest.remove_prefix(space + 1);
   }
   return std::atoi(rest.data());
+}
+
+/// A FUSE mount may hold one percent of the dirty pages that the kernel allows: too few for a database's working set.
+void allow_dirty_pages(const std::string& path) {
+  struct stat root {};
+  if (::stat(path.c_str(), &root) != 0) return;
+  const std::string limit = fmt::format("/sys/class/bdi/{}:{}/max_ratio", major(root.st_dev), minor(root.st_dev));
+  const Fd file{::open(limit.c_str(), O_WRONLY | O_CLOEXEC)};
+  (void)!::write(file.get(), kDirtyPercentMax.data(), kDirtyPercentMax.size());  // only speed depends on it
 }
 
 void prepare_thread() {
@@ -108,8 +119,11 @@ Status Session::mount(const std::string& path, int directory) {
   mounted_ = true;
   unmounted_here_ = false;
   ending_ = false;
-  const std::lock_guard lock{mutex_};
-  start_thread_locked();
+  {
+    const std::lock_guard lock{mutex_};
+    start_thread_locked();
+  }
+  if (options_.write_back) allow_dirty_pages(path);
   return {};
 }
 
@@ -121,7 +135,7 @@ Status Session::shake_hands() {
   const auto in = request ? request->arguments<fuse_init_in>() : Call<fuse_init_in>{request.error()};
   if (!in || request->header().opcode != FUSE_INIT)
     return Error{Code::Unsupported, "the kernel's FUSE greeting is unknown"};
-  const auto out = negotiate(*in);
+  const auto out = negotiate(*in, options_.write_back);
   if (!out) {
     return Error{Code::Unsupported,
                  fmt::format("FUSE {}.{} of this kernel is too old: 7.{} (Linux 5.15) is needed", in->major,

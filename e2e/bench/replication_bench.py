@@ -10,21 +10,23 @@ import subprocess
 import common
 from common import note, sh, until
 
-FILE_ROWS = ["seq_write_1m", "rand_write_4k_fsync", "rand_write_4k_buffered", "rand_read_4k_cached", "create_10k"]
+WRITE_BACK_ROW = "rand_write_4k_buffered_writeback"  # the mirror with `writeBack: true`
+FILE_ROWS = ["seq_write_1m", "rand_write_4k_fsync", "rand_write_4k_buffered", WRITE_BACK_ROW, "rand_read_4k_cached", "create_10k"]
 PG_ROWS = ["pgbench_1", "pgbench_4"]
-NOT_OF = {"limit": ["rand_read_4k_cached"]}  # nothing is replicated by a read
+NOT_OF = {"limit": ["rand_read_4k_cached", WRITE_BACK_ROW]}  # where nothing is sent there is no limit
 PG_BIN = "/usr/lib/postgresql/15/bin"
 MODULE = """apiVersion: safekit/v1
 kind: Module
-metadata: {name: bench}
+metadata: {name: %(name)s}
 spec:
   mode: mirror
-  id: 1
+  id: %(id)d
   nodes: [node1, node2]
   heartbeats: {lans: [default, replication]}
   replication:
     lan: replication
-    directories: [{path: /srv/bench}]
+    writeBack: %(write_back)s
+    directories: [{path: /srv/%(name)s}]
 """
 
 
@@ -33,6 +35,7 @@ class Place:
 
     def __init__(self, name, directory, prefix=()):
         self.name, self.directory, self.prefix, self.count = name, directory, list(prefix), 0
+        self.write_back = self  # where WRITE_BACK_ROW is measured
 
     def sh(self, *command, **options):
         return sh(*self.prefix, *command, **options)
@@ -44,6 +47,8 @@ class Place:
             self.count += 1
             target = f"{self.directory}/create-{self.count}"
             return float(self.sh(os.path.join(common.BIN, "safekit-create-files"), target, "10000")), None
+        if row == WRITE_BACK_ROW:
+            return self.write_back.measure("rand_write_4k_buffered", seconds)
         job = common.fio(self.directory, row, seconds, self.prefix)
         if row == "seq_write_1m":
             return job["write"]["io_bytes"] / 2**20 / (job["job_runtime"] / 1000), None
@@ -119,14 +124,18 @@ def limit(base):
 
 def mirror(base):
     sandbox = common.Sandbox("bench", f"{base}/sandbox")
-    for node in sandbox.nodes:
-        sandbox.exec(node, "mkdir", "-p", "/srv/bench")
-    sandbox.safekit("node1", "apply", "-f", "-", input=MODULE)
-    until(lambda: sandbox.state("node2", "bench"), 30, "the module reaches the second node")
-    for node in sandbox.nodes:
-        sandbox.safekit(node, "start", "-m", "bench")
-    primary, _ = sandbox.wait_pair("bench")
-    return Place("mirror", "/srv/bench", sandbox.words(primary))
+    places = []
+    for number, (name, write_back) in enumerate((("bench", "false"), ("back", "true")), 1):
+        for node in sandbox.nodes:
+            sandbox.exec(node, "mkdir", "-p", f"/srv/{name}")
+        sandbox.safekit("node1", "apply", "-f", "-", input=MODULE % {"name": name, "id": number, "write_back": write_back})
+        until(lambda: sandbox.state("node2", name), 30, "the module reaches the second node")
+        for node in sandbox.nodes:
+            sandbox.safekit(node, "start", "-m", name)
+        primary, _ = sandbox.wait_pair(name)
+        places.append(Place("mirror", f"/srv/{name}", sandbox.words(primary)))
+    place, place.write_back = places
+    return place
 
 
 def gluster(base):

@@ -2,7 +2,7 @@
 """The stream of a FUSE mount is complete: what applications do through the mount gives the same results as on a native
 directory, and the operations handed to the sink, applied to a copy, make the copy identical.
 
-usage: fuse_tree.py FUSE_MOUNT_CHECK [--seed N] [--steps N] [--durability barrier|fsync|write] [--keep]
+usage: fuse_tree.py FUSE_MOUNT_CHECK [--seed N] [--steps N] [--durability barrier|fsync|write] [--write-back] [--keep]
 Needs root; runs in a private mount namespace. Exit 77: skipped.
 """
 import argparse, ctypes, errno, mmap, os, random, shutil, sqlite3, stat, struct, subprocess, sys, tempfile, threading
@@ -203,9 +203,12 @@ class Walker:
         if self.open:
             fd = self.file()
             if os.fstat(fd).st_size > 8192:
-                with mmap.mmap(fd, 8192) as area:
-                    at, text = self.random.randrange(8000), self.data()[:100]
-                    area[at:at + len(text)] = text
+                try:
+                    with mmap.mmap(fd, 8192) as area:
+                        at, text = self.random.randrange(8000), self.data()[:100]
+                        area[at:at + len(text)] = text
+                except ValueError:
+                    pass  # another thread has shortened it meanwhile
 
     def do_extents(self):
         if self.open and stat.S_ISREG(os.fstat(self.open[0][0]).st_mode):
@@ -665,6 +668,7 @@ def main():
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--durability", default="barrier")
     parser.add_argument("--seeds", type=int, default=0, help="only the comparison with the native file system, so many times")
+    parser.add_argument("--write-back", action="store_true")
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -681,7 +685,8 @@ def main():
     os.mkdir(native)
     prepare(mounted)
     run("cp", "-a", mounted, copy)
-    mount = Mount(args.program, mounted, "--copy", copy, "--durability", args.durability)
+    mount = Mount(args.program, mounted, "--copy", copy, "--durability", args.durability,
+                  *(["--write-back"] if args.write_back else []))
 
     work_on_old(mounted)
     ordinary_user(f"{mounted}/user")

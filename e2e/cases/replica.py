@@ -52,10 +52,10 @@ class Appends:
         assert lines == ["%08d" % (i + 1) for i in range(len(lines))], "appends are out of order"
 
 
-def mirrored(pair):
+def mirrored(pair, **settings):
     """a is primary, b secondary, synchronised."""
-    pair.a.start()
-    pair.b.start()
+    pair.a.start(**settings)
+    pair.b.start(**settings)
     pair.a.settle(PRIMARY, may_be_alone=True)
     pair.b.settle(SECONDARY)
     pair.a.synchronised()
@@ -209,6 +209,20 @@ def case_divergence_is_overwritten(pair):
     assert "generations=diverged" in open(f"{pair.root}/b.log").read()
     assert_equal(pair)
     assert open(f"{pair.a.data}/one").read() == "b\n"
+
+
+def case_writes_in_the_page_cache(pair):
+    """With writeBack an fsync still means both nodes, and all that is written back arrives."""
+    mirrored(pair, write_back=True)
+    loads = [Load(pair.a, 1), Load(pair.a, 2, "other")]
+    appends = Appends(pair.a)
+    appends.wait_for(200)
+    appends.end()
+    acknowledged = appends.acknowledged
+    print("   changes:", [load.stop() for load in loads], "appends:", acknowledged)
+    appends.check(pair.b.data)
+    pair.a.run("sync", "-f", pair.mount)
+    assert_equal(pair)
 
 
 def case_silent_secondary(pair):

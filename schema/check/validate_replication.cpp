@@ -95,6 +95,10 @@ void judge_sizes(const Judge& judge, const Replication& replication) {
                   fmt::format("a zone of {} bytes is rounded up to a power of two of at least {}", zone,
                               kZoneBytesMin));
   }
+  if (replication.write_back && replication.durability == spec::Durability::Write) {
+    judge.error("spec.replication.writeBack", "durability",
+                "with durability: write each call waits for the peer, with writeBack: true none reaches it; choose one");
+  }
   if (replication.connections == 0) {
     judge.error("spec.replication.connections", "invalid-value", "nbremconn must be 1 or more");
   }

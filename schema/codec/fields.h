@@ -176,6 +176,7 @@ void fields(Form& form, spec::Replication& v) {
   form("legacyFlowServers", v.legacy_flow_servers);
   form("durability", v.durability);
   form("secondaryAck", v.secondary_ack);
+  form("writeBack", v.write_back);
   form("acl", v.acl);
   form("zoneSize", v.zone_size);
   form("packetSize", v.packet_size);

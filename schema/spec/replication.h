@@ -37,6 +37,7 @@ struct Replication {
   std::vector<ReplicatedDirectory> directories{};
   Durability durability{Durability::Barrier};
   SecondaryAck secondary_ack{SecondaryAck::Durable};  ///< async
+  bool write_back{false};                             ///< no name in XML; lets writes stay in the page cache until fsync or close
   LanName lan{};                                      ///< flow; empty: see defaults.h, flow_lan
   std::vector<std::string> legacy_flow_servers{};     ///< flow/server
   std::string mount_over_suffix{"_For_SafeKit_Replication"};
