@@ -71,6 +71,38 @@ void judge_without_cluster(const NodeName& here, const spec::Module& module, con
   }
 }
 
+/// What a module points to in a cluster and does not find there.
+std::set<std::string> missing_of(const spec::Module& module, const spec::Cluster& cluster) {
+  static const std::set<std::string, std::less<>> kRules{"node-unknown", "network-unknown", "node-not-on-network"};
+  doc::Problems found;
+  check::validate(module, {.cluster = &cluster}, {}, found);
+  std::set<std::string> missing;
+  for (const doc::Problem& problem : found.list()) {
+    if (kRules.contains(problem.rule)) missing.insert(problem.message);
+  }
+  return missing;
+}
+
+/// A change of the cluster takes nothing away that a module uses (spec/config.md 1.8): all modules are named at once.
+void judge_modules_left(const std::vector<std::shared_ptr<const spec::Module>>& kept, const spec::Cluster& before,
+                        const check::LoadResult& loaded, doc::Problems& found) {
+  const auto is_cluster = [](const codec::Decoded& one) { return std::holds_alternative<spec::Cluster>(one.object); };
+  const auto after = std::find_if(loaded.objects.begin(), loaded.objects.end(), is_cluster);
+  if (after == loaded.objects.end()) return;
+  const auto changed = loaded.modules();
+  for (const auto& module : kept) {
+    const std::string& name = module->metadata.name;
+    // What the file itself says of a module is judged there.
+    if (std::any_of(changed.begin(), changed.end(), [&](const auto* one) { return one->metadata.name == name; })) continue;
+    const auto missed = missing_of(*module, before);
+    for (const std::string& message : missing_of(*module, *loaded.cluster())) {
+      if (missed.contains(message)) continue;
+      found.error(after->positions.find("spec.lans"), "module-needs-it", fmt::format("module {} needs it: {}", name, message),
+                  "change the module first, or in the same file (---), or delete it");
+    }
+  }
+}
+
 /// Reads and judges a source against what is in force here.
 check::LoadResult load(const store::Store& store, const Source& source, std::vector<doc::Problem>& problems) {
   const auto cluster = store.cluster();
@@ -89,6 +121,7 @@ check::LoadResult load(const store::Store& store, const Source& source, std::vec
   options.module_id = known ? known->id : free_id(store);
   check::LoadResult loaded = check::load(source.text, source.file, options);
   doc::Problems found{source.file};
+  if (cluster) judge_modules_left(kept, *cluster, loaded, found);
   for (codec::Decoded& decoded : loaded.objects) {
     auto* module = std::get_if<spec::Module>(&decoded.object);
     if (module == nullptr) continue;

@@ -140,6 +140,25 @@ TEST_F(RoutesTest, AModuleIsNotAcceptedSilentlyWithoutACluster) {
   EXPECT_THAT(apply(with("node1")).body, testing::Not(HasSubstr("no-cluster")));
 }
 
+TEST_F(RoutesTest, AClusterLosesNothingThatAModuleUses) {
+  constexpr std::string_view kSecond = "    - name: second\n      nodes:\n        node1: 10.1.0.11\n        node2: 10.1.0.12\n";
+  EXPECT_EQ(apply(std::string{kClusterText} + std::string{kSecond}).status, 201);
+  std::string module{kModuleText};
+  EXPECT_EQ(apply(module.replace(module.find("[default]"), 9, "[default, second]")).status, 201);
+  const Response refused = apply(kClusterText, {{"dryRun", "All"}});
+  EXPECT_EQ(refused.status, 422);
+  EXPECT_THAT(refused.body, HasSubstr("module web needs it: network second is not defined in the cluster configuration"));
+  std::string other_node{kClusterText};
+  other_node.replace(other_node.find("node2"), 5, "node3");
+  const Response both = apply(other_node);
+  EXPECT_THAT(both.body, HasSubstr("module web needs it: node node2 is not defined"));
+  EXPECT_THAT(both.body, HasSubstr("module web needs it: network second"));
+  EXPECT_EQ(store.cluster()->lans.size(), 2U);
+  // With the module changed in the same breath it is well.
+  EXPECT_EQ(apply(std::string{kClusterText} + "---\n" + std::string{kModuleText}).status, 200);
+  EXPECT_EQ(apply(std::string{kClusterText} + std::string{kSecond}).status, 200);
+}
+
 TEST_F(RoutesTest, RefusesAnEditOfAnOlderRevision) {
   apply_both();
   EXPECT_EQ(apply(std::string{kModuleText} + "  maxLoop: 7\n", {{"resourceVersion", "1"}}).status, 409);
