@@ -267,6 +267,8 @@ Result<EntryFate> Applier::make_entry(int directory, std::uint32_t root, const w
     }
   }
   bool usable = exists && same_kind(st, entry) && inodes_.is_free_for(key, entry.identity);
+  // By zones only some directories are listed: another name of what stands here may be meant to stay another file.
+  if (mode_ == ResyncMode::Zones && !S_ISDIR(type) && entry.links == 1 && exists && st.st_nlink > 1) usable = false;
   if (usable && S_ISLNK(type)) {
     SK_TRY(const std::string target, tree::link_target(directory, entry.name));
     usable = target == entry.link_target;

@@ -396,7 +396,12 @@ Status Primary::synchronise_once(const std::shared_ptr<Link>& link, wire::Resync
     run_ = run;
   }
   const auto work = [&]() -> Status {
-    SK_TRY_VOID(mode == wire::ResyncMode::Full ? run->run_full() : run->run_zones(map));
+    const Status sent = mode == wire::ResyncMode::Full ? run->run_full() : run->run_zones(map);
+    if (!sent && sent.error().code == Code::Conflict && mode == wire::ResyncMode::Zones) {
+      const std::lock_guard lock{mutex_};
+      marks_.set_overflown();  // the map is not enough
+    }
+    SK_TRY_VOID(sent);
     for (int round = 0; round < kLeftoverRoundsMax; ++round) {
       SK_TRY(const auto leftovers, end_synchronisation(link));
       if (leftovers.empty()) return {};

@@ -178,6 +178,11 @@ Status ResyncRun::run_zones(const journal::ZoneMap& map) {
       inodes_.unpin(*id);
       continue;
     }
+    if (marks.whole && st.st_nlink > 1) {
+      // One of its names may be in a directory that is not marked: the peer could not know that it is this inode's.
+      inodes_.unpin(*id);
+      return give_up({Code::Conflict, "a file with several names is new: all names are compared with the next connection"});
+    }
     auto work = std::make_shared<Work>();
     work->id = *id;
     Job job{.kind = Kind::Inode, .work = std::move(work), .fate = wire::EntryFate::Compare};
@@ -345,6 +350,7 @@ Result<ResyncRun::Entry> ResyncRun::describe(InodeId directory, int fd, const st
            .identity = identity_of(key),
            .mode = st.st_mode,
            .device = st.st_rdev,
+           .links = static_cast<std::uint32_t>(st.st_nlink),
            .link_target = *target};
   return Entry{.id = id, .key = std::move(key), .mode = st.st_mode};
 }

@@ -280,6 +280,7 @@ void put(ByteWriter& out, const Listing& value) {
     out.u64(entry.identity);
     out.u32(entry.mode);
     out.u64(entry.device);
+    out.u32(entry.links);
     out.text(entry.link_target);
   }
 }
@@ -296,6 +297,7 @@ Listing take_listing(ByteReader& in) {
     entry.identity = in.u64();
     entry.mode = in.u32();
     entry.device = in.u64();
+    entry.links = in.u32();
     entry.link_target = in.text(kPathBytesMax);
   }
   return value;

@@ -51,6 +51,7 @@ struct ListingEntry {
   std::uint64_t identity{0};
   std::uint32_t mode{0};
   std::uint64_t device{0};
+  std::uint32_t links{1};  ///< how many names the inode has
   std::string link_target{};
   friend bool operator==(const ListingEntry&, const ListingEntry&) = default;
 };

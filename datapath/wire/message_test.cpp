@@ -26,7 +26,7 @@ std::vector<Message> one_of_each() {
       Operation{Sync{{1}, true}},
       Operation{Forget{{1}}},
       ResyncBegin{ResyncMode::Full},
-      Listing{.directory = {1}, .entries = {{.name = "x", .id = {2}, .identity = 3, .mode = 4, .device = 5, .link_target = "y"}}},
+      Listing{.directory = {1}, .entries = {{.name = "x", .id = {2}, .identity = 3, .mode = 4, .device = 5, .links = 2, .link_target = "y"}}},
       InodeState{.id = {1}, .attributes = attributes, .xattrs = {{"user.a", "b"}}},
       ZoneDigests{.id = {1}, .first = 2, .digests = {{3, 4}, {5, 6}}},
       ResyncEnd{.current = {1}, .history = {{2}}},

@@ -136,6 +136,29 @@ def case_secondary_killed_returns_by_zones(pair):
     print("   copied", pair.a.report["bytes_copied"])
 
 
+def case_names_given_and_taken_while_away(pair):
+    """Hard links that change in some directories only: a zone map names directories, not all names of a file."""
+    mirrored(pair)
+
+    def do(script):
+        pair.a.run("sh", "-ec", f"cd {pair.mount}; {script}")
+
+    def while_away(script):
+        assert_equal(pair)
+        pair.b.kill()
+        pair.a.wait(lambda r: not r["connected"], "the loss")
+        pair.a.want(PRIMARY, may_be_alone=True)
+        do(script)
+        pair.b.start()
+        pair.b.settle(SECONDARY)
+        pair.a.synchronised()
+        assert_equal(pair)
+
+    do("mkdir p q s; echo one > p/one; echo two > p/two; ln p/two q/two")
+    while_away("rm q/two; echo another > q/two")
+    while_away("ln p/one s/one")
+
+
 def case_failover_and_return(pair):
     mirrored(pair)
     load, appends = Load(pair.a, 5), Appends(pair.a)

@@ -30,8 +30,6 @@ void look_at_replication(const Module& module, Found& found) {
   note(!given.sync_at.empty(), "syncAt", "the secondary is synchronised all the time, not on a schedule");
   note(given.sync_delta > minutes{1}, "syncDelta", "only an up-to-date node starts as primary by itself");
   note(given.callbacks, "callbacks", "_rfs_ callbacks are not called");
-  note(given.resync_threads != usual.resync_threads, "resyncThreads",
-       "resynchronisation chooses its own parallelism");
   note(given.namespace_policy == 0, "namespacePolicy", "resynchronisation copies zones, not whole files");
   note(given.resync_commit != 0, "resyncCommit", "there are no intermediate commits during a file copy");
   note(given.resync_detail, "resyncDetail", "the resynchronisation log has one level of detail");
