@@ -255,6 +255,8 @@ def case_silent_secondary(pair):
     appends.wait_for(50)
     os.kill(pair.b.process.pid, signal.SIGSTOP)
     began = time.monotonic()
+    # As the control plane does: no leave while the stream may still be alive; its last answers would contradict it.
+    pair.a.wait(lambda r: not r["connected"], "told that the peer is silent")
     pair.a.want(PRIMARY, may_be_alone=True)
     appends.wait_for(20)
     print("   went on after s:", round(time.monotonic() - began, 2))
