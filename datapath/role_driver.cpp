@@ -298,8 +298,8 @@ replica::Settings RoleDriver::settings(const control::Configure& configure) cons
 RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, const control::Want& want) {
   const journal::State state = journal_.state();
   if (state.inconsistent) {
-    return Problem{"this copy is inconsistent: its synchronisation has not ended; start it as secondary, or force it with "
-                   "'safekit primforce'", true};
+    return Problem{"this copy is inconsistent: its synchronisation has not ended; start the other node first, then 'safekit "
+                   "start' here", true};
   }
   if (!state.up_to_date && state.ever_synchronised) {
     return Problem{"this copy is not up to date; start the other node first, or 'safekit prim' here to take this copy", true};

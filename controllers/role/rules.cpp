@@ -165,8 +165,7 @@ bool Machine::start_decided() {
       cause = "a synchronisation of this copy was begun and has not ended, so its data are of no use alone: start the other "
               "node, then `safekit start` here";
       say("rfsplug", 'E', "Data may be inconsistent for replicated directories (stopped during reintegration)");
-      say("rfsplug", 'E',
-          "If you are sure that this server has valid data, run safekit primforce to force start as primary");
+      say("rfsplug", 'E', "Start the other node first: this one follows it with safekit start");
       break;
     case StartOutcome::AbortSecond:
       cause = "there is no primary to follow: start the other node first, or use `safekit start` here";
