@@ -133,6 +133,7 @@ void RoleDriver::want(const control::Want& want) {
   // At once, not behind a role change that takes time: writers may be waiting for it. A wish that is only repeated (a new
   // safekitd) gives no new permission.
   if (primary && is_new && want.role == ReplicaRole::Primary) primary->primary->allow_alone(want.may_be_alone, want.pairing);
+  if (primary && want.role != ReplicaRole::Primary) primary->primary->leave();
   wake_.notify_all();
 }
 

@@ -202,7 +202,8 @@ bool Primary::is_released(std::uint64_t sequence, Acknowledged level) {
 
 Status Primary::wait(SequenceNumber sequence, Acknowledged level) {
   Lock lock{mutex_};
-  if (!is_released(sequence.value, level)) {
+  bool released = is_released(sequence.value, level);
+  if (!released) {
     flush(lock, kInlineRoundsMax);
     ++waiting_calls_;
     if (mode_ == Mode::Waiting && waiting_calls_ == 1) {
@@ -210,12 +211,17 @@ Status Primary::wait(SequenceNumber sequence, Acknowledged level) {
       changed_();  // somebody waits for the leave to go on alone
       lock.lock();
     }
-    while (!is_released(sequence.value, level)) read_for_itself(lock);
+    for (;;) {
+      released = is_released(sequence.value, level);
+      if (released || (leaving_ && mode_ == Mode::Waiting)) break;
+      read_for_itself(lock);
+    }
     --waiting_calls_;
     // Whoever waits still may have to read now.
     if (waiting_calls_ > 0) waiters_.notify_all();
   }
   if (fenced_) return Error{Code::Fenced, "this node may not acknowledge writes: its journal cannot be written"};
+  if (!released) return Error{Code::Fenced, "the peer was lost while this node leaves the primary role"};
   return {};
 }
 

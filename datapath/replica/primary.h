@@ -45,6 +45,7 @@ struct PrimaryStatus {
 /// What calls wait for (the peer's part of a promise):
 ///   Waiting   --(leave given, or send_timeout)--> Alone       nobody waits; zones are marked; a new data generation is made
 ///   Waiting   --(peer's copy needs work: it is durably out of date)--> Alone
+///   Waiting   --(the role is being left)--> calls end with an error
 ///   Alone     --(ResyncEnd put into the stream)--> Mirroring  calls wait for the peer's acknowledgement
 ///   Mirroring --(connection lost)--> Waiting                  what was not acknowledged is marked
 ///
@@ -65,6 +66,9 @@ class Primary final : public Sink, private ResyncHost {
   void start();
   /// May it go on without the peer? Level; see control::Want. One for another pairing than the present is none.
   void allow_alone(bool allowed, std::uint64_t pairing = 0);
+  /// The role is being left, until `allow_alone` says else: this copy may be marked already, and the peer take over. So a call
+  /// whose peer is lost gets an error, at once; released without the peer, its write would be promised and missing there.
+  void leave();
   /// After the file systems are unmounted. In order: the peer confirms that it has all, or zones are saved. Errors: Io when
   /// the journal cannot be written.
   Status stop();
@@ -155,6 +159,7 @@ class Primary final : public Sink, private ResyncHost {
   Mode mode_{Mode::Waiting};
   bool synchronised_{false};      ///< the peer has confirmed the end of the synchronisation on this connection
   bool alone_allowed_{false};
+  bool leaving_{false};
   std::int64_t granted_at_{0};    ///< when that was allowed last
   std::uint64_t pairing_{0};      ///< changes with each ResyncEnd
   bool alone_noted_{false};       ///< the journal has a generation for what is written without the peer now

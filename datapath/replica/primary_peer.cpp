@@ -30,12 +30,20 @@ void Primary::start() {
 
 void Primary::allow_alone(bool allowed, std::uint64_t pairing) {
   const std::lock_guard lock{mutex_};
+  leaving_ = false;
   alone_allowed_ = allowed && (pairing == 0 || pairing == pairing_);
   if (!alone_allowed_) return;
   granted_at_ = clock_.mono_now().ns;
   // A stream that still lives contradicts the control plane; a silent one does not.
   if (link_ && clock_.mono_now().ns - heard_ > kHeartbeatLate.count()) lose(link_->number, "the peer is dead");
   if (mode_ == Mode::Waiting) go_alone();
+}
+
+void Primary::leave() {
+  const std::lock_guard lock{mutex_};
+  leaving_ = true;
+  alone_allowed_ = false;
+  waiters_.notify_all();
 }
 
 void Primary::go_alone() {
@@ -115,7 +123,8 @@ void Primary::check_times() {
       lose(link_->number, "the peer's disk does not answer");
     }
   }
-  if (mode_ == Mode::Waiting && (alone_allowed_ || now - waiting_since_ >= settings_.send_timeout)) go_alone();
+  const bool patient = !alone_allowed_ && now - waiting_since_ < settings_.send_timeout;
+  if (mode_ == Mode::Waiting && !leaving_ && !patient) go_alone();
 }
 
 void Primary::look_for_peer() {

@@ -339,6 +339,26 @@ TEST_F(PrimaryTest, APermissionForAnEarlierPairingIsNone) {
   expect_returns(call);
 }
 
+TEST_F(PrimaryTest, ACallWhosePeerIsLostWhileTheRoleIsLeftEndsWithAnErrorAtOnce) {
+  begin();
+  peer_.disk_hangs = true;
+  auto call = sync();
+  ASSERT_TRUE(becomes([&] { return peer_.syncs == 1; }));
+  primary_->leave();
+  EXPECT_EQ(call.wait_for(std::chrono::milliseconds{100}), std::future_status::timeout);  // the peer may answer still
+  source_.let(false);
+  clock_.advance(seconds{11});
+  ASSERT_EQ(call.wait_for(kSoon), std::future_status::ready);
+  const Status ended = call.get();
+  ASSERT_FALSE(ended);
+  EXPECT_EQ(ended.error().code, Code::Fenced);
+  // Nor does time give what the control plane did not.
+  auto later = sync();
+  clock_.advance(seconds{60});
+  ASSERT_EQ(later.wait_for(kSoon), std::future_status::ready);
+  EXPECT_FALSE(later.get());
+}
+
 TEST_F(PrimaryTest, AnOperationOnAnInodeThatIsGoneIsDropped) {
   begin();
   EXPECT_EQ(primary_->append(wire::Operation{wire::SetXattr{.id = OneRoot::kGone, .name = "user.x"}}, {}), SequenceNumber{0});
