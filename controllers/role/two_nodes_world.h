@@ -217,7 +217,8 @@ class World {
       node.script_left = static_cast<int>(random_() % 4);
       node.script_finished = false;
     } else if (node.script_left-- <= 0) {
-      node.script_finished = true;
+      // The application ends when its last fsync has returned.
+      node.script_finished = !(order->name == "stop_prim" && node.waiting);
     }
   }
 
