@@ -196,7 +196,7 @@ RoleDriver::Step RoleDriver::step(const control::Configure& configure, const con
   if (Step problem = keep_marks(want)) return problem;
   // role_, primary_ and secondary_ are written by this thread only.
   if (role_ == want.role) {
-    if (role_ == ReplicaRole::Idle) look_for_data(configure);
+    if (role_ == ReplicaRole::Idle) return be_idle(configure);
     const std::lock_guard lock{mutex_};
     if (!mount_lost_.empty()) return Problem{mount_lost_, true};
     return {};
@@ -208,7 +208,7 @@ RoleDriver::Step RoleDriver::step(const control::Configure& configure, const con
     if (Step problem = leave_secondary(want.role == ReplicaRole::Primary)) return problem;
   }
   switch (want.role) {
-    case ReplicaRole::Idle: look_for_data(configure); return {};
+    case ReplicaRole::Idle: return be_idle(configure);
     case ReplicaRole::Primary: return enter_primary(configure, want);
     case ReplicaRole::Secondary: return enter_secondary(configure);
   }
@@ -238,19 +238,7 @@ RoleDriver::Step RoleDriver::prepare_directories(const control::Configure& confi
   for (const auto& directory : configure.directories) {
     if (const Status clean = mounts::clean_stale(directory.path); !clean) return Problem{clean.error().what, false};
     if (Step problem = plain_again(directory.path, false)) return problem;
-    struct stat st {};
-    if (::stat(directory.path.c_str(), &st) != 0) {
-      return Problem{fmt::format("replicated directory '{}': {}; make it on this node", directory.path, std::strerror(errno)), true};
-    }
-    if (!S_ISDIR(st.st_mode)) {
-      return Problem{fmt::format("'{}' is to be replicated but is no directory; name a directory", directory.path), true};
-    }
-    for (const std::string& needed : directory.must_exist) {
-      const std::string path = directory.path + "/" + needed;
-      if (::lstat(path.c_str(), &st) == 0) continue;
-      return Problem{fmt::format("'{}' must exist before replication starts ({}); is the file system mounted?", path,
-                                 std::strerror(errno)), true};
-    }
+    if (Step problem = look_at(directory)) return problem;
     const auto below = mounts::mounted_below(directory.path);
     if (!below) return Problem{below.error().what, false};
     for (const std::string& point : *below) {
@@ -261,6 +249,34 @@ RoleDriver::Step RoleDriver::prepare_directories(const control::Configure& confi
   const std::lock_guard lock{mutex_};
   if (!hidden.empty() && hidden != hidden_) ports_.log.write(LogLevel::Warning, kLog, hidden);
   hidden_ = std::move(hidden);
+  return {};
+}
+
+/// What only a person can mend.
+RoleDriver::Step RoleDriver::look_at(const control::ReplicaDirectory& directory) {
+  struct stat st {};
+  if (::stat(directory.path.c_str(), &st) != 0) {
+    return Problem{fmt::format("replicated directory '{}': {}; make it on this node", directory.path, std::strerror(errno)), true};
+  }
+  if (!S_ISDIR(st.st_mode)) {
+    return Problem{fmt::format("'{}' is to be replicated but is no directory; name a directory", directory.path), true};
+  }
+  for (const std::string& needed : directory.must_exist) {
+    const std::string path = directory.path + "/" + needed;
+    if (::lstat(path.c_str(), &st) == 0) continue;
+    return Problem{fmt::format("'{}' must exist before replication starts ({}); is the file system mounted?", path,
+                               std::strerror(errno)), true};
+  }
+  return {};
+}
+
+/// Told at the start of the module already: on a node that becomes secondary it would come out only when it has to follow.
+RoleDriver::Step RoleDriver::be_idle(const control::Configure& configure) {
+  for (const auto& directory : configure.directories) {
+    if (const Status clean = mounts::clean_stale(directory.path); !clean) return Problem{clean.error().what, false};
+    if (Step problem = look_at(directory)) return problem;
+  }
+  look_for_data(configure);
   return {};
 }
 

@@ -62,6 +62,8 @@ class RoleDriver {
   Step leave_secondary(bool takeover);
   Step prepare_directories(const control::Configure& configure);
   Step look_for_needs(const control::Configure& configure);
+  Step be_idle(const control::Configure& configure);
+  static Step look_at(const control::ReplicaDirectory& directory);
   Step plain_again(const std::string& path, bool takeover);
   replica::Settings settings(const control::Configure& configure) const;
   void look_for_data(const control::Configure& configure);

@@ -277,7 +277,8 @@ def case_unknown_names(w):
 def case_no_directory(w):
     with w.unchanged():
         w.both("start")
-        w.tells("node1", f"replicated directory '{DATA}': No such file or directory; make it on this node")
+        for node in w.box.nodes:  # also the one that would only wait and follow
+            w.tells(node, f"replicated directory '{DATA}': No such file or directory; make it on this node")
         w.stop()
         for node in w.box.nodes:
             if os.path.exists(w.box.root(node, DATA)):
