@@ -77,14 +77,10 @@ bool Machine::peer_leaves_too() const {
 
 /// How the replica is left by a stop, so that at most one node may start alone afterwards: a secondary knows that its
 /// primary goes on without it, and a primary that the peer takes over. Unmarked, a copy stays in doubt (`paired`).
+/// See settle_leaving.
 ReplicaOrder Machine::order_when_leaving() const {
   ReplicaOrder order{.role = ReplicaOrder::Role::Idle};
   order.mark_out_of_date = section().role == Role::Second ? !plan_.memory.held_by_failover_off : peer_takes_over();
-  if (peer_leaves_too()) order.mark_out_of_date = false;
-  // It handed the role over and nobody has taken it: this copy may be the newest still.
-  const auto& peer = observed_.peer;
-  const bool is_taken = peer.heard && peer.module_known && status::is_serving(peer.role);
-  if (section().role == Role::Second && section().in_service_hand_over && !is_taken) order.mark_out_of_date = false;
   return order;
 }
 
@@ -99,7 +95,9 @@ bool Machine::peer_takes_over() const {
 void Machine::settle_leaving(ReplicaOrder& order) {
   const auto& peer = observed_.peer;
   const bool peer_serves = peer.heard && peer.module_known && status::is_serving(peer.role);
-  if (section().role != Role::Second) order.mark_out_of_date = (order.mark_out_of_date && peer_serves) || peer_takes_over();
+  // A secondary whose primary serves no more (it died, or handed over and nobody took the role) may have the newest copy.
+  order.mark_out_of_date = order.mark_out_of_date && peer_serves;
+  if (section().role != Role::Second) order.mark_out_of_date = order.mark_out_of_date || peer_takes_over();
   if (peer_leaves_too()) order.mark_out_of_date = false;
   // Whether a secondary that is there has become complete, and takes over, may not be known here: then this copy stays in doubt.
   const bool peer_may_be_complete =
