@@ -83,7 +83,8 @@ Status Database::prepare_file(Sync sync) {
   SK_TRY_VOID(execute(sync == Sync::Full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL"));
   // A file that grew in a burst shrinks again; readers see no difference.
   SK_TRY_VOID(execute("PRAGMA journal_size_limit=4194304"));
-  SK_TRY_VOID(execute("PRAGMA cache_size=-1024"));
+  // KiB. The kernel caches the files as well; a bigger one only fills slowly and looks like a leak.
+  SK_TRY_VOID(execute("PRAGMA cache_size=-256"));
   // The hook also takes the place of the automatic checkpoint, which would run inside a commit.
   sqlite3_wal_hook(
       handle_,
