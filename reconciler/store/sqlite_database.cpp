@@ -133,7 +133,8 @@ void Database::checkpoint(const std::string& path) {
   // A connection of its own: the other one stays free for commits meanwhile. A failure is tried again with the next log.
   sqlite3* handle = nullptr;
   if (sqlite3_open_v2(path.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr) == SQLITE_OK) {
-    sqlite3_wal_checkpoint_v2(handle, nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+    // Not sqlite3_wal_checkpoint_v2: a connection that has read nothing does not know of the log, and does nothing with success.
+    sqlite3_exec(handle, "PRAGMA wal_checkpoint(PASSIVE)", nullptr, nullptr, nullptr);
   }
   sqlite3_close(handle);
 }

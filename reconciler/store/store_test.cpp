@@ -426,6 +426,26 @@ TEST(SqliteBackend, ACopyOfTheFilesAtAnyMomentHasAllThatWasPromised) {
   }
 }
 
+TEST(SqliteBackend, TheLogsAreCopiedIntoTheFilesAndDoNotGrow) {
+  constexpr std::uintmax_t kLogBytesMax = 16U << 20;  // some checkpoints' worth: they run beside the commits
+  constexpr auto kSoon = std::chrono::seconds{20};
+  Directory directory;
+  fake::ManualClock clock;
+  const auto backend = SqliteBackend::open(directory.path());
+  Store store{**backend, clock, NodeName{"node1"}};
+  const auto size = [&](const std::string& name) { return std::filesystem::file_size(directory.path() + "/" + name); };
+  const auto copied = [&] { return size("control.db") > 64U << 10 && size("history.db") > 64U << 10; };
+  const auto end = std::chrono::steady_clock::now() + kSoon;
+  for (int i = 0; (i < 1000 || !copied()) && std::chrono::steady_clock::now() < end; ++i) {
+    ASSERT_TRUE(store.apply(kDb, fmt::format("spec {}", i), {}).has_value());
+    ASSERT_TRUE(store.finish(*store.submit({.module = "db", .verb = "start"}), "done"));
+    store.record(ModuleName{"db"}, "heart", 'E', fmt::format("event {}", i));
+  }
+  EXPECT_TRUE(copied());
+  EXPECT_LT(size("control.db-wal"), kLogBytesMax);
+  EXPECT_LT(size("history.db-wal"), kLogBytesMax);
+}
+
 TEST(Migrations, AreNumberedWithoutGapAndOnlyTheMissingOnesAreRun) {
   for (const auto known : {control_migrations(), history_migrations()}) {
     for (std::size_t i = 0; i < known.size(); ++i) EXPECT_EQ(known[i].number, static_cast<int>(i) + 1);
