@@ -210,7 +210,7 @@ RoleDriver::Step RoleDriver::step(const control::Configure& configure, const con
   switch (want.role) {
     case ReplicaRole::Idle: return be_idle(configure);
     case ReplicaRole::Primary: return enter_primary(configure, want);
-    case ReplicaRole::Secondary: return enter_secondary(configure);
+    case ReplicaRole::Secondary: return enter_secondary(configure, want);
   }
   return {};
 }
@@ -218,6 +218,8 @@ RoleDriver::Step RoleDriver::step(const control::Configure& configure, const con
 /// Marks are durable before the report that confirms them.
 RoleDriver::Step RoleDriver::keep_marks(const control::Want& want) {
   const bool fresh = want.order != flags_order_;
+  // Until the primary knows of it (the wish without the mark), nothing may make this copy equal again.
+  if (secondary_) secondary_->secondary->hold(want.mark_out_of_date);
   const Status noted = journal_.update([&](journal::State& state) {
     if (want.mark_out_of_date && want.role != ReplicaRole::Primary && fresh) state.up_to_date = false;
     // A copy that is marked has to be synchronised again: the stream that thought it complete ends in the same step.
@@ -373,7 +375,7 @@ RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, 
   return {};
 }
 
-RoleDriver::Step RoleDriver::enter_secondary(const control::Configure& configure) {
+RoleDriver::Step RoleDriver::enter_secondary(const control::Configure& configure, const control::Want& want) {
   if (Step problem = prepare_directories(configure)) return problem;
   auto role = std::make_shared<SecondaryRole>();
   role->paths = paths_of(configure);
@@ -385,6 +387,7 @@ RoleDriver::Step RoleDriver::enter_secondary(const control::Configure& configure
   role->source = make_tls_listener(tls_peer(configure), configure.listen_address, configure.port);
   role->secondary = std::make_unique<replica::Secondary>(settings(configure), journal_, *role->applier, *role->source,
                                                          ports_.clock, ports_.log, changed_);
+  role->secondary->hold(want.mark_out_of_date);
   role->secondary->start();
   {
     const std::lock_guard lock{mutex_};

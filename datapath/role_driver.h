@@ -57,7 +57,7 @@ class RoleDriver {
   Step step(const control::Configure& configure, const control::Want& want);
   Step keep_marks(const control::Want& want);
   Step enter_primary(const control::Configure& configure, const control::Want& want);
-  Step enter_secondary(const control::Configure& configure);
+  Step enter_secondary(const control::Configure& configure, const control::Want& want);
   Step leave_primary();
   Step leave_secondary(bool takeover);
   Step prepare_directories(const control::Configure& configure);

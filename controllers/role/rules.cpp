@@ -294,7 +294,8 @@ bool Machine::let_go_alone() {
 /// secondary joins only when it has heard that this is noted.
 bool Machine::note_partner() {
   const auto& peer = observed_.peer;
-  if (!desired_.replicates || section().role != Role::Alone || memory().stopping) return false;
+  const bool alone = section().role == Role::Alone || (section().role == Role::Prim && section().replica.may_be_alone);
+  if (!desired_.replicates || !alone || memory().stopping) return false;
   const bool follows = peer.heard && peer.module_known && peer.role == Role::Second;
   const bool is_old = peer.replicates && !peer.up_to_date;
   const bool paired = follows && (section().paired || is_old);
@@ -372,9 +373,10 @@ bool Machine::second_synchronising() {
     section().replica.pairing = peer.asked_pairing;
     return true;
   }
-  // The mark has been made: from here on the copy may be brought up to date again.
-  if (section().replica.mark_out_of_date && replica.settled && replica.order == section().replica &&
-      !peer.out_of_date_requested) {
+  // The mark has been made: from here on the copy may be brought up to date again, once the primary knows that it will then
+  // not be the only one (as in join_primary). The replica takes no stream before.
+  const bool primary_knows = serves(peer) && peer.paired && !peer.out_of_date_requested;
+  if (section().replica.mark_out_of_date && replica.settled && replica.order == section().replica && primary_knows) {
     section().replica.mark_out_of_date = false;
     section().replica.pairing = 0;
     return true;

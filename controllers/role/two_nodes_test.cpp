@@ -176,7 +176,7 @@ TEST(TwoNodes, EverySingleFailureIsSurvivedWithoutLosingAnAcknowledgedWrite) {
 }
 
 TEST(TwoNodes, AfterAnyFailuresThePairComesBackUnlessNoCopyIsGood) {
-  std::vector<std::uint64_t> seeds{6498, 2875, 17506, 23421, 36022};  // each has found a defect
+  std::vector<std::uint64_t> seeds{6498, 2875, 17506, 23421, 36022, 37399};  // each has found a defect
   for (std::uint64_t seed = 1; seed <= SK_TWO_NODES_SEEDS; ++seed) seeds.push_back(seed);
   for (const std::uint64_t seed : seeds) {
     if (::testing::Test::HasFailure()) break;

@@ -38,6 +38,14 @@ void Secondary::drop() {
   if (current_ != nullptr) current_->shut();
 }
 
+void Secondary::hold(bool held) {
+  {
+    const std::lock_guard lock{mutex_};
+    held_ = held;
+  }
+  wake_.notify_all();
+}
+
 void Secondary::stop(bool orderly) {
   {
     const std::lock_guard lock{mutex_};
@@ -104,7 +112,7 @@ void Secondary::serve() {
     StreamRef stream;
     {
       std::unique_lock lock{mutex_};
-      wake_.wait(lock, [this] { return stopped_ || next_ != nullptr; });
+      wake_.wait(lock, [this] { return stopped_ || (next_ != nullptr && !held_); });
       if (stopped_) return;
       stream = std::move(next_);
     }
@@ -129,7 +137,7 @@ Status Secondary::serve_one(const StreamRef& stream) {
   {
     // From here on a new connection ends this one, and so does a mark that this copy is out of date.
     const std::lock_guard lock{mutex_};
-    if (stopped_ || next_) return Error{Code::Unavailable, "the connection was replaced"};
+    if (stopped_ || next_ || held_) return Error{Code::Unavailable, "the connection was replaced"};
     current_ = stream;
     spoiled_before_ = spoiled_;
   }

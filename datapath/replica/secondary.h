@@ -50,6 +50,8 @@ class Secondary {
   /// Ends the connection and whatever would make the copy up to date by it; the primary makes a new one. Called in the
   /// same journal update that marks the copy.
   void drop();
+  /// While held, a new connection of the primary has to wait. Level; also before `start`.
+  void hold(bool held);
   [[nodiscard]] SecondaryStatus status() const;
 
  private:
@@ -92,6 +94,7 @@ class Secondary {
   mutable std::mutex mutex_{};
   std::condition_variable wake_{};
   bool stopped_{false};
+  bool held_{false};     ///< no stream is taken up
   StreamRef next_{};  ///< accepted, waits for the receiver
   StreamRef current_{};
   bool greeted_{false};  ///< current_ may get heartbeats
