@@ -179,6 +179,23 @@ def make_certificates(directory, *names):
                 "-out", f"{name}.pem")
 
 
+def data_of(path, size):
+    """Where the file has data and no holes."""
+    found, at = [], 0
+    with open(path, "rb") as file:
+        # Pages that someone has read would make preallocated space look like data.
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        while at < size:
+            try:
+                start = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            except OSError:
+                break
+            at = os.lseek(file.fileno(), start, os.SEEK_HOLE)
+            found.append((start, at))
+    return found
+
+
 def describe(root):
     """Every inode by path: type, mode, owner, size, time, xattrs, content; and which paths are one inode."""
     found, links = {}, {}
@@ -192,6 +209,7 @@ def describe(root):
         entry = {"mode": st.st_mode, "uid": st.st_uid, "gid": st.st_gid, "mtime": st.st_mtime_ns}
         if stat.S_ISREG(st.st_mode):
             entry["size"] = st.st_size
+            entry["data"] = data_of(full, st.st_size)
             with open(full, "rb") as file:
                 entry["content"] = hash(file.read())
         if stat.S_ISLNK(st.st_mode):
@@ -222,3 +240,22 @@ def compare(left, right):
             if one[path].get(key) != two[path].get(key):
                 different.append(f"{path}: {key} {one[path].get(key)} / {two[path].get(key)}")
     return different
+
+
+def mirrored(pair, **settings):
+    """a is primary, b secondary, synchronised."""
+    pair.a.start(**settings)
+    pair.b.start(**settings)
+    pair.a.settle(PRIMARY, may_be_alone=True)
+    pair.b.settle(SECONDARY)
+    pair.a.synchronised()
+    pair.b.synchronised()
+    pair.a.want(PRIMARY)
+
+
+def assert_equal(pair):
+    """Times of last change follow within a moment, so look again for a while."""
+    deadline = time.monotonic() + 10
+    while (different := pair.differences()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not different, "the copies differ:\n" + "\n".join(different[:20])
