@@ -49,13 +49,15 @@ class Node:
         threading.Thread(target=self.listen, args=(self.socket,), daemon=True).start()
         self.configure(**settings)
 
-    def configure(self, durability=0, ack=1, send_timeout=5.0, lock_timeout=20.0, port=19600, zone=65536, must_exist=(), write_back=False):
+    def configure(self, durability=0, ack=1, send_timeout=5.0, lock_timeout=20.0, port=19600, zone=65536, must_exist=(), write_back=False,
+                  not_replicated=()):
         certificates = self.pair.certificates
         ns = 10**9
         body = b"\x01" + b"".join(text(t) for t in (
             "AM", self.name, self.peer, "cluster-1", self.address, self.peer_address, f"{certificates}/{self.name}.pem",
             f"{certificates}/{self.name}.key", f"{certificates}/ca.pem")) + struct.pack("<HI", port, 1) + \
             text(self.pair.mount) + struct.pack("<I", len(must_exist)) + b"".join(text(m) for m in must_exist) + \
+            struct.pack("<I", len(not_replicated)) + b"".join(text(path) + text(regex) for path, regex in not_replicated) + \
             struct.pack("<BBqqqIIB", durability, ack, int(send_timeout * ns), int(lock_timeout * ns), 150 * ns, zone, 4, write_back)
         self.socket.sendall(struct.pack("<I", len(body)) + body)
 
