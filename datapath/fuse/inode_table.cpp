@@ -388,8 +388,7 @@ Result<wire::TreePath> InodeTable::path_of(InodeId id) {
     const bool is_any = exclusions_.empty() || S_ISDIR((*inode)->type);
     if (auto path = is_any ? known_path(id) : replicated_path(**inode)) return std::move(*path);
   }
-  if (!inode || (*inode)->nameless)
-    return Error{Code::NotFound, fmt::format("inode {} has no name", id.value)};
+  if (!inode || (*inode)->nameless) return Error{Code::NotFound, fmt::format("inode {} has no name", id.value)};
   return search_path(**inode);
 }
 
@@ -398,8 +397,7 @@ Result<wire::TreePath> InodeTable::search_path(Inode& inode) {
   if (!path) return as_error(path.error(), fmt::format("inode {}", inode.id.value));
   std::optional<Error> unsure{};
   for (std::uint32_t root = 0; root < root_count(); ++root) {
-    const auto name = find_name(
-        {.root = root_fd(root), .target = (*path)->get(), .exclusion = exclusion(root).empty() ? nullptr : &exclusion(root)});
+    const auto name = find_name({.root = root_fd(root), .target = (*path)->get(), .exclusion = &exclusion(root)});
     if (!name) {
       Error error = as_error(name.error(), fmt::format("search for the name of inode {}", inode.id.value));
       if (error.code != Code::NotFound) unsure = std::move(error);

@@ -65,7 +65,7 @@ class Walk {
         open_.pop_back();
       } else if (is_dots(entry->d_name)) {
         continue;
-      } else if (exclusion_ != nullptr && is_excluded(*entry)) {
+      } else if (exclusion_ != nullptr && !exclusion_->empty() && is_excluded(*entry)) {
         continue;
       } else if (is(*entry)) {
         return path_to(entry->d_name);
