@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "datapath/exclusions.h"
 #include "datapath/linux/mounts.h"
 #include "datapath/linux/tls_stream.h"
 #include "datapath/replica/applier.h"
@@ -324,6 +325,9 @@ RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, 
     return Problem{"this copy is not up to date; start the other node first, or 'safekit prim' here to take this copy", true};
   }
   if (Step problem = prepare_directories(configure)) return problem;
+  const auto exclusions = exclusions_of(configure);
+  if (!exclusions) return Problem{exclusions.error().what, true};
+  if (const Status kept = keep_rules(*exclusions, configure, journal_); !kept) return Problem{kept.error().what, true};
   auto zones = journal_.take_zones();
   if (!zones) return Problem{zones.error().what, false};
   std::optional<journal::ZoneMap> marks;
@@ -355,7 +359,8 @@ RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, 
     }
     wake_.notify_all();
   };
-  role->trees = std::make_unique<fuse::MountedTrees>(paths_of(configure), options, *role->primary, role->order);
+  role->trees = std::make_unique<fuse::MountedTrees>(paths_of(configure), options, *role->primary, role->order,
+                                                    *exclusions);
   role->primary->prepare(role->trees->inodes(), std::move(marks));
   role->primary->allow_alone(want.may_be_alone, want.pairing);
   if (const Status mounted = role->trees->mount(); !mounted) {
@@ -379,7 +384,9 @@ RoleDriver::Step RoleDriver::enter_secondary(const control::Configure& configure
   if (Step problem = prepare_directories(configure)) return problem;
   auto role = std::make_shared<SecondaryRole>();
   role->paths = paths_of(configure);
-  role->applier = std::make_unique<replica::Applier>(role->paths);
+  const auto exclusions = exclusions_of(configure);
+  if (!exclusions) return Problem{exclusions.error().what, true};
+  role->applier = std::make_unique<replica::Applier>(role->paths, *exclusions);
   if (const Status opened = role->applier->open(); !opened) return Problem{opened.error().what, true};
   for (const std::string& path : role->paths) {
     if (const Status bound = mounts::bind_read_only(path); !bound) return Problem{bound.error().what, false};

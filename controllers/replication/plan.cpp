@@ -237,7 +237,9 @@ Result<control::Configure> configure_of(const spec::Cluster& cluster, const spec
   to.peer_address = there->address;
   to.port = spec::replication_port(module);
   for (const spec::ReplicatedDirectory& directory : from.directories) {
-    to.directories.push_back({.path = directory.path, .must_exist = directory.to_check});
+    std::vector<control::NotReplicated> rules;
+    for (const spec::NotReplicated& rule : directory.not_replicated) rules.push_back({rule.path, rule.regex});
+    to.directories.push_back({.path = directory.path, .must_exist = directory.to_check, .not_replicated = std::move(rules)});
   }
   switch (from.durability) {
     case spec::Durability::Barrier: to.durability = control::Durability::Barrier; break;

@@ -199,7 +199,8 @@ spec::Module mirror() {
   module.heart = spec::Heart{};
   module.heart->lans = {{.lan = LanName{"net"}}};
   module.replication = spec::Replication{};
-  module.replication->directories = {{.path = "/data", .not_replicated = {}, .to_check = {}}};
+  module.replication->directories = {
+      {.path = "/data", .not_replicated = {{.path = "temp", .regex = ""}, {.path = "", .regex = "!x"}}, .to_check = {}}};
   return module;
 }
 
@@ -210,7 +211,8 @@ TEST(ReplicationConfigure, IsMadeFromTheSpecs) {
   EXPECT_EQ(result->listen_address, "10.0.0.2");
   EXPECT_EQ(result->peer_address, "10.0.0.1");
   EXPECT_EQ(result->port, 5604);
-  EXPECT_THAT(result->directories, ElementsAre(control::ReplicaDirectory{.path = "/data", .must_exist = {}}));
+  EXPECT_THAT(result->directories, ElementsAre(control::ReplicaDirectory{
+                                       .path = "/data", .must_exist = {}, .not_replicated = {{"temp", ""}, {"", "!x"}}}));
 }
 
 TEST(ReplicationConfigure, SaysWhatIsMissing) {

@@ -34,6 +34,11 @@ void put(ByteWriter& out, const Configure& value) {
     out.text(directory.path);
     out.u32(static_cast<std::uint32_t>(directory.must_exist.size()));
     for (const std::string& path : directory.must_exist) out.text(path);
+    out.u32(static_cast<std::uint32_t>(directory.not_replicated.size()));
+    for (const NotReplicated& rule : directory.not_replicated) {
+      out.text(rule.path);
+      out.text(rule.regex);
+    }
   }
   out.u8(static_cast<std::uint8_t>(value.durability));
   out.u8(static_cast<std::uint8_t>(value.secondary_ack));
@@ -56,6 +61,13 @@ Configure take_configure(ByteReader& in) {
     directory.path = in.text();
     const std::uint32_t checks = in.u32();
     for (std::uint32_t k = 0; k < checks && in.ok(); ++k) directory.must_exist.push_back(in.text());
+    const std::uint32_t rules = in.u32();
+    for (std::uint32_t k = 0; k < rules && in.ok(); ++k) {
+      NotReplicated rule;
+      rule.path = in.text();
+      rule.regex = in.text();
+      directory.not_replicated.push_back(std::move(rule));
+    }
     value.directories.push_back(std::move(directory));
   }
   value.durability = take_enum(in, Durability::Write);

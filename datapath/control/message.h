@@ -17,9 +17,17 @@ enum class ReplicaRole : std::uint8_t { Idle, Primary, Secondary };
 enum class Durability : std::uint8_t { Barrier, Fsync, Write };
 enum class SecondaryAck : std::uint8_t { Received, Durable };
 
+/// `notReplicated`: exactly one of the two is set. What they mean: datapath/replica/exclusion.h.
+struct NotReplicated {
+  std::string path{};
+  std::string regex{};
+  friend bool operator==(const NotReplicated&, const NotReplicated&) = default;
+};
+
 struct ReplicaDirectory {
   std::string path{};                        ///< absolute, the same on both nodes
   std::vector<std::string> must_exist{};     ///< `tocheck`: relative paths that must exist before replication starts
+  std::vector<NotReplicated> not_replicated{};
   friend bool operator==(const ReplicaDirectory&, const ReplicaDirectory&) = default;
 };
 

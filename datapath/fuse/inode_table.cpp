@@ -94,13 +94,18 @@ Inode* InodeTable::insert_locked(const struct stat& attributes, replica::FileHan
 Call<Inode*> InodeTable::adopt(Inode& parent, const std::string& name, const struct stat& attributes,
                                For what) {
   const auto count = [what](Inode& inode) { ++(what == For::Kernel ? inode.lookups : inode.pins); };
+  Inode* known = nullptr;
   {
     const std::lock_guard lock{mutex_};
-    if (Inode* inode = find_locked(attributes.st_dev, attributes.st_ino)) {
-      add_name_locked(*inode, parent.id, name);
-      count(*inode);
-      return inode;
+    known = find_locked(attributes.st_dev, attributes.st_ino);
+    if (known != nullptr) {
+      add_name_locked(*known, parent.id, name);
+      count(*known);
     }
+  }
+  if (known != nullptr) {
+    settle_replicated(*known, parent, name, attributes);
+    return known;
   }
   SK_TRY(const SharedFd directory, path_fd(parent));
   auto handle = handle_at(parent.handle.root, directory->get(), name);
@@ -110,7 +115,7 @@ Call<Inode*> InodeTable::adopt(Inode& parent, const std::string& name, const str
     path.reset(::openat(directory->get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
     if (!path) return last_errno();
   }
-  const std::lock_guard lock{mutex_};
+  std::unique_lock lock{mutex_};
   Inode* inode = find_locked(attributes.st_dev, attributes.st_ino);
   if (inode == nullptr) {
     inode = insert_locked(attributes,
@@ -123,6 +128,8 @@ Call<Inode*> InodeTable::adopt(Inode& parent, const std::string& name, const str
   }
   add_name_locked(*inode, parent.id, name);
   count(*inode);
+  lock.unlock();
+  settle_replicated(*inode, parent, name, attributes);
   return inode;
 }
 
@@ -377,11 +384,11 @@ std::optional<wire::TreePath> InodeTable::known_path(InodeId id) {
 
 Result<wire::TreePath> InodeTable::path_of(InodeId id) {
   const auto inode = find(id.value);
-  if (inode) {
-    if (auto path = known_path(id)) return std::move(*path);
+  if (inode && !(*inode)->nameless) {
+    const bool is_any = exclusions_.empty() || S_ISDIR((*inode)->type);
+    if (auto path = is_any ? known_path(id) : replicated_path(**inode)) return std::move(*path);
   }
-  if (!inode || (*inode)->nameless)
-    return Error{Code::NotFound, fmt::format("inode {} has no name", id.value)};
+  if (!inode || (*inode)->nameless) return Error{Code::NotFound, fmt::format("inode {} has no name", id.value)};
   return search_path(**inode);
 }
 
@@ -390,7 +397,7 @@ Result<wire::TreePath> InodeTable::search_path(Inode& inode) {
   if (!path) return as_error(path.error(), fmt::format("inode {}", inode.id.value));
   std::optional<Error> unsure{};
   for (std::uint32_t root = 0; root < root_count(); ++root) {
-    const auto name = find_name({.root = root_fd(root), .target = (*path)->get()});
+    const auto name = find_name({.root = root_fd(root), .target = (*path)->get(), .exclusion = &exclusion(root)});
     if (!name) {
       Error error = as_error(name.error(), fmt::format("search for the name of inode {}", inode.id.value));
       if (error.code != Code::NotFound) unsure = std::move(error);

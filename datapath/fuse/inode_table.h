@@ -16,6 +16,7 @@
 #include "datapath/fuse/file_handle.h"
 #include "datapath/linux/fd.h"
 #include "datapath/linux/mounts.h"
+#include "datapath/replica/exclusion.h"
 #include "datapath/replica/sink.h"
 
 namespace safekit::fuse {
@@ -52,7 +53,8 @@ struct Inode {
   SharedFd file{};  ///< one descriptor for all opens of a file
   std::list<Inode*>::iterator recent{};
 
-  std::atomic<bool> nameless{false};    ///< its last name is gone, or it never had one: not replicated
+  /// Not replicated: it has no name, or only such as `notReplicated` excludes; a directory's means all below it.
+  std::atomic<bool> nameless{false};
   std::atomic<bool> touched{false};     ///< its mtime has yet to be appended
   std::atomic<bool> queued{false};      ///< housekeeping will look at it
   std::atomic<bool> unreceived{false};  ///< written since the last close that waited for the peer
@@ -76,6 +78,8 @@ class InodeTable : public replica::Inodes {
   /// Opens a directory as the next root. Mounts below it are not followed: the directories they cover are
   /// shown.
   Status add_root(const std::string& path);
+  /// Before the first request, by index of the root.
+  void set_exclusions(replica::Exclusions exclusions) { exclusions_ = std::move(exclusions); }
   [[nodiscard]] int root_fd(std::uint32_t root) const { return roots_[root].directory.get(); }
 
   /// The inode behind a node id. Errors: ESTALE.
@@ -98,6 +102,14 @@ class InodeTable : public replica::Inodes {
   void remove_name(Inode& inode, InodeId parent, std::string_view name);
   /// Keeps an inode that is about to lose its last name reachable for those who still use it.
   [[nodiscard]] Call<void> hold(Inode& inode);
+
+  // Which names are replicated (inode_replicated.cpp); the caller holds names.
+  [[nodiscard]] const replica::Exclusion& exclusion(std::uint32_t root) const;
+  [[nodiscard]] bool excludes(Inode& parent, const std::string& name, bool is_directory);
+  /// The path of a directory that is replicated; only for rules that ask where something is.
+  [[nodiscard]] std::string directory_path(const Inode& directory);
+  /// Another name than those that are not replicated; looks through the tree where it may have names that nobody knows.
+  [[nodiscard]] bool has_replicated_name(Inode& inode);
 
   [[nodiscard]] Call<SharedFd> path_fd(Inode& inode);
   /// The open file if there is one, else as path_fd: for calls that take either.
@@ -128,6 +140,7 @@ class InodeTable : public replica::Inodes {
   Result<InodeId> pin(InodeId parent, const std::string& name) override;
   Result<InodeId> pin(const replica::FileHandle& handle) override;
   void unpin(InodeId id) override;
+  bool is_replicated(InodeId directory, const std::string& name, bool is_directory) override;
   Result<replica::FileHandle> handle_of(InodeId id) override;
   Result<int> open(InodeId id, int flags) override;
 
@@ -143,6 +156,7 @@ class InodeTable : public replica::Inodes {
     }
   };
 
+  void settle_replicated(Inode& inode, Inode& parent, const std::string& name, const struct stat& attributes);
   Inode* find_locked(dev_t device, ino_t number);
   Inode* insert_locked(const struct stat& attributes, replica::FileHandle handle, bool has_handle);
   void add_name_locked(Inode& inode, InodeId parent, std::string_view name);
@@ -152,12 +166,14 @@ class InodeTable : public replica::Inodes {
   void uncache_locked(Inode& inode);
   [[nodiscard]] Call<Fd> open_by_any_means(const Inode& inode, const SharedFd& path, int flags);
   [[nodiscard]] std::optional<wire::TreePath> known_path(InodeId id);
+  [[nodiscard]] std::optional<wire::TreePath> replicated_path(Inode& inode);
   [[nodiscard]] Result<wire::TreePath> search_path(Inode& inode);
   Call<void> learn_path(Inode& inode, const wire::TreePath& path);
   void notify_retired();
 
   const std::size_t descriptors_max_;
   std::vector<mounts::Alone> roots_{};
+  replica::Exclusions exclusions_{};
   std::function<void()> on_retired_{};
   std::mutex mutex_{};
   std::uint64_t next_id_{kFirstId};

@@ -40,6 +40,7 @@ std::optional<std::string> remembered(const NameQuestion& question, const struct
     return std::nullopt;
   std::string path = paths[1].substr(prefix.size());
   if (!leads_to(question.root, path, target)) return std::nullopt;
+  if (question.exclusion != nullptr && question.exclusion->excludes_path(path, S_ISDIR(target.st_mode))) return std::nullopt;
   return path;
 }
 
@@ -52,7 +53,7 @@ using Directory = std::unique_ptr<DIR, CloseDirectory>;
 /// Depth first, each directory opened in the one above it: a path may be longer than the kernel takes.
 class Walk {
  public:
-  explicit Walk(const struct stat& target) : target_(target) {}
+  Walk(const struct stat& target, const replica::Exclusion* exclusion) : target_(target), exclusion_(exclusion) {}
 
   Call<std::string> from(int root) {
     enter(root, ".");
@@ -63,6 +64,8 @@ class Walk {
         note(errno);
         open_.pop_back();
       } else if (is_dots(entry->d_name)) {
+        continue;
+      } else if (exclusion_ != nullptr && !exclusion_->empty() && is_excluded(*entry)) {
         continue;
       } else if (is(*entry)) {
         return path_to(entry->d_name);
@@ -105,6 +108,18 @@ class Walk {
     return false;
   }
 
+  bool is_excluded(const dirent& entry) {
+    bool directory = entry.d_type == DT_DIR;
+    struct stat found {};
+    if (entry.d_type == DT_UNKNOWN &&
+        ::fstatat(::dirfd(open_.back().directory.get()), entry.d_name, &found, AT_SYMLINK_NOFOLLOW) == 0) {
+      directory = S_ISDIR(found.st_mode);
+    }
+    std::string path;
+    for (std::size_t i = 1; i < open_.size(); ++i) path += (i > 1 ? "/" : "") + open_[i].name;
+    return exclusion_->excludes(path, entry.d_name, directory);
+  }
+
   static bool is_dots(const char* name) { return std::strcmp(name, ".") == 0 || std::strcmp(name, "..") == 0; }
 
   std::string path_to(const char* name) const {
@@ -114,6 +129,7 @@ class Walk {
   }
 
   const struct stat target_;
+  const replica::Exclusion* exclusion_;
   std::vector<Level> open_{};
   int failed_{0};
 };
@@ -125,7 +141,7 @@ Call<std::string> find_name(const NameQuestion& question) {
   SK_TRY_VOID(checked(::fstat(question.target, &target)));
   if (target.st_nlink == 0) return Errno{ENOENT};
   if (auto path = remembered(question, target)) return std::move(*path);
-  return Walk{target}.from(question.root);
+  return Walk{target, question.exclusion}.from(question.root);
 }
 
 }  // namespace safekit::fuse

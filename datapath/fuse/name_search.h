@@ -3,6 +3,7 @@
 #include <string>
 
 #include "datapath/fuse/call.h"
+#include "datapath/replica/exclusion.h"
 
 namespace safekit::fuse {
 
@@ -10,6 +11,7 @@ namespace safekit::fuse {
 struct NameQuestion {
   int root{-1};
   int target{-1};
+  const replica::Exclusion* exclusion{nullptr};  ///< names that are not replicated are none
 };
 
 /// A path below `root` of an inode whose names nobody has looked up: what the kernel remembers if that is

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <array>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -126,6 +128,37 @@ class Operations {
   Call<void> send_xattrs(Inode& inode);
   Call<void> remove(const Request& request, bool directory);
   Call<void> move(const Move& move);
+
+  // operations_border.cpp: renames between what is replicated and what is not
+  /// What comes in, made on the peer under a name of no application; its inodes are pinned, and replicated from then on.
+  struct Staged {
+    std::string name{};
+    bool begun{false};  ///< the peer has something of that name
+    std::vector<Inode*> inodes{};
+  };
+  /// What a rename moves (an exchange two), and what the peer is to see of it.
+  struct Moved {
+    Inode* inode{nullptr};  ///< pinned
+    bool was_replicated{false};
+    bool is_replicated{false};
+    bool made_anew{false};  ///< replicated before and after, but with rules for what is below it
+    std::string path_before{};
+    std::string path_after{};
+    Staged staged{};
+  };
+  using Crossing = std::array<Moved, 2>;
+  /// Nothing: an ordinary rename, which both sides do.
+  [[nodiscard]] Call<std::optional<Crossing>> border(const Move& move);
+  Call<void> look_at(Moved& moved, Inode& old_parent, const std::string& name, Inode& new_parent, const std::string& new_name);
+  Call<void> move_across(const Move& move, Crossing& crossing);
+  Call<void> rename_across(const Move& move, Crossing& crossing);
+  [[nodiscard]] SequenceNumber append_across(const Move& move, Crossing& crossing, std::vector<Inode*>& gone);
+  Call<void> stage(Moved& moved);
+  void unstage(Moved& moved);
+  Call<void> stage_entry(Inode& inode, InodeId parent, const std::string& name, const std::string& path, Staged& staged);
+  Call<void> send_staged(const Staged& staged);
+  void find_gone(Inode& inode, const std::string& before, const std::optional<std::string>& after, std::vector<Inode*>& gone);
+  void leave_out(std::vector<Inode*>& gone);
 
   Call<void> truncate(Inode& inode, std::uint64_t size, bool kill_set_id);
   Call<void> drop_set_id(Inode& inode);

@@ -108,14 +108,17 @@ Call<Operations::Made> Operations::make(Inode& parent, const NewNode& wanted, co
   if (!status) {
     (void)::unlinkat(fd, name,
                      S_ISDIR(wanted.mode) ? AT_REMOVEDIR : 0);  // the caller gets the error that came first
+    outbox_.touch(parent);
     return status.error();
   }
   if (opened) inodes_.created(*made.inode, std::move(opened));
-  made.sequence = outbox_.append(wire::Create{.parent = parent.id,
-                                              .name = wanted.name,
-                                              .id = made.inode->id,
-                                              .attributes = to_attributes(made.attributes),
-                                              .link_target = wanted.target});
+  if (!made.inode->nameless) {
+    made.sequence = outbox_.append(wire::Create{.parent = parent.id,
+                                                .name = wanted.name,
+                                                .id = made.inode->id,
+                                                .attributes = to_attributes(made.attributes),
+                                                .link_target = wanted.target});
+  }
   made.inode->last_sequence = made.sequence.value;
   outbox_.touch(parent);
   return made;
@@ -211,9 +214,11 @@ Call<void> Operations::link(const Request& request, Reply& reply) {
   struct stat attributes {};
   {
     const auto content = order_.content(inode->id);
-    const bool first_name = inode->nameless;
+    bool first_name = false;
     {
       const auto names = order_.names_exclusive();
+      const bool replicated = !inodes_.excludes(*parent, name, false);
+      first_name = inode->nameless && replicated;
       SK_TRY_VOID(checked(::linkat(source->get(), "", directory->get(), name.c_str(), AT_EMPTY_PATH)));
       SK_TRY_VOID(checked(::fstatat(directory->get(), name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW)));
       if (first_name) {
@@ -224,7 +229,7 @@ Call<void> Operations::link(const Request& request, Reply& reply) {
                                                         .attributes = to_attributes(attributes)})
                                    .value;
         inode->nameless = false;
-      } else {
+      } else if (replicated) {
         inode->last_sequence =
             outbox_.append(wire::Link{.id = inode->id, .parent = parent->id, .name = name}).value;
       }

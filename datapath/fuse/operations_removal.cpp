@@ -3,46 +3,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <optional>
-
 #include "datapath/fuse/operations.h"
+#include "datapath/fuse/victim.h"
 
 namespace safekit::fuse {
-namespace {
-
-/// What is about to lose a name. The kernel holds the lock of its directory, so the name stays what it is.
-struct Victim {
-  Inode* inode{nullptr};  ///< nullptr: there is none, or nobody knows it
-  bool last_name{false};
-};
-
-Call<Victim> victim_of(InodeTable& inodes, int directory, const char* name) {
-  struct stat attributes {};
-  if (::fstatat(directory, name, &attributes, AT_SYMLINK_NOFOLLOW) != 0) {
-    if (errno == ENOENT) return Victim{};
-    return last_errno();
-  }
-  Victim victim{.inode = inodes.find(attributes.st_dev, attributes.st_ino),
-                .last_name = S_ISDIR(attributes.st_mode) || attributes.st_nlink <= 1};
-  // Whoever has it open or stands in it goes on using it, and its inode number cannot be given to another
-  // file before.
-  if (victim.inode != nullptr && victim.last_name) SK_TRY_VOID(inodes.hold(*victim.inode));
-  return victim;
-}
-
-/// With this lock no operation on the victim follows the removal of its last name in the stream.
-std::optional<std::unique_lock<std::mutex>> content_of(replica::TreeOrder& order, const Victim& victim) {
-  if (victim.inode == nullptr) return std::nullopt;
-  return order.content(victim.inode->id);
-}
-
-void forget_name(InodeTable& inodes, const Victim& victim, const Inode& parent, const std::string& name) {
-  if (victim.inode == nullptr) return;
-  inodes.remove_name(*victim.inode, parent.id, name);
-  if (victim.last_name) victim.inode->nameless = true;
-}
-
-}  // namespace
 
 Call<void> Operations::remove(const Request& request, bool directory) {
   SK_TRY(const auto text, request.name_at(0));
@@ -54,9 +18,11 @@ Call<void> Operations::remove(const Request& request, bool directory) {
   {
     const auto content = content_of(order_, victim);
     const auto names = order_.names_exclusive();
+    const bool replicated = !inodes_.excludes(*parent, name, directory);
     SK_TRY_VOID(checked(::unlinkat(fd->get(), name.c_str(), directory ? AT_REMOVEDIR : 0)));
-    sequence = outbox_.append(wire::Remove{.parent = parent->id, .name = name, .directory = directory});
+    if (replicated) sequence = outbox_.append(wire::Remove{.parent = parent->id, .name = name, .directory = directory});
     forget_name(inodes_, victim, *parent, name);
+    if (replicated) forget_replicated_name(inodes_, victim, *parent);
     outbox_.touch(*parent);
   }
   return outbox_.after_change(sequence);
@@ -97,6 +63,10 @@ Call<void> Operations::move(const Move& move) {
   SK_TRY(const SharedFd from, inodes_.path_fd(*move.from));
   SK_TRY(const SharedFd to, inodes_.path_fd(*move.to));
   const bool exchange = (move.flags & RENAME_EXCHANGE) != 0;
+  if (!inodes_.exclusion(move.from->handle.root).empty()) {
+    SK_TRY(auto crossing, border(move));
+    if (crossing) return move_across(move, *crossing);
+  }
   SK_TRY(const Victim replaced,
          exchange ? Call<Victim>{Victim{}} : victim_of(inodes_, to->get(), move.new_name.c_str()));
   SequenceNumber sequence{};

@@ -29,12 +29,15 @@ Options within_limits(Options options) {
 
 class MountedTrees::Impl {
  public:
-  Impl(std::vector<std::string> roots, Options options, replica::Sink& sink, replica::TreeOrder& order)
+  Impl(std::vector<std::string> roots, Options options, replica::Sink& sink, replica::TreeOrder& order,
+       replica::Exclusions exclusions)
       : roots_(std::move(roots)),
         options_(within_limits(std::move(options))),
         order_(order),
         inodes_(options_.descriptors_max),
-        outbox_(options_, sink, order, inodes_) {}
+        outbox_(options_, sink, order, inodes_) {
+    inodes_.set_exclusions(std::move(exclusions));
+  }
 
   ~Impl() { SK_ASSERT(!mounted()); }
 
@@ -92,8 +95,8 @@ class MountedTrees::Impl {
 };
 
 MountedTrees::MountedTrees(std::vector<std::string> roots, Options options, replica::Sink& sink,
-                           replica::TreeOrder& order)
-    : impl_(std::make_unique<Impl>(std::move(roots), std::move(options), sink, order)) {}
+                           replica::TreeOrder& order, replica::Exclusions exclusions)
+    : impl_(std::make_unique<Impl>(std::move(roots), std::move(options), sink, order, std::move(exclusions))) {}
 MountedTrees::~MountedTrees() = default;
 
 Status MountedTrees::mount() {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "datapath/fuse/options.h"
+#include "datapath/replica/exclusion.h"
 #include "datapath/replica/sink.h"
 #include "schema/base/result.h"
 
@@ -30,6 +31,9 @@ namespace safekit::fuse {
 /// second; of a
 ///   directory whose entries changed after a quarter of a second or at fsync of the directory.
 ///
+/// * Entries that `exclusions` name are served and never appended. A rename out of what is replicated arrives as Remove of the
+///   whole; a rename in as Create, in the root under a name of kStagedPrefix, of all that comes in, its content, then Rename.
+///
 /// Errors: of `mount`: Invalid for a path that is no directory, Conflict when something of ours is mounted
 /// there already,
 ///         Unsupported for a kernel without what we need, Io. Of `unmount`: Conflict naming the processes
@@ -41,8 +45,9 @@ namespace safekit::fuse {
 /// thread.
 class MountedTrees {
  public:
-  MountedTrees(std::vector<std::string> roots, Options options, replica::Sink& sink,
-               replica::TreeOrder& order);
+  /// `exclusions`: by index of the root; fewer than roots: the others have none.
+  MountedTrees(std::vector<std::string> roots, Options options, replica::Sink& sink, replica::TreeOrder& order,
+               replica::Exclusions exclusions = {});
   ~MountedTrees();
   MountedTrees(const MountedTrees&) = delete;
   MountedTrees& operator=(const MountedTrees&) = delete;

@@ -16,6 +16,7 @@ namespace safekit::journal {
 namespace {
 
 constexpr std::uint32_t kMagic = 0x4a4b5253;  // "SRKJ"
+constexpr std::uint32_t kRulesMagic = 0x554b5253;  // "SRKU"
 constexpr std::uint32_t kVersion = 1;
 
 Error io_error(const std::string& what, const std::string& path) {
@@ -150,6 +151,27 @@ Status Journal::update(const std::function<void(State&)>& change) {
   SK_TRY_VOID(replace("journal", encode(next)));
   state_ = std::move(next);
   return {};
+}
+
+Result<std::uint64_t> Journal::rules() {
+  const std::lock_guard lock{mutex_};
+  const auto bytes = read_whole(directory_ + "/rules");
+  if (!bytes) {
+    if (bytes.error().code == Code::NotFound) return std::uint64_t{0};
+    return bytes.error();
+  }
+  const auto body = open_record(kRulesMagic, kVersion, *bytes);
+  if (!body && body.error().code == Code::Unsupported) return body.error();
+  ByteReader in{body ? *body : BytesView{}};
+  const std::uint64_t digest = in.u64();
+  return in.ok() && in.at_end() ? digest : UINT64_MAX;  // damaged: no rules are like these, so all is compared
+}
+
+Status Journal::keep_rules(std::uint64_t digest) {
+  const std::lock_guard lock{mutex_};
+  ByteWriter out;
+  out.u64(digest);
+  return replace("rules", seal_record(kRulesMagic, kVersion, out.bytes()));
 }
 
 Status Journal::save_zones(const ZoneMap& map) {

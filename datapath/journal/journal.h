@@ -32,7 +32,7 @@ struct State {
 [[nodiscard]] Bytes encode(const State& state);
 Result<State> decode_state(BytesView bytes);
 
-/// The files of one replica in its state directory: `journal` (State) and `zones` (after an orderly stop only).
+/// The files of one replica in its state directory: `journal` (State) `zones` (after an orderly stop only), `rules`.
 /// Errors: Io; Corrupt or Unsupported for a file that this program must not touch. Thread: any. A service.
 class Journal {
  public:
@@ -46,6 +46,10 @@ class Journal {
   [[nodiscard]] State state() const;
   /// Durable when it returns. No write when nothing changes.
   Status update(const std::function<void(State&)>& change);
+
+  /// Which entries were not replicated when this copy was last primary, as a digest. 0 before the first `keep_rules`.
+  Result<std::uint64_t> rules();
+  Status keep_rules(std::uint64_t digest);
 
   Status save_zones(const ZoneMap& map);
   /// Nothing where there is none that fits the current generation. The file is gone afterwards, so that a map is never

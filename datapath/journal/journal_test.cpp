@@ -26,6 +26,17 @@ State full_state() {
           .ever_synchronised = true, .last_primary = true, .exact = true, .exact_in_boot = "boot", .full_wanted = true};
 }
 
+TEST_F(JournalTest, RulesAreKeptAndADamageIsOtherRules) {
+  Journal journal{directory_};
+  ASSERT_TRUE(journal.open());
+  EXPECT_EQ(*journal.rules(), 0U);
+  ASSERT_TRUE(journal.keep_rules(77));
+  EXPECT_EQ(*journal.rules(), 77U);
+  std::ofstream{directory_ + "/rules", std::ios::app} << "x";
+  EXPECT_NE(*journal.rules(), 77U);
+  EXPECT_NE(*journal.rules(), 0U);
+}
+
 TEST_F(JournalTest, RemembersAcrossOpen) {
   {
     Journal journal{directory_ + "/new/deep"};

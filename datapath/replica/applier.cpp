@@ -117,7 +117,9 @@ Status Applier::perform(const wire::Create& op) {
   SK_TRY(const auto parent, inodes_.directory(op.parent));
   SK_TRY(const std::uint32_t root, root_of(op.parent));
   const mode_t type = op.attributes.mode & S_IFMT;
-  if (in_resync()) SK_TRY_VOID(tree::remove_all(parent->get(), op.name));
+  struct stat there {};
+  const bool taken = !exclusion(root).empty() && ::fstatat(parent->get(), op.name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0;
+  if (in_resync() || taken) SK_TRY_VOID(tree::remove_all(parent->get(), op.name));
   SharedFd fd;
   if (S_ISREG(type)) {
     Fd made{::openat(parent->get(), op.name.c_str(), O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600)};
@@ -144,7 +146,12 @@ Status Applier::perform(const wire::Link& op) {
   SK_TRY(const auto parent, inodes_.directory(op.parent));
   SK_TRY(const auto inode, inodes_.descriptor(op.id));
   if (in_resync()) SK_TRY_VOID(tree::remove_all(parent->get(), op.name));
-  if (::linkat(inode->get(), "", parent->get(), op.name.c_str(), AT_EMPTY_PATH) != 0) {
+  const auto link = [&] { return ::linkat(inode->get(), "", parent->get(), op.name.c_str(), AT_EMPTY_PATH); };
+  if (link() != 0) {
+    if (is_in_the_way(op.parent, errno)) {
+      SK_TRY_VOID(tree::remove_all(parent->get(), op.name));
+      if (link() == 0) return {};
+    }
     return system_error(fmt::format("link '{}'", op.name), errno);
   }
   return {};
@@ -155,6 +162,7 @@ Status Applier::perform(const wire::Remove& op) {
   SK_TRY(const auto parent, inodes_.directory(op.parent));
   if (in_resync()) return tree::remove_all(parent->get(), op.name);
   if (::unlinkat(parent->get(), op.name.c_str(), op.directory ? AT_REMOVEDIR : 0) != 0) {
+    if (op.directory && is_in_the_way(op.parent, errno)) return tree::remove_all(parent->get(), op.name);
     return system_error(fmt::format("remove '{}'", op.name), errno);
   }
   return {};
@@ -164,9 +172,13 @@ Status Applier::perform(const wire::Rename& op) {
   if (!is_safe_name(op.name) || !is_safe_name(op.new_name)) return Error{Code::Corrupt, "unsafe name in the stream"};
   const auto from = inodes_.directory(op.parent);
   const auto to = inodes_.directory(op.new_parent);
-  if (from && to &&
-      ::renameat2((*from)->get(), op.name.c_str(), (*to)->get(), op.new_name.c_str(), op.flags) == 0) {
-    return {};
+  const auto move = [&] {
+    return from && to && ::renameat2((*from)->get(), op.name.c_str(), (*to)->get(), op.new_name.c_str(), op.flags) == 0;
+  };
+  if (move()) return {};
+  if (from && to && (op.flags & RENAME_EXCHANGE) == 0 && is_in_the_way(op.new_parent, errno)) {
+    SK_TRY_VOID(tree::remove_all((*to)->get(), op.new_name));
+    if (move()) return {};
   }
   const Error error = from && to ? system_error(fmt::format("rename '{}'", op.name), errno) : from ? to.error() : from.error();
   if (in_resync() && (op.flags & RENAME_EXCHANGE) == 0) {
@@ -227,8 +239,14 @@ Result<std::vector<EntryFate>> Applier::make_equal(const wire::Listing& listing)
     std::unordered_set<std::string_view> wanted;
     for (const auto& entry : listing.entries) wanted.insert(entry.name);
     SK_TRY(const auto here, tree::entries_of(directory->get()));
+    std::string path;
+    if (exclusion(root).needs_paths()) {
+      SK_TRY(path, tree::path_below(inodes_.root_fd(root), directory->get()));
+    }
     for (const std::string& name : here) {
-      if (!wanted.contains(name)) SK_TRY_VOID(tree::remove_all(directory->get(), name));
+      if (wanted.contains(name)) continue;
+      SK_TRY(const bool left, stays(exclusion(root), directory->get(), path, name));
+      if (!left) SK_TRY_VOID(tree::remove_all(directory->get(), name));
     }
   }
   std::vector<EntryFate> fates;
@@ -329,6 +347,25 @@ std::vector<int> Applier::root_descriptors() const {
   std::vector<int> roots;
   for (std::uint32_t root = 0; root < inodes_.root_count(); ++root) roots.push_back(inodes_.root_fd(root));
   return roots;
+}
+
+const Exclusion& Applier::exclusion(std::uint32_t root) const {
+  static const Exclusion none;
+  return root < exclusions_.size() ? exclusions_[root] : none;
+}
+
+bool Applier::is_in_the_way(InodeId directory, int number) const {
+  const auto root = root_of(directory);
+  const bool something = number == EEXIST || number == ENOTEMPTY || number == EISDIR || number == ENOTDIR;
+  return something && root && !exclusion(*root).empty();
+}
+
+/// Not replicated: no listing names it, and it is left alone.
+Result<bool> Applier::stays(const Exclusion& rules, int directory, const std::string& path, const std::string& name) {
+  if (rules.empty()) return false;
+  struct stat st {};
+  if (::fstatat(directory, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return system_error(fmt::format("stat '{}'", name), errno);
+  return rules.excludes(path, name, S_ISDIR(st.st_mode));
 }
 
 bool Applier::waits_for_room(const Error& error, InodeId id) {

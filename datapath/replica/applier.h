@@ -4,6 +4,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "datapath/replica/exclusion.h"
 #include "datapath/replica/inode_binding.h"
 #include "datapath/wire/message.h"
 
@@ -16,7 +17,8 @@ namespace safekit::replica {
 /// Thread: the receiver's. A service.
 class Applier {
  public:
-  explicit Applier(std::vector<std::string> paths) : inodes_(std::move(paths)) {}
+  explicit Applier(std::vector<std::string> paths, Exclusions exclusions = {})
+      : inodes_(std::move(paths)), exclusions_(std::move(exclusions)) {}
   Status open() { return inodes_.open_roots(); }
   /// A new connection.
   Status reset();
@@ -57,9 +59,14 @@ class Applier {
   Status create_entry(int directory, std::uint32_t root, const wire::ListingEntry& entry);
   [[nodiscard]] bool waits_for_room(const Error& error, InodeId id);
   [[nodiscard]] Error without_room(Error error, InodeId id) const;
+  [[nodiscard]] const Exclusion& exclusion(std::uint32_t root) const;
+  /// Something that is not replicated may stand where the stream puts something: it goes.
+  [[nodiscard]] bool is_in_the_way(InodeId directory, int number) const;
+  static Result<bool> stays(const Exclusion& rules, int directory, const std::string& path, const std::string& name);
   [[nodiscard]] Result<std::uint32_t> root_of(InodeId directory) const;
 
   InodeBinding inodes_;
+  const Exclusions exclusions_;
   wire::ResyncMode mode_{wire::ResyncMode::None};
   std::unordered_set<std::uint64_t> leftovers_{};
   std::unordered_set<std::uint64_t> without_room_{};  ///< of the leftovers of this synchronisation

@@ -212,5 +212,52 @@ TEST_F(FullDiskTest, AfterAllListingsItIsAnError) {
   EXPECT_EQ(write().error().code, Code::Exhausted);
 }
 
+Exclusions rules() {
+  return {*Exclusion::compile({{.path = "d/cache", .regex = ""}, {.path = "", .regex = "\\.tmp$"}})};
+}
+
+TEST_F(ApplierTest, AListingLeavesAloneWhatIsNotReplicated) {
+  std::filesystem::create_directories(top_ + "/tree/d/cache/deep");
+  std::filesystem::create_directories(top_ + "/tree/cache");
+  std::ofstream{top_ + "/tree/d/x.tmp"} << "local";
+  Applier applier{{top_ + "/tree"}, rules()};
+  ASSERT_TRUE(applier.open());
+  applier.begin_resync(wire::ResyncMode::Full);
+  expect_applied(applier.apply(bind(10, "d"), {}));
+  ASSERT_TRUE(applier.apply(empty_listing(10)));
+  EXPECT_TRUE(std::filesystem::exists(top_ + "/tree/d/cache/deep"));
+  EXPECT_TRUE(std::filesystem::exists(top_ + "/tree/d/x.tmp"));
+  EXPECT_FALSE(std::filesystem::exists(top_ + "/tree/d/below"));
+  EXPECT_FALSE(std::filesystem::exists(top_ + "/tree/d/sub"));
+  ASSERT_TRUE(applier.apply(empty_listing(1)));
+  EXPECT_FALSE(std::filesystem::exists(top_ + "/tree/cache")) << "a path is that of one place";
+  EXPECT_FALSE(std::filesystem::exists(top_ + "/tree/d")) << "its directory is gone on the primary";
+}
+
+TEST_F(ApplierTest, WhatIsNotReplicatedIsNeverInTheWay) {
+  Applier applier{{top_ + "/tree"}, rules()};
+  ASSERT_TRUE(applier.open());
+  std::ofstream{top_ + "/tree/d/sub/x.tmp"} << "local";
+  expect_applied(applier.apply(bind(10, "d"), {}));
+  expect_applied(applier.apply(wire::Remove{.parent = InodeId{10}, .name = "sub", .directory = true}, {}));
+  EXPECT_FALSE(std::filesystem::exists(top_ + "/tree/d/sub"));
+  std::filesystem::create_directories(top_ + "/tree/d/new/deep");
+  expect_applied(applier.apply(create(10, "new"), {}));
+  EXPECT_TRUE(std::filesystem::is_regular_file(top_ + "/tree/d/new"));
+  std::filesystem::create_directories(top_ + "/tree/d/to/deep");
+  expect_applied(applier.apply(wire::Rename{.id = InodeId{99}, .parent = InodeId{10}, .name = "new", .new_parent = InodeId{10},
+                                            .new_name = "to"}, {}));
+  EXPECT_TRUE(std::filesystem::is_regular_file(top_ + "/tree/d/to"));
+}
+
+TEST_F(ApplierTest, WithoutRulesWhatIsInTheWayIsAnError) {
+  Applier applier{{top_ + "/tree"}};
+  ASSERT_TRUE(applier.open());
+  expect_applied(applier.apply(bind(10, "d"), {}));
+  EXPECT_FALSE(applier.apply(wire::Remove{.parent = InodeId{1}, .name = "d", .directory = true}, {}));
+  EXPECT_FALSE(applier.apply(create(10, "sub"), {}));
+  EXPECT_TRUE(std::filesystem::exists(top_ + "/tree/d/sub"));
+}
+
 }  // namespace
 }  // namespace safekit::replica

@@ -163,7 +163,8 @@ void Primary::forget(InodeId id) {
   const auto found = known_.find(id.value);
   if (found == known_.end()) return;
   if (link_ && found->second.link == link_->number) {
-    // Its key is needed until the peer has all that names the id.
+    // Its key is needed until the peer has all that names the id; an inode that has left what is replicated may come again.
+    found->second.link = 0;
     push(wire::Operation{wire::Forget{id}}, {}, {.what = Touch::kForget, .id = id});
   } else {
     known_.erase(found);

@@ -337,6 +337,7 @@ Status ResyncRun::put_listing(InodeId directory, const std::vector<std::string>&
 Result<ResyncRun::Entry> ResyncRun::describe(InodeId directory, int fd, const std::string& name, wire::ListingEntry& entry) {
   struct stat st {};
   if (::fstatat(fd, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return system_error("stat", errno);
+  if (!inodes_.is_replicated(directory, name, S_ISDIR(st.st_mode))) return Error{Code::NotFound, "not replicated"};
   SK_TRY(const InodeId id, inodes_.pin(directory, name));
   const auto handle = inodes_.handle_of(id);
   const auto target = S_ISLNK(st.st_mode) ? tree::link_target(fd, name) : Result<std::string>{std::string{}};

@@ -70,6 +70,11 @@ class Inodes {
   virtual Result<InodeId> pin(InodeId parent, const std::string& name) = 0;
   virtual Result<InodeId> pin(const FileHandle& handle) = 0;
   virtual void unpin(InodeId id) = 0;
+  /// Is the entry of this directory replicated (`notReplicated`)? Caller holds names.
+  virtual bool is_replicated(InodeId directory, const std::string& name, bool is_directory) {
+    (void)directory, (void)name, (void)is_directory;
+    return true;
+  }
   virtual Result<FileHandle> handle_of(InodeId id) = 0;
   /// A descriptor of the inode underneath the mount with these open(2) flags (O_RDONLY, O_PATH, O_DIRECTORY). The caller
   /// closes it.

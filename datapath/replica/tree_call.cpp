@@ -22,6 +22,17 @@ Status check(int result, const char* what) {
   return {};
 }
 
+/// The name of a directory in the one above it.
+Result<std::string> name_in(int above, const struct stat& wanted) {
+  SK_TRY(const auto names, entries_of(above));
+  for (const std::string& name : names) {
+    struct stat st {};
+    if (::fstatat(above, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    if (st.st_dev == wanted.st_dev && st.st_ino == wanted.st_ino) return name;
+  }
+  return Error{Code::NotFound, "a directory without a name"};
+}
+
 }  // namespace
 
 std::string proc_path(int fd) { return fmt::format("/proc/self/fd/{}", fd); }
@@ -163,6 +174,27 @@ Result<std::string> link_target(int directory, const std::string& name) {
   const ssize_t size = ::readlinkat(directory, name.c_str(), target.data(), target.size());
   if (size < 0) return system_error("read link", errno);
   return std::string{target.data(), static_cast<std::size_t>(size)};
+}
+
+Result<std::string> path_below(int root, int directory) {
+  // Level by level: a path may be longer than the kernel tells.
+  struct stat top {};
+  if (::fstat(root, &top) != 0) return system_error("stat", errno);
+  std::string path;
+  Fd at;
+  for (int here = directory;;) {
+    struct stat st {};
+    if (::fstat(here, &st) != 0) return system_error("stat", errno);
+    if (st.st_dev == top.st_dev && st.st_ino == top.st_ino) return path;
+    Fd above{::openat(here, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    struct stat parent {};
+    if (!above || ::fstat(above.get(), &parent) != 0) return system_error("open '..'", errno);
+    if (parent.st_dev == st.st_dev && parent.st_ino == st.st_ino) return Error{Code::NotFound, "not in the directory"};
+    SK_TRY(const std::string name, name_in(above.get(), st));
+    path = path.empty() ? name : name + "/" + path;
+    at = std::move(above);
+    here = at.get();
+  }
 }
 
 }  // namespace safekit::replica::tree

@@ -36,6 +36,8 @@ Result<std::vector<std::string>> entries_of(int directory);
 /// Target of a symbolic link in a directory, or of the descriptor itself when `name` is empty.
 Result<std::string> link_target(int directory, const std::string& name);
 
+/// The path of a directory below another, empty for that one itself. Errors: NotFound when it does not lie below it.
+Result<std::string> path_below(int root, int directory);
 /// A path that leads to what the descriptor stands for, for calls that take no O_PATH descriptor.
 [[nodiscard]] std::string proc_path(int fd);
 

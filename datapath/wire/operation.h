@@ -109,7 +109,7 @@ struct Sync {
   bool data_only{false};
   friend bool operator==(const Sync&, const Sync&) = default;
 };
-/// The ids will not be used again.
+/// The ids will not be used again, unless Create or Bind names them anew.
 struct Forget {
   InodeId id{};
   friend bool operator==(const Forget&, const Forget&) = default;

@@ -3,7 +3,7 @@
 failover, swap, divergence. Usage: replica.py PROGRAM [CASE...]"""
 import os, random, signal, socket, subprocess, sys, threading, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from replica_nodes import IDLE, PRIMARY, SECONDARY, Pair
+from replica_nodes import IDLE, PRIMARY, SECONDARY, Pair, assert_equal, mirrored
 
 LOAD = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "replica_load.py")]
 
@@ -50,25 +50,6 @@ class Appends:
             lines = file.read().split()
         assert len(lines) >= self.acknowledged, f"lost: {len(lines)} of {self.acknowledged} acknowledged appends are there"
         assert lines == ["%08d" % (i + 1) for i in range(len(lines))], "appends are out of order"
-
-
-def mirrored(pair, **settings):
-    """a is primary, b secondary, synchronised."""
-    pair.a.start(**settings)
-    pair.b.start(**settings)
-    pair.a.settle(PRIMARY, may_be_alone=True)
-    pair.b.settle(SECONDARY)
-    pair.a.synchronised()
-    pair.b.synchronised()
-    pair.a.want(PRIMARY)
-
-
-def assert_equal(pair):
-    """Times of last change follow within a moment, so look again for a while."""
-    deadline = time.monotonic() + 10
-    while (different := pair.differences()) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not different, "the copies differ:\n" + "\n".join(different[:20])
 
 
 def fill(directory, other):

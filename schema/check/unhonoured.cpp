@@ -43,10 +43,6 @@ void look_at_replication(const Module& module, Found& found) {
   note(given.mount_over_suffix != usual.mount_over_suffix, "mountOverSuffix",
        "the directory is mounted over in place and never renamed");
   note(!given.legacy_flow_servers.empty(), "legacyFlowServers", "name a network of the cluster with 'lan'");
-  bool excludes = false;
-  for (const spec::ReplicatedDirectory& directory : given.directories)
-    excludes |= !directory.not_replicated.empty();
-  note(excludes, "directories.notReplicated", "everything in the directory is replicated");
 }
 
 void look_at_addresses(const Module& module, Found& found) {
