@@ -19,7 +19,7 @@ class Node:
         self.pair, self.name, self.peer, self.address, self.peer_address = pair, name, peer, address, peer_address
         self.data = f"{pair.root}/{name}"
         os.makedirs(self.data)
-        os.makedirs(f"{pair.root}/state-{name}")
+        os.makedirs(f"{pair.root}/state-{name}/replica")
         self.keeper = subprocess.Popen(["unshare", "-m", "--propagation", "private", "sh", "-c",
                                         f"mount --bind {self.data} {pair.mount} && echo ready && exec sleep infinity"],
                                        stdout=subprocess.PIPE)
@@ -36,7 +36,7 @@ class Node:
         path = f"{self.pair.root}/{self.name}.sock"
         wrapper = os.environ.get("SK_WRAP", "").split()
         self.process = subprocess.Popen(self.enter(*wrapper, self.pair.program, "--module", "AM", "--state-dir",
-                                                   f"{self.pair.root}/state-{self.name}", "--socket", path), stderr=self.log)
+                                                   f"{self.pair.root}/state-{self.name}/replica", "--socket", path), stderr=self.log)
         deadline = time.monotonic() + 10
         while True:
             try:
@@ -49,14 +49,14 @@ class Node:
         threading.Thread(target=self.listen, args=(self.socket,), daemon=True).start()
         self.configure(**settings)
 
-    def configure(self, durability=0, ack=1, send_timeout=5.0, lock_timeout=20.0, port=19600, zone=65536, must_exist=(), write_back=False):
+    def configure(self, durability=0, ack=1, send_timeout=5.0, lock_timeout=20.0, port=19600, zone=65536, must_exist=(), write_back=False, lost_max=1 << 30):
         certificates = self.pair.certificates
         ns = 10**9
         body = b"\x01" + b"".join(text(t) for t in (
             "AM", self.name, self.peer, "cluster-1", self.address, self.peer_address, f"{certificates}/{self.name}.pem",
             f"{certificates}/{self.name}.key", f"{certificates}/ca.pem")) + struct.pack("<HI", port, 1) + \
             text(self.pair.mount) + struct.pack("<I", len(must_exist)) + b"".join(text(m) for m in must_exist) + \
-            struct.pack("<BBqqqIIB", durability, ack, int(send_timeout * ns), int(lock_timeout * ns), 150 * ns, zone, 4, write_back)
+            struct.pack("<BBqqqIIBQ", durability, ack, int(send_timeout * ns), int(lock_timeout * ns), 150 * ns, zone, 4, write_back, lost_max)
         self.socket.sendall(struct.pack("<I", len(body)) + body)
 
     def want(self, role, may_be_alone=False, out_of_date=False, force=False, full=False, pairing=0):
