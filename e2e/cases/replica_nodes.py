@@ -166,6 +166,30 @@ class Pair:
         return "".join(f"--- {n}\n" + open(f"{self.root}/{n}.log").read()[-6000:] for n in "ab")
 
 
+def lost_sets(node):
+    """The sets of lost writes of a node (docs/on-disk.md): for each its items by number, with the bytes of their pieces."""
+    place, sets = f"{node.pair.root}/state-{node.name}/lost-writes", []
+    for name in sorted(os.listdir(place) if os.path.isdir(place) else []):
+        manifest, data = (open(f"{place}/{name}/{file}", "rb").read() for file in ("manifest", "data"))
+        at, items = 8, {}
+        while at + 8 <= len(manifest):
+            size = struct.unpack_from("<I", manifest, at)[0]
+            body = manifest[at + 4:at + 4 + size]
+            at += size + 8
+            if body[0] == 2:
+                number, kind, length = struct.unpack_from("<QBI", body, 1)
+                path_at = 14 + length + 4
+                path = body[path_at + 4:path_at + 4 + struct.unpack_from("<I", body, path_at)[0]]
+                items[number] = {"kind": kind, "path": path.decode(errors="replace"), "pieces": [], "removed": False}
+            elif body[0] == 3:
+                number, offset, length, place_at, state = struct.unpack_from("<QQQQB", body, 1)
+                items[number]["pieces"].append((offset, length, state, data[place_at:place_at + length] if state == 0 else b""))
+            elif body[0] == 4:
+                items[struct.unpack_from("<Q", body, 1)[0]]["removed"] = True
+        sets.append(items)
+    return sets
+
+
 def make_certificates(directory, *names):
     os.makedirs(directory)
 
