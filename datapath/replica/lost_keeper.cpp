@@ -244,7 +244,8 @@ Status LostKeeper::absent(const Place& place, int directory, const std::string& 
   const auto key = key_at(place, directory, "");
   if (!key) return unless_gone(key.error());
   if (is_made(*key) || !own_.are_names(*key)) return {};
-  const auto added = writer_->add({.kind = lost::Kind::Absent, .root = place.root, .path = below(path, name), .attributes = {.mode = mode}});
+  const auto added = writer_->add(
+      {.kind = lost::Kind::Absent, .root = place.root, .path = below(path, name), .attributes = {.mode = mode}});
   return added ? Status{} : Status{added.error()};
 }
 
