@@ -12,6 +12,7 @@
 #include "controllers/cluster_trust.h"
 #include "controllers/config/effect.h"
 #include "controllers/errd/effect.h"
+#include "controllers/lost_writes.h"
 #include "controllers/membership/effect.h"
 #include "controllers/membership/port_watch.h"
 #include "controllers/membership/service_heartbeats.h"
@@ -26,6 +27,7 @@
 #include "datapath/linux/port_holder.h"
 #include "datapath/linux/ports.h"
 #include "datapath/linux/tcp_probe.h"
+#include "datapath/lost/set_reader.h"
 #include "reconciler/api/http_server.h"
 #include "reconciler/engine/engine.h"
 #include "reconciler/peer/http_link.h"
@@ -113,6 +115,9 @@ struct Daemon::Impl {
   membership::ServiceHeartbeats heartbeats{};
   ClusterTrust trust{{store, ports.loop, ports.clock, ports.crypto}, pki, [this](const auto& joined) { return activate(joined); }};
   Spread spread{{store, ports.loop, ports.clock, peers}};
+  LostWrites lost_writes{{store, ports.loop}, options.state_dir, [this](const std::string& module) {
+                           engine.wake("replication", {module});
+                         }};
   membership::PortWatch port_watch{store};
   std::optional<peer::ClusterIdentity> identity{};
   std::unique_ptr<api::Server> server{};
@@ -136,7 +141,12 @@ void Daemon::Impl::wire_controllers() {
                     .program_dir = options.program_dir,
                     .extra_environment = {"SAFEKIT_SOCKET=" + options.run_dir + "/safekitd.sock"}}));
   add(std::make_unique<replication::ReplicationController>(
-      replication::ReplicationController::Ports{store, ports.clock, ports.processes, ports.files},
+      replication::ReplicationController::Ports{
+          store, ports.clock, ports.processes, ports.files,
+          [this](const std::string& module) {
+            // What cannot be read is not spoken of; `safekit lost-writes list` gives the error.
+            return lost::list_sets(lost_writes_directory(options.state_dir, module)).value_or(std::vector<lost::Summary>{});
+          }},
       replication::client_connector(ports.loop), [this] { return replica_identity(); }, engine.waker("replication"),
       replication::Paths{.state_dir = options.state_dir, .program_dir = options.program_dir}));
   add(std::make_unique<vip::VipController>(store, ports.clock, interfaces, engine.waker("vip")));
@@ -190,6 +200,7 @@ void Daemon::Impl::wire_api() {
                          const auto authority = trust.authority();
                          respond(authority ? api::text(200, *authority) : api::failure(authority.error()));
                        });
+  lost_writes.add_routes(server->routes());
   server->routes().add(api::Method::Get, "modules/*/spread",
                        [this](const api::Request& request, const api::Routes::Parameters& at, const api::Respond& respond) {
                          spread.answer(request, at.front(), respond);

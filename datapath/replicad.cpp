@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <string>
 #include <string_view>
 
@@ -134,7 +135,10 @@ int main(int count, char** values) {
   catch_signals();
   log.write(LogLevel::Info, kLog, fmt::format("started module={} state-dir={}", arguments->module, arguments->state_directory));
   std::atomic<bool> changed{false};
-  RoleDriver driver{{clock, random, log}, journal, arguments->module, [&] {
+  // Beside the journal's directory, which is removed with the module.
+  const std::string lost = (std::filesystem::absolute(arguments->state_directory).lexically_normal() / "../lost-writes")
+                               .lexically_normal().string();
+  RoleDriver driver{{clock, random, log}, journal, arguments->module, lost, [&] {
                       // Wakes the loop at most once per report.
                       if (!changed.exchange(true)) server.wake();
                     }};

@@ -94,8 +94,10 @@ struct RoleDriver::SecondaryRole {
   std::unique_ptr<replica::Secondary> secondary{};
 };
 
-RoleDriver::RoleDriver(Ports ports, journal::Journal& journal, std::string module, std::function<void()> changed)
-    : ports_(ports), journal_(journal), module_(std::move(module)), changed_(std::move(changed)) {
+RoleDriver::RoleDriver(Ports ports, journal::Journal& journal, std::string module, std::string lost_directory,
+                       std::function<void()> changed)
+    : ports_(ports), journal_(journal), module_(std::move(module)), lost_directory_(std::move(lost_directory)),
+      changed_(std::move(changed)) {
   std::ifstream{"/proc/sys/kernel/random/boot_id"} >> boot_id_;
   thread_ = std::thread{[this] { run(); }};
 }
@@ -312,7 +314,9 @@ replica::Settings RoleDriver::settings(const control::Configure& configure) cons
           .send_timeout = configure.send_timeout,
           .lock_timeout = configure.lock_timeout,
           .resync_timeout = configure.resync_timeout,
-          .boot_id = boot_id_};
+          .boot_id = boot_id_,
+          .lost_directory = lost_directory_,
+          .lost_bytes_max = configure.lost_bytes_max};
 }
 
 RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, const control::Want& want) {

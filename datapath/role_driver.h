@@ -29,8 +29,9 @@ class RoleDriver {
     Random& random;
     Log& log;
   };
-  /// `changed` is called from any thread when a new report is worth sending.
-  RoleDriver(Ports ports, journal::Journal& journal, std::string module, std::function<void()> changed);
+  /// `lost_directory`: where lost writes are set aside. `changed` is called from any thread when a new report is worth sending.
+  RoleDriver(Ports ports, journal::Journal& journal, std::string module, std::string lost_directory,
+             std::function<void()> changed);
   ~RoleDriver();
   RoleDriver(const RoleDriver&) = delete;
   RoleDriver& operator=(const RoleDriver&) = delete;
@@ -72,6 +73,7 @@ class RoleDriver {
   Ports ports_;
   journal::Journal& journal_;
   std::string module_{};
+  std::string lost_directory_{};
   std::function<void()> changed_{};
   std::string boot_id_{};
 

@@ -1,11 +1,14 @@
 #include "controllers/replication/effect.h"
 
+#include <algorithm>
 #include <csignal>
 
 #include <fmt/format.h>
 
 namespace safekit::replication {
 namespace {
+
+constexpr std::string_view kLostCondition = "LostWrites";
 
 std::string fact_key(const std::string& module) {
   return "replication/" + module;
@@ -14,6 +17,11 @@ std::string fact_key(const std::string& module) {
 /// Digest of the end of the last module of this name, as far as the journal here knows of it.
 std::string begun_key(const std::string& module) {
   return "replication.begun/" + module;
+}
+
+/// Sets of lost writes that were told of.
+std::string lost_key(const std::string& module) {
+  return "replication.lost/" + module;
 }
 
 std::string module_directory(const Paths& paths, const std::string& module) {
@@ -188,6 +196,7 @@ Status ReplicationController::forget(const std::string& module) {
   SK_TRY_VOID(ports_.files.remove_tree(replica_directory(paths_, module)));
   SK_TRY_VOID(ports_.files.remove(directory + "/replica.sock"));
   SK_TRY_VOID(ports_.store.forget_fact(begun_key(module)));
+  SK_TRY_VOID(ports_.store.forget_fact(lost_key(module)));
   return ports_.store.forget_fact(fact_key(module));
 }
 
@@ -284,7 +293,27 @@ void ReplicationController::disconnect(Live& live) {
   live.observed.report.reset();
 }
 
+void ReplicationController::tell_of_lost_writes(const std::string& module) {
+  if (!ports_.lost_sets) return;
+  const ModuleName name{module};
+  const std::string told = ports_.store.fact(lost_key(module)).value_or("");
+  LostNews news = lost_news(module, ports_.lost_sets(module), told);
+  // Kept before it is said: after a power loss in between, the condition still says it.
+  if (news.told != told && !ports_.store.set_fact(lost_key(module), news.told, true)) return;
+  for (const Line& line : news.lines) ports_.store.record(name, line.component, line.level, line.text);
+  const auto conditions = ports_.store.status(name).conditions;
+  const auto old = std::ranges::find(conditions, kLostCondition, &status::Condition::type);
+  if (old != conditions.end() && news.condition) news.condition->since = old->since;
+  if (old == conditions.end() ? !news.condition : news.condition == *old) return;
+  if (news.condition && old == conditions.end()) news.condition->since = ports_.clock.wall_now();
+  ports_.store.update_status(name, [&](status::Module& m) {
+    std::erase_if(m.conditions, [](const status::Condition& condition) { return condition.type == kLostCondition; });
+    if (news.condition) m.conditions.push_back(*news.condition);
+  });
+}
+
 void ReplicationController::publish(const std::string& module, const Desired& desired, Live& live) {
+  tell_of_lost_writes(module);
   if (live.observed.report) {
     const status::ReplicationSection marks = marks_of(*live.observed.report);
     if (marks != live.memory.last) {

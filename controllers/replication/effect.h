@@ -31,6 +31,8 @@ class ReplicationController final : public engine::Controller {
     const Clock& clock;
     Processes& processes;
     Files& files;
+    /// The sets of lost writes of a module, as they lie on the disk.
+    std::function<std::vector<lost::Summary>(const std::string& module)> lost_sets{};
   };
   ReplicationController(const Ports& ports, Connector connect, IdentitySource identity, Wake wake,
                         Paths paths);
@@ -62,6 +64,7 @@ class ReplicationController final : public engine::Controller {
   Status connect(const std::string& module, Live& live);
   void disconnect(Live& live);
   void publish(const std::string& module, const Desired& desired, Live& live);
+  void tell_of_lost_writes(const std::string& module);
   Status save(const std::string& module, const Memory& memory);
 
   Ports ports_;

@@ -187,7 +187,11 @@ std::vector<Line> lines_between(const status::ReplicationSection& before,
     lines.push_back({"rfsplug", 'E', "Reintegration ended (synchronize)"});
   }
   if (after.diverged && !before.diverged) {
-    lines.push_back({"rfsplug", 'E', "Both nodes have written since they were parted: the copies differ"});
+    const bool loses = after.order.role == OrderRole::Secondary;
+    lines.push_back({"rfsplug", 'E',
+                     loses ? "Both nodes have written since they were parted: what this one wrote alone is set aside, then overwritten"
+                           : "Both nodes have written since they were parted: what the other one wrote alone is set aside there, "
+                             "then overwritten"});
   }
   if (after.problem != before.problem && !after.problem.empty())
     lines.push_back({"rfsplug", 'E', after.problem});
@@ -249,6 +253,7 @@ Result<control::Configure> configure_of(const spec::Cluster& cluster, const spec
   to.secondary_ack = from.secondary_ack == spec::SecondaryAck::Durable ? control::SecondaryAck::Durable
                                                                        : control::SecondaryAck::Received;
   to.write_back = from.write_back;
+  to.lost_bytes_max = from.lost_writes_max;
   to.send_timeout = from.send_timeout;
   to.lock_timeout = from.lock_timeout;
   to.resync_timeout = from.resync_timeout;

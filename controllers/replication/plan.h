@@ -7,10 +7,12 @@
 #include <vector>
 
 #include "datapath/control/message.h"
+#include "datapath/lost/manifest.h"
 #include "schema/base/time.h"
 #include "schema/port/process.h"
 #include "schema/spec/cluster.h"
 #include "schema/spec/module.h"
+#include "schema/status/condition.h"
 #include "schema/status/module.h"
 
 /// The replica of a mirror module: a process of its own that outlives safekitd and is told what to do over a
@@ -117,6 +119,16 @@ struct Line {
 /// Values of the class `rfs` (spec/runtime.md 3.4).
 [[nodiscard]] std::vector<std::pair<std::string, std::string>> resources_of(
     const status::ReplicationSection& section);
+
+/// What is to be said of the sets of lost writes that lie here.
+struct LostNews {
+  std::vector<Line> lines{};
+  std::string told{};  ///< sets that were told of, for the next time
+  std::optional<status::Condition> condition{};
+  friend bool operator==(const LostNews&, const LostNews&) = default;
+};
+/// Each set is told of once, when it is complete; the condition stands as long as there is one.
+[[nodiscard]] LostNews lost_news(const std::string& module, const std::vector<lost::Summary>& sets, const std::string& told);
 
 /// What a node needs to prove to its peer who it is; PEM files.
 struct ClusterIdentity {

@@ -46,6 +46,7 @@ void put(ByteWriter& out, const Configure& value) {
   out.u32(value.zone_bytes);
   out.u32(value.resync_workers);
   out.u8(value.write_back ? 1 : 0);
+  out.u64(value.lost_bytes_max);
 }
 
 Configure take_configure(ByteReader& in) {
@@ -76,6 +77,7 @@ Configure take_configure(ByteReader& in) {
   value.zone_bytes = in.u32();
   value.resync_workers = in.u32();
   value.write_back = in.u8() != 0;
+  value.lost_bytes_max = in.u64();
   return value;
 }
 

@@ -12,7 +12,7 @@ std::vector<Message> one_of_each() {
       Configure{.module = "AM", .node = "a", .peer = "b", .cluster_id = "c", .listen_address = "1", .peer_address = "2",
                 .port = 3, .directories = {{"/a", {"x", "y"}, {{"p", ""}, {"", "!r"}}}, {"/b", {}, {}}}, .durability = Durability::Write,
                 .secondary_ack = SecondaryAck::Received, .write_back = true, .send_timeout = seconds{1}, .zone_bytes = 4096,
-                .resync_workers = 2, .certificate_file = "p", .key_file = "q", .authority_file = "r"},
+                .resync_workers = 2, .lost_bytes_max = 1ULL << 40, .certificate_file = "p", .key_file = "q", .authority_file = "r"},
       Want{.order = 7, .role = ReplicaRole::Primary, .may_be_alone = true, .pairing = 11,
            .force_up_to_date = true},
       Report{.order = 7, .role = ReplicaRole::Secondary, .settled = true, .up_to_date = true, .connected = true,

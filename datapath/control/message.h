@@ -49,6 +49,7 @@ struct Configure {
   Duration resync_timeout{seconds{150}};  ///< no answer to a synchronisation for so long: it is begun again
   std::uint32_t zone_bytes{1 << 16};
   std::uint32_t resync_workers{6};
+  std::uint64_t lost_bytes_max{0};  ///< of lost writes that are set aside
   std::string certificate_file{};  ///< PEM files of this node
   std::string key_file{};
   std::string authority_file{};

@@ -194,6 +194,14 @@ Result<std::optional<ZoneMap>> Journal::take_zones() {
   return std::optional{std::move(*map)};
 }
 
+std::optional<ZoneMap> Journal::see_zones() const {
+  const std::lock_guard lock{mutex_};
+  const auto bytes = read_whole(directory_ + "/zones");
+  auto map = bytes ? ZoneMap::decode(*bytes, state_.generations.current) : Result<ZoneMap>{bytes.error()};
+  if (!map) return std::nullopt;
+  return std::move(*map);
+}
+
 Status Journal::replace(const std::string& name, BytesView bytes) {
   const std::string path = directory_ + "/" + name;
   const std::string fresh = path + ".new";

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <unordered_set>
 
 #include "datapath/replica/tree_call.h"
 
@@ -57,6 +56,7 @@ Status Applier::reset() {
   mode_ = ResyncMode::None;
   leftovers_.clear();
   pending_ = {};
+  keeper_.reset();
   return inodes_.reset();
 }
 
@@ -68,7 +68,10 @@ void Applier::begin_resync(ResyncMode mode) {
   inodes_.track_identities(mode != ResyncMode::None);
 }
 
-void Applier::end_resync() { begin_resync(ResyncMode::None); }
+void Applier::end_resync() {
+  keeper_.reset();
+  begin_resync(ResyncMode::None);
+}
 
 std::vector<InodeId> Applier::leftovers() const {
   std::vector<InodeId> ids;
@@ -77,6 +80,7 @@ std::vector<InodeId> Applier::leftovers() const {
 }
 
 Status Applier::apply(const wire::Operation& operation, BytesView data) {
+  if (keeper_) SK_TRY_VOID(set_aside(operation, data));
   Status done = std::visit(
       [&](const auto& op) -> Status {
         using Op = std::decay_t<decltype(op)>;
@@ -87,6 +91,7 @@ Status Applier::apply(const wire::Operation& operation, BytesView data) {
         } else if constexpr (std::is_same_v<Op, wire::Forget>) {
           inodes_.forget(op.id);
           leftovers_.erase(op.id.value);
+          if (keeper_) keeper_->forget(op.id);
           return {};
         } else {
           return perform(op);
@@ -109,6 +114,7 @@ Status Applier::apply(const wire::Operation& operation, BytesView data) {
 Status Applier::perform(const wire::Bind& op) {
   Status bound = inodes_.bind(op);
   if (!bound) inodes_.forget(op.id);
+  if (bound && keeper_) keeper_->named(op.id, op.at.path);
   return bound;
 }
 
@@ -119,7 +125,7 @@ Status Applier::perform(const wire::Create& op) {
   const mode_t type = op.attributes.mode & S_IFMT;
   struct stat there {};
   const bool taken = !exclusion(root).empty() && ::fstatat(parent->get(), op.name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0;
-  if (in_resync() || taken) SK_TRY_VOID(tree::remove_all(parent->get(), op.name));
+  if (in_resync() || taken) SK_TRY_VOID(remove_entry(parent->get(), root, op.name));
   SharedFd fd;
   if (S_ISREG(type)) {
     Fd made{::openat(parent->get(), op.name.c_str(), O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600)};
@@ -137,6 +143,7 @@ Status Applier::perform(const wire::Create& op) {
   SK_TRY_VOID(tree::set_attributes(fd->get(), SetAttributes::kOwner | SetAttributes::kMode | SetAttributes::kMtime,
                                    op.attributes));
   SK_TRY(auto key, key_at(inodes_.place(root), fd->get(), ""));
+  if (keeper_) keeper_->made(key);
   inodes_.set(op.id, op.identity, std::move(key), type, std::move(fd));
   return {};
 }
@@ -145,11 +152,12 @@ Status Applier::perform(const wire::Link& op) {
   if (!is_safe_name(op.name)) return Error{Code::Corrupt, "unsafe name in the stream"};
   SK_TRY(const auto parent, inodes_.directory(op.parent));
   SK_TRY(const auto inode, inodes_.descriptor(op.id));
-  if (in_resync()) SK_TRY_VOID(tree::remove_all(parent->get(), op.name));
+  SK_TRY(const std::uint32_t root, root_of(op.parent));
+  if (in_resync()) SK_TRY_VOID(remove_entry(parent->get(), root, op.name));
   const auto link = [&] { return ::linkat(inode->get(), "", parent->get(), op.name.c_str(), AT_EMPTY_PATH); };
   if (link() != 0) {
     if (is_in_the_way(op.parent, errno)) {
-      SK_TRY_VOID(tree::remove_all(parent->get(), op.name));
+      SK_TRY_VOID(remove_entry(parent->get(), root, op.name));
       if (link() == 0) return {};
     }
     return system_error(fmt::format("link '{}'", op.name), errno);
@@ -160,9 +168,10 @@ Status Applier::perform(const wire::Link& op) {
 Status Applier::perform(const wire::Remove& op) {
   if (!is_safe_name(op.name)) return Error{Code::Corrupt, "unsafe name in the stream"};
   SK_TRY(const auto parent, inodes_.directory(op.parent));
-  if (in_resync()) return tree::remove_all(parent->get(), op.name);
+  SK_TRY(const std::uint32_t root, root_of(op.parent));
+  if (in_resync()) return remove_entry(parent->get(), root, op.name);
   if (::unlinkat(parent->get(), op.name.c_str(), op.directory ? AT_REMOVEDIR : 0) != 0) {
-    if (op.directory && is_in_the_way(op.parent, errno)) return tree::remove_all(parent->get(), op.name);
+    if (op.directory && is_in_the_way(op.parent, errno)) return remove_entry(parent->get(), root, op.name);
     return system_error(fmt::format("remove '{}'", op.name), errno);
   }
   return {};
@@ -172,19 +181,27 @@ Status Applier::perform(const wire::Rename& op) {
   if (!is_safe_name(op.name) || !is_safe_name(op.new_name)) return Error{Code::Corrupt, "unsafe name in the stream"};
   const auto from = inodes_.directory(op.parent);
   const auto to = inodes_.directory(op.new_parent);
+  if (keeper_ && from && to) SK_TRY_VOID(set_target_aside(op, (*from)->get(), (*to)->get()));
   const auto move = [&] {
     return from && to && ::renameat2((*from)->get(), op.name.c_str(), (*to)->get(), op.new_name.c_str(), op.flags) == 0;
   };
   if (move()) return {};
   if (from && to && (op.flags & RENAME_EXCHANGE) == 0 && is_in_the_way(op.new_parent, errno)) {
-    SK_TRY_VOID(tree::remove_all((*to)->get(), op.new_name));
+    SK_TRY(const std::uint32_t root, root_of(op.new_parent));
+    SK_TRY_VOID(remove_entry((*to)->get(), root, op.new_name));
     if (move()) return {};
   }
   const Error error = from && to ? system_error(fmt::format("rename '{}'", op.name), errno) : from ? to.error() : from.error();
   if (in_resync() && (op.flags & RENAME_EXCHANGE) == 0) {
     // The old name is gone on the primary in any case; the new one is made by the listing that the leftover asks for.
-    if (from) SK_TRY_VOID(tree::remove_all((*from)->get(), op.name));
-    if (to) SK_TRY_VOID(tree::remove_all((*to)->get(), op.new_name));
+    if (from) {
+      SK_TRY(const std::uint32_t root, root_of(op.parent));
+      SK_TRY_VOID(remove_entry((*from)->get(), root, op.name));
+    }
+    if (to) {
+      SK_TRY(const std::uint32_t root, root_of(op.new_parent));
+      SK_TRY_VOID(remove_entry((*to)->get(), root, op.new_name));
+    }
   }
   return error;
 }
@@ -235,20 +252,8 @@ Result<std::optional<std::vector<EntryFate>>> Applier::apply(wire::Listing&& lis
 Result<std::vector<EntryFate>> Applier::make_equal(const wire::Listing& listing) {
   SK_TRY(const auto directory, inodes_.directory(listing.directory));
   SK_TRY(const std::uint32_t root, root_of(listing.directory));
-  if (listing.complete) {
-    std::unordered_set<std::string_view> wanted;
-    for (const auto& entry : listing.entries) wanted.insert(entry.name);
-    SK_TRY(const auto here, tree::entries_of(directory->get()));
-    std::string path;
-    if (exclusion(root).needs_paths()) {
-      SK_TRY(path, tree::path_below(inodes_.root_fd(root), directory->get()));
-    }
-    for (const std::string& name : here) {
-      if (wanted.contains(name)) continue;
-      SK_TRY(const bool left, stays(exclusion(root), directory->get(), path, name));
-      if (!left) SK_TRY_VOID(tree::remove_all(directory->get(), name));
-    }
-  }
+  if (listing.complete) SK_TRY_VOID(remove_unlisted(directory->get(), root, listing));
+  const std::string path = keeper_ ? keeper_->path_of(root, directory->get()) : std::string{};
   std::vector<EntryFate> fates;
   fates.reserve(listing.entries.size());
   for (const auto& entry : listing.entries) {
@@ -257,6 +262,7 @@ Result<std::vector<EntryFate>> Applier::make_equal(const wire::Listing& listing)
     // Its content is compared or sent from here on, by a full comparison; by zones only what is not kept.
     if (mode_ == ResyncMode::Full || fate != EntryFate::Kept) leftovers_.erase(entry.id.value);
     fates.push_back(fate);
+    if (keeper_) keeper_->named(entry.id, path.empty() ? entry.name : path + "/" + entry.name);
   }
   return fates;
 }
@@ -275,7 +281,7 @@ Result<EntryFate> Applier::make_entry(int directory, std::uint32_t root, const w
     if (::fstat(standing->fd.get(), &theirs) == 0 && same_kind(theirs, entry)) {
       const bool there = exists && key == standing->key;
       if (!there) {
-        SK_TRY_VOID(tree::remove_all(directory, entry.name));
+        SK_TRY_VOID(remove_entry(directory, root, entry.name));
         if (::linkat(standing->fd.get(), "", directory, entry.name.c_str(), AT_EMPTY_PATH) != 0) {
           return system_error(fmt::format("link '{}'", entry.name), errno);
         }
@@ -295,14 +301,19 @@ Result<EntryFate> Applier::make_entry(int directory, std::uint32_t root, const w
     inodes_.set(entry.id, entry.identity, std::move(key), type);
     return EntryFate::Kept;
   }
-  if (exists) SK_TRY_VOID(tree::remove_all(directory, entry.name));
-  SK_TRY_VOID(create_entry(directory, root, entry));
+  if (exists) SK_TRY_VOID(remove_entry(directory, root, entry.name));
+  SK_TRY_VOID(create_entry(directory, root, entry, !exists));
   return EntryFate::Fresh;
 }
 
-Status Applier::create_entry(int directory, std::uint32_t root, const wire::ListingEntry& entry) {
+Status Applier::create_entry(int directory, std::uint32_t root, const wire::ListingEntry& entry, bool is_absent) {
+  if (keeper_ && is_absent) {
+    const std::string path = keeper_->path_of(root, directory);
+    SK_TRY_VOID(keeper_->absent(inodes_.place(root), directory, path, entry.name, entry.mode));
+  }
   SK_TRY_VOID(tree::make_node(directory, entry.name, {.mode = entry.mode, .device = entry.device}, entry.link_target));
   SK_TRY(auto key, key_at(inodes_.place(root), directory, entry.name));
+  if (keeper_) keeper_->made(key);
   inodes_.set(entry.id, entry.identity, std::move(key), entry.mode & S_IFMT);
   return {};
 }
@@ -311,6 +322,7 @@ Status Applier::apply(const wire::InodeState& state) {
   const auto make = [&]() -> Status {
     using wire::SetAttributes;
     SK_TRY(const auto fd, inodes_.descriptor(state.id));
+    if (keeper_) SK_TRY_VOID(set_aside(state, fd->get()));
     SK_TRY(const auto now, tree::attributes_of(fd->get()));
     std::uint32_t mask = SetAttributes::kOwner | SetAttributes::kMode;
     if (S_ISREG(now.mode) && now.size != state.attributes.size) mask |= SetAttributes::kSize;
@@ -341,6 +353,12 @@ Status Applier::sync_all() {
     if (::syncfs(root) != 0) return system_error("sync the file system", errno);
   }
   return {};
+}
+
+std::vector<std::string> Applier::root_paths() const {
+  std::vector<std::string> paths;
+  for (std::uint32_t root = 0; root < inodes_.root_count(); ++root) paths.push_back(inodes_.root_path(root));
+  return paths;
 }
 
 std::vector<int> Applier::root_descriptors() const {

@@ -6,6 +6,7 @@
 
 #include "datapath/replica/exclusion.h"
 #include "datapath/replica/inode_binding.h"
+#include "datapath/replica/lost_keeper.h"
 #include "datapath/wire/message.h"
 
 namespace safekit::replica {
@@ -25,6 +26,10 @@ class Applier {
 
   void begin_resync(wire::ResyncMode mode);
   void end_resync();
+  /// Until the end of this synchronisation nothing is destroyed before the keeper has it.
+  void set_aside_by(std::unique_ptr<LostKeeper> keeper) { keeper_ = std::move(keeper); }
+  /// Null where nothing is set aside.
+  [[nodiscard]] LostKeeper* keeper() const { return keeper_.get(); }
   [[nodiscard]] bool in_resync() const { return mode_ != wire::ResyncMode::None; }
   [[nodiscard]] std::vector<InodeId> leftovers() const;
   /// The primary has been told; only later ones count from now on.
@@ -42,6 +47,7 @@ class Applier {
   Result<SharedFd> descriptor(InodeId id) { return inodes_.descriptor(id); }
   Status sync_all();
   [[nodiscard]] std::vector<int> root_descriptors() const;
+  [[nodiscard]] std::vector<std::string> root_paths() const;
 
  private:
   Status perform(const wire::Bind& op);
@@ -54,9 +60,16 @@ class Applier {
   Status perform(const wire::SetAttributes& op);
   Status perform(const wire::SetXattr& op);
 
+  // Setting aside (applier_lost.cpp): nothing is done where there is no keeper.
+  Status remove_entry(int directory, std::uint32_t root, const std::string& name);
+  Status remove_unlisted(int directory, std::uint32_t root, const wire::Listing& listing);
+  Status set_aside(const wire::Operation& operation, BytesView data);
+  Status set_aside(const wire::InodeState& state, int fd);
+  Status set_target_aside(const wire::Rename& op, int from, int to);
+
   Result<std::vector<wire::EntryFate>> make_equal(const wire::Listing& listing);
   Result<wire::EntryFate> make_entry(int directory, std::uint32_t root, const wire::ListingEntry& entry);
-  Status create_entry(int directory, std::uint32_t root, const wire::ListingEntry& entry);
+  Status create_entry(int directory, std::uint32_t root, const wire::ListingEntry& entry, bool is_absent);
   [[nodiscard]] bool waits_for_room(const Error& error, InodeId id);
   [[nodiscard]] Error without_room(Error error, InodeId id) const;
   [[nodiscard]] const Exclusion& exclusion(std::uint32_t root) const;
@@ -72,6 +85,7 @@ class Applier {
   std::unordered_set<std::uint64_t> without_room_{};  ///< of the leftovers of this synchronisation
   bool all_listed_{false};  ///< nothing more will be removed that is not the application's
   wire::Listing pending_{};
+  std::unique_ptr<LostKeeper> keeper_{};
 };
 
 }  // namespace safekit::replica

@@ -173,9 +173,12 @@ Status Secondary::greet(Stream& stream, wire::FrameReader& frames) {
   const journal::DataGenerations theirs{hello->current, hello->base, hello->history};
   const journal::Relation relation = journal::compare(state.generations, theirs);
   log_.write(LogLevel::Info, kLog, fmt::format("connection=made peer={} generations={}", settings_.peer, to_string(relation)));
+  loses_ = lost::loses_writes(relation);
+  own_marks_ = loses_ && lost::map_tells(state.generations, theirs) ? journal_.see_zones() : std::nullopt;
+  own_marks_whole_ = is_exact(state, settings_.boot_id);
   set_status([&](SecondaryStatus& status) {
     status = {.connected = true,
-              .diverged = relation == journal::Relation::Diverged || relation == journal::Relation::Unrelated,
+              .diverged = loses_,
               .progress = {.phase = Progress::Phase::Comparing}};
   });
   return {};
@@ -190,6 +193,7 @@ Status Secondary::receive(const StreamRef& stream, wire::FrameReader& frames) {
       if (pending_sync_) sync_later(stream);
       unacknowledged_bytes_ += frame->payload.size();
       SK_TRY_VOID(take(stream, *frame));
+      tell_missed();
       if (unacknowledged_bytes_ >= kAcknowledgeBytes) SK_TRY_VOID(acknowledge(*stream));
       continue;
     }
@@ -354,6 +358,7 @@ Status Secondary::begin_resync(Stream& stream, wire::ResyncMode mode) {
                                                  mode == wire::ResyncMode::Full ? "full" : "zones"));
   }
   applier_.begin_resync(mode);
+  if (mode != wire::ResyncMode::None && loses_) SK_TRY_VOID(begin_set_aside());
   set_status([&](SecondaryStatus& status) { status.progress.phase = Progress::Phase::Copying; });
   return send_message(stream, wire::Durable{{received_}}, settings_.send_timeout);
 }
@@ -362,6 +367,7 @@ Status Secondary::end_resync(Stream& stream, const wire::ResyncEnd& end) {
   wire::ResyncEndAnswer answer{.sequence = {received_}, .leftovers = applier_.leftovers()};
   if (answer.leftovers.empty()) {
     if (applier_.in_resync()) SK_TRY_VOID(applier_.sync_all());
+    SK_TRY_VOID(end_set_aside());
     bool spoiled = false;
     SK_TRY_VOID(journal_.update([&](journal::State& state) {
       {
@@ -392,6 +398,46 @@ Status Secondary::end_resync(Stream& stream, const wire::ResyncEnd& end) {
     applier_.clear_leftovers();
   }
   return send_message(stream, answer, settings_.send_timeout);
+}
+
+Status Secondary::begin_set_aside() {
+  told_missed_ = false;
+  SK_TRY(auto keeper, LostKeeper::make({.directory = settings_.lost_directory,
+                                        .quota = settings_.lost_bytes_max,
+                                        .head = {.module = settings_.module,
+                                                 .node = settings_.node,
+                                                 .peer = settings_.peer,
+                                                 .lost = journal_.state().generations.current,
+                                                 .kept = primary_.current,
+                                                 .roots = applier_.root_paths()},
+                                        .own = std::move(own_marks_),
+                                        .own_is_whole = own_marks_whole_,
+                                        .roots = applier_.root_descriptors()},
+                                       clock_));
+  applier_.set_aside_by(std::move(keeper));
+  log_.write(LogLevel::Info, kLog, fmt::format("lost-writes=begin directory='{}'", settings_.lost_directory));
+  return {};
+}
+
+/// Before the journal takes over the primary's generation: by the old one the set is found again.
+Status Secondary::end_set_aside() {
+  LostKeeper* keeper = applier_.keeper();
+  if (keeper == nullptr) return {};
+  SK_TRY_VOID(keeper->end());
+  const lost::Summary& set = keeper->summary();
+  log_.write(LogLevel::Info, kLog, fmt::format("lost-writes=end items={} bytes={} missed={}", set.items, set.bytes, set.missed_bytes));
+  return {};
+}
+
+void Secondary::tell_missed() {
+  const LostKeeper* keeper = applier_.keeper();
+  if (keeper == nullptr || told_missed_ || keeper->summary().missed_items == 0) return;
+  told_missed_ = true;
+  const std::string what = fmt::format("not all that this node wrote alone can be set aside in '{}': lostWritesMax is reached, the "
+                                       "disk is full, or a file cannot be read; the rest is overwritten, the set names it",
+                                       settings_.lost_directory);
+  log_.write(LogLevel::Warning, kLog, fmt::format("problem='{}'", what));
+  set_status([&](SecondaryStatus& status) { status.problem = what; });
 }
 
 Status Secondary::detach(Stream& stream) {

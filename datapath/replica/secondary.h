@@ -23,7 +23,7 @@ namespace safekit::replica {
 struct SecondaryStatus {
   bool connected{false};
   bool synchronised{false};  ///< this copy has all that the primary acknowledged
-  bool diverged{false};
+  bool diverged{false};  ///< this copy's own writes are overwritten; they are set aside
   Progress progress{};
   std::string problem{};
   friend bool operator==(const SecondaryStatus&, const SecondaryStatus&) = default;
@@ -68,6 +68,9 @@ class Secondary {
   Status begin_resync(Stream& stream, wire::ResyncMode mode);
   Status end_resync(Stream& stream, const wire::ResyncEnd& end);
   Status detach(Stream& stream);
+  Status begin_set_aside();
+  Status end_set_aside();
+  void tell_missed();
   struct PendingSync {
     SequenceNumber sequence{};
     SharedFd fd{};
@@ -109,6 +112,10 @@ class Secondary {
   std::optional<PendingSync> pending_sync_{};  ///< the last frame taken; what it is for has not begun
   Duration sync_takes_{};                      ///< lately, on average
   wire::Hello primary_{};
+  bool loses_{false};  ///< this copy has writes of its own that the primary's has not
+  bool told_missed_{false};
+  std::optional<journal::ZoneMap> own_marks_{};  ///< what they are, if that is known
+  bool own_marks_whole_{false};
   std::unique_ptr<WorkerPool> pool_{};
 
   std::thread acceptor_{};

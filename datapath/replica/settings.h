@@ -22,6 +22,8 @@ struct Settings {
   Duration lock_timeout{seconds{100}};
   Duration resync_timeout{seconds{150}};  ///< no answer at all to the requests of a synchronisation for so long: it ends
   std::string boot_id{};  ///< of this boot of the machine
+  std::string lost_directory{};  ///< where a secondary sets aside what it wrote alone (datapath/lost)
+  std::uint64_t lost_bytes_max{0};  ///< of all that is in it
 };
 
 /// How a synchronisation goes; for reports.

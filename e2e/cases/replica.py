@@ -3,7 +3,7 @@
 failover, swap, divergence. Usage: replica.py PROGRAM [CASE...]"""
 import os, random, signal, socket, subprocess, sys, threading, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from replica_nodes import IDLE, PRIMARY, SECONDARY, Pair, assert_equal, mirrored
+from replica_nodes import IDLE, PRIMARY, SECONDARY, Pair, assert_equal, lost_sets, mirrored
 
 LOAD = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "replica_load.py")]
 
@@ -213,6 +213,105 @@ def case_divergence_is_overwritten(pair):
     assert "generations=diverged" in open(f"{pair.root}/b.log").read()
     assert_equal(pair)
     assert open(f"{pair.a.data}/one").read() == "b\n"
+    # It crashed, so there is no telling what it wrote itself: all that differed is set aside.
+    (items,) = lost_sets(pair.a)
+    assert {(i["path"], i["kind"]) for i in items.values()} >= {("one", 0), ("two", 4)}, items
+    (one,) = [i for i in items.values() if i["path"] == "one"]
+    assert one["pieces"] == [(0, 2, 0, b"a\n")], one
+
+
+def case_lost_writes_of_an_interrupted_synchronisation(pair):
+    """Under live writes and over two attempts each byte of the loser is set aside once, and none of the winner's."""
+    count, size = 120, 160 << 10
+    write = "import sys, os\nfor i in range(%d):\n with open(f'%s/f{i}', 'r+b' if os.path.exists(f'%s/f{i}') else 'wb') as f: f.write((%r %% i) * %d)\nos.sync()"
+
+    def content(word, i):
+        return (word % i) * (size // 8)
+
+    def write_all(node, word, files=count):
+        node.run(sys.executable, "-c", write % (files, pair.mount, pair.mount, word, size // 8))
+    mirrored(pair)
+    write_all(pair.a, b"o%06d ")
+    pair.a.run("sh", "-ec", f"cd {pair.mount}; mkdir d; for i in $(seq 50); do echo old > d/$i; done; sync .")
+    assert pair.b.stop() == 0
+    pair.a.want(PRIMARY, may_be_alone=True)
+    write_all(pair.a, b"a%06d ", count - 20)
+    pair.a.run("sh", "-ec", f"cd {pair.mount}; for i in $(seq 20); do echo lost > mine$i; done; sync .")
+    assert pair.a.stop() == 0
+    pair.b.start()
+    pair.b.settle(PRIMARY, may_be_alone=True, force=True)
+    write_all(pair.b, b"b%06d ")
+    pair.b.run("rm", "-r", f"{pair.mount}/d")
+    live = pair.b.popen(sys.executable, "-c", f"""
+import random
+while True:
+    with open(f'{pair.mount}/f{{random.randrange({count})}}', 'r+b') as f:
+        f.seek(random.randrange({size // 4096}) * 4096)
+        f.write(b'L' * 4096)""")
+    pair.a.start()
+    pair.a.settle(SECONDARY)
+    pair.b.wait(lambda r: r["bytes_copied"] > 2 << 20, "some bytes copied")
+    pair.a.kill()
+    pair.b.want(PRIMARY, may_be_alone=True)
+    assert sum(len(i["pieces"]) for i in lost_sets(pair.a)[0].values()) > 0
+    pair.a.start()
+    pair.a.settle(SECONDARY)
+    pair.b.synchronised()
+    live.kill()
+    live.wait()
+    assert_equal(pair)
+    (items,) = lost_sets(pair.a)
+    by_path = {i["path"]: i for i in items.values() if i["kind"] == 0}
+    assert len(by_path) == sum(i["kind"] == 0 for i in items.values()), "a file is there twice"
+    assert set(by_path) == {f"f{i}" for i in range(count - 20)} | {f"mine{i + 1}" for i in range(20)}, sorted(by_path)
+    for i in range(count - 20):
+        pieces = sorted(by_path[f"f{i}"]["pieces"])
+        assert b"".join(p[3] for p in pieces) == content(b"a%06d ", i), f"f{i}: {[p[:3] for p in pieces]}"
+    assert all(by_path[f"mine{i + 1}"]["pieces"][0][3] == b"lost\n" for i in range(20))
+
+
+def case_lost_writes_without_room(pair):
+    mirrored(pair, lost_max=1 << 20)
+    assert pair.b.stop() == 0
+    pair.a.want(PRIMARY, may_be_alone=True)
+    pair.a.run("sh", "-ec", f"cd {pair.mount}; head -c 3000000 /dev/zero | tr '\\0' a > big; echo small > small; sync .")
+    assert pair.a.stop() == 0
+    pair.b.start(lost_max=1 << 20)
+    pair.b.settle(PRIMARY, may_be_alone=True, force=True)
+    pair.b.run("sh", "-ec", f"echo b > {pair.mount}/of-b; sync {pair.mount}")
+    pair.a.start(lost_max=1 << 20)
+    told = []
+    pair.a.on_report = lambda report: told.append(report["problem"])
+    pair.a.settle(SECONDARY)
+    pair.b.synchronised()
+    assert_equal(pair)
+    (items,) = lost_sets(pair.a)
+    by_path = {i["path"]: i for i in items.values() if i["kind"] == 0}
+    assert sum(p[1] for p in by_path["big"]["pieces"] if p[2] == 2) == 3000000 - sum(p[1] for p in by_path["big"]["pieces"] if p[2] == 0)
+    assert by_path["small"]["pieces"] == [(0, 6, 0, b"small\n")] and any("lostWritesMax is reached" in p for p in told), (by_path, told)
+
+
+def case_lost_writes_disk_broken(pair):
+    """Without a place that can be written nothing is overwritten."""
+    mirrored(pair)
+    assert pair.b.stop() == 0
+    pair.a.want(PRIMARY, may_be_alone=True)
+    pair.a.run("sh", "-ec", f"echo a > {pair.mount}/one; sync {pair.mount}/one")
+    assert pair.a.stop() == 0
+    pair.b.start()
+    pair.b.settle(PRIMARY, may_be_alone=True, force=True)
+    pair.b.run("sh", "-ec", f"echo b > {pair.mount}/one; sync {pair.mount}/one")
+    broken = f"{pair.root}/state-a/lost-writes"
+    open(broken, "w").close()
+    pair.a.start()
+    pair.a.settle(SECONDARY)
+    pair.b.wait(lambda r: "cannot be set aside" in r["problem"] or "lost-writes" in r["problem"], "the problem")
+    assert open(f"{pair.a.data}/one").read() == "a\n"
+    os.remove(broken)
+    pair.b.synchronised()
+    assert_equal(pair)
+    (items,) = lost_sets(pair.a)
+    assert [i["pieces"] for i in items.values()] == [[(0, 2, 0, b"a\n")]], items
 
 
 def case_writes_in_the_page_cache(pair):

@@ -19,7 +19,7 @@ class Node:
         self.pair, self.name, self.peer, self.address, self.peer_address = pair, name, peer, address, peer_address
         self.data = f"{pair.root}/{name}"
         os.makedirs(self.data)
-        os.makedirs(f"{pair.root}/state-{name}")
+        os.makedirs(f"{pair.root}/state-{name}/replica")
         self.keeper = subprocess.Popen(["unshare", "-m", "--propagation", "private", "sh", "-c",
                                         f"mount --bind {self.data} {pair.mount} && echo ready && exec sleep infinity"],
                                        stdout=subprocess.PIPE)
@@ -36,7 +36,7 @@ class Node:
         path = f"{self.pair.root}/{self.name}.sock"
         wrapper = os.environ.get("SK_WRAP", "").split()
         self.process = subprocess.Popen(self.enter(*wrapper, self.pair.program, "--module", "AM", "--state-dir",
-                                                   f"{self.pair.root}/state-{self.name}", "--socket", path), stderr=self.log)
+                                                   f"{self.pair.root}/state-{self.name}/replica", "--socket", path), stderr=self.log)
         deadline = time.monotonic() + 10
         while True:
             try:
@@ -50,7 +50,7 @@ class Node:
         self.configure(**settings)
 
     def configure(self, durability=0, ack=1, send_timeout=5.0, lock_timeout=20.0, port=19600, zone=65536, must_exist=(), write_back=False,
-                  not_replicated=()):
+                  not_replicated=(), lost_max=1 << 30):
         certificates = self.pair.certificates
         ns = 10**9
         body = b"\x01" + b"".join(text(t) for t in (
@@ -58,7 +58,7 @@ class Node:
             f"{certificates}/{self.name}.key", f"{certificates}/ca.pem")) + struct.pack("<HI", port, 1) + \
             text(self.pair.mount) + struct.pack("<I", len(must_exist)) + b"".join(text(m) for m in must_exist) + \
             struct.pack("<I", len(not_replicated)) + b"".join(text(path) + text(regex) for path, regex in not_replicated) + \
-            struct.pack("<BBqqqIIB", durability, ack, int(send_timeout * ns), int(lock_timeout * ns), 150 * ns, zone, 4, write_back)
+            struct.pack("<BBqqqIIBQ", durability, ack, int(send_timeout * ns), int(lock_timeout * ns), 150 * ns, zone, 4, write_back, lost_max)
         self.socket.sendall(struct.pack("<I", len(body)) + body)
 
     def want(self, role, may_be_alone=False, out_of_date=False, force=False, full=False, pairing=0):
@@ -166,6 +166,30 @@ class Pair:
 
     def logs(self):
         return "".join(f"--- {n}\n" + open(f"{self.root}/{n}.log").read()[-6000:] for n in "ab")
+
+
+def lost_sets(node):
+    """The sets of lost writes of a node (docs/on-disk.md): for each its items by number, with the bytes of their pieces."""
+    place, sets = f"{node.pair.root}/state-{node.name}/lost-writes", []
+    for name in sorted(os.listdir(place) if os.path.isdir(place) else []):
+        manifest, data = (open(f"{place}/{name}/{file}", "rb").read() for file in ("manifest", "data"))
+        at, items = 8, {}
+        while at + 8 <= len(manifest):
+            size = struct.unpack_from("<I", manifest, at)[0]
+            body = manifest[at + 4:at + 4 + size]
+            at += size + 8
+            if body[0] == 2:
+                number, kind, length = struct.unpack_from("<QBI", body, 1)
+                path_at = 14 + length + 4
+                path = body[path_at + 4:path_at + 4 + struct.unpack_from("<I", body, path_at)[0]]
+                items[number] = {"kind": kind, "path": path.decode(errors="replace"), "pieces": [], "removed": False}
+            elif body[0] == 3:
+                number, offset, length, place_at, state = struct.unpack_from("<QQQQB", body, 1)
+                items[number]["pieces"].append((offset, length, state, data[place_at:place_at + length] if state == 0 else b""))
+            elif body[0] == 4:
+                items[struct.unpack_from("<Q", body, 1)[0]]["removed"] = True
+        sets.append(items)
+    return sets
 
 
 def make_certificates(directory, *names):

@@ -17,6 +17,9 @@ int print(Session& session);       ///< printi printw printe
 int set_resource(Session& session);
 int get_resource(Session& session);
 
+// commands_lost.cpp
+int lost_writes(Session& session);
+
 // commands_objects.cpp
 int apply(Session& session);
 int diff(Session& session);

@@ -21,7 +21,7 @@ _safekit() {
   case "$before" in
     -m) COMPREPLY=($(compgen -W "$(safekit get modules -o name 2>/dev/null)" -- "$word")); return ;;
     -H|--node|--take) COMPREPLY=($(compgen -W "$(safekit get nodes -o name 2>/dev/null)" -- "$word")); return ;;
-    -f|--file|--ca|--token-file|--socket) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    -f|--file|--ca|--token-file|--socket|--into) COMPREPLY=($(compgen -f -- "$word")); return ;;
     -o) COMPREPLY=($(compgen -W "table wide yaml json name" -- "$word")); return ;;
     --to) COMPREPLY=($(compgen -W "yaml json xml" -- "$word")); return ;;
     --for) COMPREPLY=($(compgen -W "STOP WAIT ALONE PRIM SECOND UP delete" -- "$word")); return ;;
@@ -38,6 +38,11 @@ _safekit() {
     errd|checker|failover|boot) COMPREPLY=($(compgen -W "on off status -m" -- "$word")) ;;
     prim|second) COMPREPLY=($(compgen -W "fullsync -m" -- "$word")) ;;
     swap) COMPREPLY=($(compgen -W "nosync -m" -- "$word")) ;;
+    lost-writes)
+      case "$before" in
+        show|restore|purge) COMPREPLY=($(compgen -W "$(safekit lost-writes list -o name 2>/dev/null)" -- "$word")) ;;
+        *) COMPREPLY=($(compgen -W "list show restore purge -m --into" -- "$word")) ;;
+      esac ;;
     completion) COMPREPLY=($(compgen -W "bash" -- "$word")) ;;
     *) COMPREPLY=($(compgen -W "-m -H --help $(safekit get modules -o name 2>/dev/null)" -- "$word")) ;;
   esac

@@ -91,6 +91,13 @@ void log_options(CLI::App& app, Arguments& args) {
   app.add_flag("-A,--all", args.all_levels, "all levels, not only U E C S");
   app.add_flag("-w,--watch", args.follow, "go on with new ones");
 }
+void lost_options(CLI::App& app, Arguments& args) {
+  add_module(app, args);
+  add_words(app, args, "list; show, restore or purge, and the set");
+  add_form(app, args);
+  app.add_flag("-v", args.verbose, "show: also the pieces of each file");
+  app.add_option("--into", args.into, "restore: a new directory, outside of what is replicated")->type_name("DIRECTORY");
+}
 void switch_options(CLI::App& app, Arguments& args) {
   add_module(app, args);
   add_words(app, args, "on, off or status; the module");
@@ -234,6 +241,11 @@ const std::vector<Command>& commands() {
        "  safekit log -m web -s 50\n  safekit log -m web -A", log_options, log},
       {"logview", kWatching, "follow a module's log",
        "  safekit logview -m web\n  safekit logview -m web -A -s 20", log_options, log},
+      {"lost-writes", kWatching, "what this node wrote alone, set aside before the other node's copy replaced it",
+       "  safekit lost-writes list -m web\n  safekit lost-writes show 20261128T034500Z -m web -v\n"
+       "  safekit lost-writes restore 20261128T034500Z -m web --into /root/lost\n"
+       "  safekit -H node2 lost-writes purge 20261128T034500Z -m web",
+       lost_options, lost_writes},
       {"cluster", kCluster, "make a cluster, let nodes in, see all nodes",
        "  safekit cluster init --node node1 -f cluster.yaml\n  safekit cluster token\n  safekit cluster join "
        "TOKEN --node node2\n"

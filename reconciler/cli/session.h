@@ -31,6 +31,7 @@ struct Arguments {
   std::string resource{};  ///< -r
   std::string value{};     ///< -v of set
   std::string wanted{};    ///< --for
+  std::string into{};
   std::string timeout{};
   std::string name{};
   std::size_t last{300};  ///< -s

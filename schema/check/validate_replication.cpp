@@ -99,6 +99,10 @@ void judge_sizes(const Judge& judge, const Replication& replication) {
     judge.error("spec.replication.writeBack", "durability",
                 "with durability: write each call waits for the peer, with writeBack: true none reaches it; choose one");
   }
+  if (replication.lost_writes_max == 0) {
+    judge.warning("spec.replication.lostWritesMax", "lost-writes",
+                  "with 0, what one node wrote alone is only named, not kept, when the other node's copy replaces it");
+  }
   if (replication.connections == 0) {
     judge.error("spec.replication.connections", "invalid-value", "nbremconn must be 1 or more");
   }

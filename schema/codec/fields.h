@@ -177,6 +177,7 @@ void fields(Form& form, spec::Replication& v) {
   form("durability", v.durability);
   form("secondaryAck", v.secondary_ack);
   form("writeBack", v.write_back);
+  form("lostWritesMax", v.lost_writes_max);
   form("acl", v.acl);
   form("zoneSize", v.zone_size);
   form("packetSize", v.packet_size);

@@ -38,6 +38,7 @@ struct Replication {
   Durability durability{Durability::Barrier};
   SecondaryAck secondary_ack{SecondaryAck::Durable};  ///< async
   bool write_back{false};                             ///< no name in XML; lets writes stay in the page cache until fsync or close
+  std::uint64_t lost_writes_max{4ULL << 30};          ///< no name in XML; bytes on a node of what was written there alone and overwritten
   LanName lan{};                                      ///< flow; empty: see defaults.h, flow_lan
   std::vector<std::string> legacy_flow_servers{};     ///< flow/server
   std::string mount_over_suffix{"_For_SafeKit_Replication"};
