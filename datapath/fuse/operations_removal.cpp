@@ -42,6 +42,16 @@ void forget_name(InodeTable& inodes, const Victim& victim, const Inode& parent, 
   if (victim.last_name) victim.inode->nameless = true;
 }
 
+bool is_number(int directory, const std::string& name, std::uint64_t number) {
+  struct stat attributes {};
+  return ::fstatat(directory, name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) == 0 && attributes.st_ino == number;
+}
+
+/// A rename that may have been done already: what was moved stands at the new name and not at the old one.
+bool was_moved(int from, const std::string& name, int to, const std::string& new_name, std::uint64_t number) {
+  return is_number(to, new_name, number) && !is_number(from, name, number);
+}
+
 }  // namespace
 
 Call<void> Operations::remove(const Request& request, bool directory) {
@@ -54,7 +64,11 @@ Call<void> Operations::remove(const Request& request, bool directory) {
   {
     const auto content = content_of(order_, victim);
     const auto names = order_.names_exclusive();
-    SK_TRY_VOID(checked(::unlinkat(fd->get(), name.c_str(), directory ? AT_REMOVEDIR : 0)));
+    request.attempt().begin_change();
+    const auto removed = checked(::unlinkat(fd->get(), name.c_str(), directory ? AT_REMOVEDIR : 0));
+    // The kernel asks only for names that are there: it was removed the first time.
+    const bool gone = !removed && removed.error().number == ENOENT && request.attempt().is_repeated();
+    if (!removed && !gone) return removed.error();
     sequence = outbox_.append(wire::Remove{.parent = parent->id, .name = name, .directory = directory});
     forget_name(inodes_, victim, *parent, name);
     outbox_.touch(*parent);
@@ -76,7 +90,7 @@ Call<void> Operations::rename(const Request& request, Reply&) {
   SK_TRY(const auto new_name, request.name_at(sizeof in + name.size() + 1));
   SK_TRY(Inode * from, node(request.header().nodeid));
   SK_TRY(Inode * to, node(in.newdir));
-  return move({.from = from, .name = std::string{name}, .to = to, .new_name = std::string{new_name}});
+  return move({.from = from, .name = std::string{name}, .to = to, .new_name = std::string{new_name}}, request.attempt());
 }
 
 Call<void> Operations::rename2(const Request& request, Reply&) {
@@ -90,12 +104,18 @@ Call<void> Operations::rename2(const Request& request, Reply&) {
                .name = std::string{name},
                .to = to,
                .new_name = std::string{new_name},
-               .flags = in.flags});
+               .flags = in.flags},
+              request.attempt());
 }
 
-Call<void> Operations::move(const Move& move) {
+Call<void> Operations::move(const Move& move, Attempt& attempt) {
   SK_TRY(const SharedFd from, inodes_.path_fd(*move.from));
   SK_TRY(const SharedFd to, inodes_.path_fd(*move.to));
+  if (attempt.is_repeated() && was_moved(from->get(), move.name, to->get(), move.new_name, attempt.evidence())) {
+    outbox_.touch(*move.from);
+    outbox_.touch(*move.to);
+    return outbox_.after_change(replica::kBeforeTakeOver);
+  }
   const bool exchange = (move.flags & RENAME_EXCHANGE) != 0;
   SK_TRY(const Victim replaced,
          exchange ? Call<Victim>{Victim{}} : victim_of(inodes_, to->get(), move.new_name.c_str()));
@@ -111,6 +131,7 @@ Call<void> Operations::move(const Move& move) {
     if (exchange && ::fstatat(to->get(), move.new_name.c_str(), &swapped, AT_SYMLINK_NOFOLLOW) == 0) {
       other = inodes_.find(swapped.st_dev, swapped.st_ino);
     }
+    attempt.begin_change(moved.st_ino);
     const auto renamed =
         checked(::renameat2(from->get(), move.name.c_str(), to->get(), move.new_name.c_str(), move.flags));
     if (renamed && inode != replaced.inode) {  // two names of one file: rename does nothing at all
