@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <string>
@@ -21,12 +22,14 @@ using namespace safekit;
 
 constexpr const char* kLog = "replicad";
 constexpr Duration kReportEvery = milliseconds{900};  ///< "at least every second"
+constexpr int kExitNotTaken = 3;
 
 control::Server* signal_server = nullptr;
 std::atomic<bool> signalled{false};
+std::atomic<bool> hand_over_asked{false};
 
-void on_signal(int) {
-  signalled = true;
+void on_signal(int number) {
+  (number == SIGHUP ? hand_over_asked : signalled) = true;
   if (signal_server != nullptr) signal_server->wake();
 }
 
@@ -34,16 +37,22 @@ struct Arguments {
   std::string module{};
   std::string state_directory{};
   std::string socket{};
+  bool take_over{false};
 };
 
 constexpr std::string_view kUsage =
-    "usage: safekit-replicad --module NAME --state-dir DIRECTORY --socket PATH\n"
-    "Replicates the directories of one mirror module. Started and instructed by safekitd.\n";
+    "usage: safekit-replicad --module NAME --state-dir DIRECTORY --socket PATH [--take-over]\n"
+    "Replicates the directories of one mirror module. Started and instructed by safekitd.\n"
+    "--take-over: serves the mounts of the process before, which has died, on, or ends with exit code 3.\n";
 
 Result<Arguments> parse(int count, char** values) {
   Arguments arguments;
   for (int i = 1; i < count; i += 2) {
     const std::string_view name{values[i]};
+    if (name == "--take-over" && i + 1 == count) {
+      arguments.take_over = true;
+      break;
+    }
     std::string* target = name == "--module"      ? &arguments.module
                           : name == "--state-dir" ? &arguments.state_directory
                           : name == "--socket"    ? &arguments.socket
@@ -63,6 +72,7 @@ void catch_signals() {
   action.sa_handler = on_signal;
   ::sigaction(SIGTERM, &action, nullptr);
   ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGHUP, &action, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
 }
 
@@ -72,6 +82,23 @@ void raise_descriptor_limit() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   (void)::setrlimit(RLIMIT_NOFILE, &limit);  // fewer descriptors are slower, not wrong
+}
+
+/// The mounts of the process before: taken over where that is asked for, else let go, so that nobody waits for them.
+Result<RoleDriver::Succession> succession(const Arguments& arguments) {
+  RoleDriver::Succession next{.directory = arguments.state_directory};
+  std::error_code failed;
+  const auto here = std::filesystem::read_symlink("/proc/self/exe", failed);
+  if (!failed) next.keeper_program = (here.parent_path() / "safekit-keeper").string();
+  auto keeper = Keeper::find(arguments.state_directory);
+  if (!arguments.take_over) {
+    if (keeper) (*keeper)->release();
+    return next;
+  }
+  if (!keeper) return keeper.error();
+  SK_TRY(auto kept, (*keeper)->fetch());
+  next.inheritance = fuse::Inheritance{.keeper = std::move(*keeper), .kept = std::move(kept)};
+  return next;
 }
 
 int serve(control::Server& server, RoleDriver& driver, std::atomic<bool>& changed) {
@@ -102,6 +129,19 @@ int serve(control::Server& server, RoleDriver& driver, std::atomic<bool>& change
       told_at = clock.mono_now();
     }
     if (stopping && driver.is_idle()) return 0;
+    if (const std::string why = driver.take_over_failed(); !why.empty()) {
+      std::fprintf(stderr, "safekit-replicad: cannot take over: %s\n", why.c_str());
+      return kExitNotTaken;
+    }
+    if (hand_over_asked.exchange(false) && !stopping) {
+      if (driver.report().role != control::ReplicaRole::Primary) {
+        stopping = true;
+        driver.shut();
+      } else {
+        driver.hand_over();
+      }
+    }
+    if (driver.has_handed_over()) std::_Exit(0);  // nothing is unmounted; the next process serves on
   }
 }
 
@@ -126,6 +166,11 @@ int main(int count, char** values) {
     std::fprintf(stderr, "safekit-replicad: %s\n", opened.error().what.c_str());
     return 1;
   }
+  auto next = succession(*arguments);
+  if (!next) {
+    std::fprintf(stderr, "safekit-replicad: cannot take over: %s\n", next.error().what.c_str());
+    return kExitNotTaken;
+  }
   control::Server server;
   if (const Status opened = server.open(arguments->socket); !opened) {
     std::fprintf(stderr, "safekit-replicad: %s\n", opened.error().what.c_str());
@@ -141,7 +186,8 @@ int main(int count, char** values) {
   RoleDriver driver{{clock, random, log}, journal, arguments->module, lost, [&] {
                       // Wakes the loop at most once per report.
                       if (!changed.exchange(true)) server.wake();
-                    }};
+                    },
+                    std::move(*next)};
   const int result = serve(server, driver, changed);
   log.write(LogLevel::Info, kLog, "stopped");
   return result;

@@ -11,8 +11,7 @@
 
 #include "datapath/exclusions.h"
 #include "datapath/linux/mounts.h"
-#include "datapath/linux/tls_stream.h"
-#include "datapath/replica/applier.h"
+#include "datapath/role_driver_roles.h"
 
 namespace safekit {
 
@@ -23,12 +22,6 @@ using control::ReplicaRole;
 constexpr Duration kRetryEvery = milliseconds{300};
 constexpr const char* kLog = "replicad";
 
-std::vector<std::string> paths_of(const control::Configure& configure) {
-  std::vector<std::string> paths;
-  for (const auto& directory : configure.directories) paths.push_back(directory.path);
-  return paths;
-}
-
 std::string_view name_of(ReplicaRole role) {
   switch (role) {
     case ReplicaRole::Idle: return "idle";
@@ -36,14 +29,6 @@ std::string_view name_of(ReplicaRole role) {
     case ReplicaRole::Secondary: return "secondary";
   }
   return "unknown";
-}
-
-TlsPeer tls_peer(const control::Configure& configure) {
-  return {.certificate_file = configure.certificate_file,
-          .key_file = configure.key_file,
-          .authority_file = configure.authority_file,
-          .peer = configure.peer,
-          .silence_max = configure.send_timeout};
 }
 
 control::SyncPhase phase_of(replica::Progress::Phase phase) {
@@ -65,39 +50,12 @@ void put_progress(control::Report& report, const replica::Progress& progress) {
   report.bytes_copied = progress.bytes_copied;
 }
 
-fuse::Options fuse_options(const control::Configure& configure) {
-  fuse::Options options;
-  switch (configure.durability) {
-    case control::Durability::Barrier: options.durability = fuse::Durability::Barrier; break;
-    case control::Durability::Fsync: options.durability = fuse::Durability::Fsync; break;
-    case control::Durability::Write: options.durability = fuse::Durability::Write; break;
-  }
-  options.fsync_level = configure.secondary_ack == control::SecondaryAck::Durable ? replica::Acknowledged::Durable
-                                                                                  : replica::Acknowledged::Received;
-  options.write_back = configure.write_back;
-  return options;
-}
-
 }  // namespace
 
-struct RoleDriver::PrimaryRole {
-  replica::TreeOrder order{};
-  std::unique_ptr<StreamSource> source{};
-  std::unique_ptr<replica::Primary> primary{};
-  std::unique_ptr<fuse::MountedTrees> trees{};  // before primary in destruction: it calls the sink
-};
-
-struct RoleDriver::SecondaryRole {
-  std::vector<std::string> paths{};
-  std::unique_ptr<StreamSource> source{};
-  std::unique_ptr<replica::Applier> applier{};
-  std::unique_ptr<replica::Secondary> secondary{};
-};
-
 RoleDriver::RoleDriver(Ports ports, journal::Journal& journal, std::string module, std::string lost_directory,
-                       std::function<void()> changed)
+                       std::function<void()> changed, Succession succession)
     : ports_(ports), journal_(journal), module_(std::move(module)), lost_directory_(std::move(lost_directory)),
-      changed_(std::move(changed)) {
+      changed_(std::move(changed)), succession_(std::move(succession)) {
   std::ifstream{"/proc/sys/kernel/random/boot_id"} >> boot_id_;
   thread_ = std::thread{[this] { run(); }};
 }
@@ -109,6 +67,7 @@ RoleDriver::~RoleDriver() {
   }
   wake_.notify_all();
   thread_.join();
+  if (succession_.inheritance) succession_.inheritance->keeper->release();  // nobody asked for it
   if (reaper_.joinable()) reaper_.join();
 }
 
@@ -155,6 +114,24 @@ bool RoleDriver::is_idle() const {
   return role_ == ReplicaRole::Idle && !primary_ && !secondary_;
 }
 
+void RoleDriver::hand_over() {
+  {
+    const std::lock_guard lock{mutex_};
+    hand_over_ = poked_ = true;
+  }
+  wake_.notify_all();
+}
+
+bool RoleDriver::has_handed_over() const {
+  const std::lock_guard lock{mutex_};
+  return handed_over_;
+}
+
+std::string RoleDriver::take_over_failed() const {
+  const std::lock_guard lock{mutex_};
+  return take_over_failed_;
+}
+
 void RoleDriver::run() {
   std::unique_lock lock{mutex_};
   bool retry = false;
@@ -167,6 +144,13 @@ void RoleDriver::run() {
     }
     if (ended_) break;
     poked_ = false;
+    if (std::exchange(hand_over_, false)) {
+      if (primary_ && role_ == ReplicaRole::Primary) {
+        lock.unlock();
+        return hand_over_primary();
+      }
+      handed_over_ = !primary_ && !secondary_;
+    }
     const control::Want want = want_;
     if (!configure_) {
       done_order_ = want.order;
@@ -193,6 +177,12 @@ void RoleDriver::run() {
 
 RoleDriver::Step RoleDriver::step(const control::Configure& configure, const control::Want& want) {
   if (configure.module != module_) return Problem{fmt::format("configured for module '{}', not '{}'", configure.module, module_), true};
+  if (succession_.inheritance) {
+    if (want.order == 0) return {};  // nothing is wished for yet
+    if (want.role == ReplicaRole::Primary) return resume_primary(configure, want);
+    succession_.inheritance->keeper->release();
+    succession_.inheritance.reset();
+  }
   if (want.role == ReplicaRole::Primary && role_ == ReplicaRole::Idle) {
     if (Step problem = look_for_needs(configure)) return problem;
   }
@@ -319,71 +309,6 @@ replica::Settings RoleDriver::settings(const control::Configure& configure) cons
           .lost_bytes_max = configure.lost_bytes_max};
 }
 
-RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, const control::Want& want) {
-  const journal::State state = journal_.state();
-  if (state.inconsistent) {
-    return Problem{"this copy is inconsistent: its synchronisation has not ended; start the other node first, then 'safekit "
-                   "start' here", true};
-  }
-  if (!state.up_to_date && state.ever_synchronised) {
-    return Problem{"this copy is not up to date; start the other node first, or 'safekit prim' here to take this copy", true};
-  }
-  if (Step problem = prepare_directories(configure)) return problem;
-  const auto exclusions = exclusions_of(configure);
-  if (!exclusions) return Problem{exclusions.error().what, true};
-  if (const Status kept = keep_rules(*exclusions, configure, journal_); !kept) return Problem{kept.error().what, true};
-  auto zones = journal_.take_zones();
-  if (!zones) return Problem{zones.error().what, false};
-  std::optional<journal::ZoneMap> marks;
-  if (replica::is_exact(state, boot_id_)) {
-    if (*zones) {
-      marks = std::move(**zones);
-    } else if (state.generations.base.value == 0 && state.ever_synchronised) {
-      marks = journal::ZoneMap{configure.zone_bytes};  // both were equal when they parted
-    }
-  }
-  const DataGeneration fresh{ports_.random.u64() | 1};
-  const Status noted = journal_.update([&](journal::State& next) {
-    next.exact = false;
-    next.up_to_date = true;
-    next.last_primary = true;
-    if (next.generations.current.value == 0) next.generations.current = fresh;
-  });
-  if (!noted) return Problem{noted.error().what, true};
-  auto role = std::make_shared<PrimaryRole>();
-  role->source = make_tls_connector(tls_peer(configure), configure.peer_address, configure.port);
-  role->primary = std::make_unique<replica::Primary>(settings(configure), journal_, role->order, *role->source,
-                                                     ports_.clock, ports_.random, ports_.log, changed_);
-  fuse::Options options = fuse_options(configure);
-  options.on_end = [this, paths = paths_of(configure)](std::uint32_t root) {
-    {
-      const std::lock_guard lock{mutex_};
-      mount_lost_ = fmt::format("the mount over '{}' was taken off by somebody else; start the module again", paths[root]);
-      poked_ = true;
-    }
-    wake_.notify_all();
-  };
-  role->trees = std::make_unique<fuse::MountedTrees>(paths_of(configure), options, *role->primary, role->order,
-                                                    *exclusions);
-  role->primary->prepare(role->trees->inodes(), std::move(marks));
-  role->primary->allow_alone(want.may_be_alone, want.pairing);
-  if (const Status mounted = role->trees->mount(); !mounted) {
-    (void)role->primary->stop();  // puts the zones back; the error of the mount is the one to tell
-    const bool fatal = mounted.error().code == Code::Unsupported || mounted.error().code == Code::Invalid;
-    return Problem{mounted.error().what, fatal};
-  }
-  {
-    const std::lock_guard lock{mutex_};
-    primary_ = role;
-    mount_lost_.clear();
-    // A newer wish may have come while nobody could hear it.
-    if (want_.role == ReplicaRole::Primary) role->primary->allow_alone(want_.may_be_alone, want_.pairing);
-  }
-  role->primary->start();
-  set_role(ReplicaRole::Primary);
-  return {};
-}
-
 RoleDriver::Step RoleDriver::enter_secondary(const control::Configure& configure, const control::Want& want) {
   if (Step problem = prepare_directories(configure)) return problem;
   auto role = std::make_shared<SecondaryRole>();
@@ -405,25 +330,6 @@ RoleDriver::Step RoleDriver::enter_secondary(const control::Configure& configure
     secondary_ = role;
   }
   set_role(ReplicaRole::Secondary);
-  return {};
-}
-
-RoleDriver::Step RoleDriver::leave_primary() {
-  if (primary_->trees) {
-    const Status unmounted = primary_->trees->unmount();
-    if (!unmounted && (mount_lost_.empty() || primary_->trees->mounted())) return Problem{unmounted.error().what, false};
-  }
-  const Status stopped = primary_->primary->stop();
-  std::shared_ptr<PrimaryRole> old;
-  {
-    const std::lock_guard lock{mutex_};
-    old = std::move(primary_);
-    primary_ = {};
-    mount_lost_.clear();
-  }
-  old.reset();
-  set_role(ReplicaRole::Idle);
-  if (!stopped) return Problem{stopped.error().what, true};
   return {};
 }
 
@@ -478,6 +384,7 @@ control::Report RoleDriver::report() const {
     report.settled = settled_;
     report.configured = configure_.has_value();
     report.has_data = has_data_;
+    report.replaceable = true;
     report.problem = problem_.what;
     report.fatal = problem_.fatal;
     primary = primary_;
@@ -499,6 +406,7 @@ control::Report RoleDriver::report() const {
     report.diverged = status.diverged;
     report.zones_dirty = status.zones_dirty;
     report.pairing = status.pairing;
+    report.replaceable = primary->trees->unkept().empty();
     report.fatal = report.fatal || status.fenced;
     put_progress(report, status.progress);
     problem = status.problem;

@@ -29,9 +29,15 @@ class RoleDriver {
     Random& random;
     Log& log;
   };
+  /// How this process follows another one, and is followed (docs/takeover.md).
+  struct Succession {
+    std::string keeper_program{};
+    std::string directory{};  ///< of the keeper's socket
+    std::optional<fuse::Inheritance> inheritance{};  ///< mounts to be served on; let go when the first wish is for no Primary
+  };
   /// `lost_directory`: where lost writes are set aside. `changed` is called from any thread when a new report is worth sending.
   RoleDriver(Ports ports, journal::Journal& journal, std::string module, std::string lost_directory,
-             std::function<void()> changed);
+             std::function<void()> changed, Succession succession);
   ~RoleDriver();
   RoleDriver(const RoleDriver&) = delete;
   RoleDriver& operator=(const RoleDriver&) = delete;
@@ -41,6 +47,12 @@ class RoleDriver {
   /// As a wish for Idle; `is_idle` tells when that is reached.
   void shut();
   [[nodiscard]] bool is_idle() const;
+  /// Why the mounts of the process before could not be taken over: this process is of no use then.
+  [[nodiscard]] std::string take_over_failed() const;
+  /// The mounts of a primary stay for the next process. When `has_handed_over` this one has to end at once, without being
+  /// destroyed.
+  void hand_over();
+  [[nodiscard]] bool has_handed_over() const;
   [[nodiscard]] control::Report report() const;
 
  private:
@@ -58,6 +70,11 @@ class RoleDriver {
   Step step(const control::Configure& configure, const control::Want& want);
   Step keep_marks(const control::Want& want);
   Step enter_primary(const control::Configure& configure, const control::Want& want);
+  Step resume_primary(const control::Configure& configure, const control::Want& want);
+  Result<std::optional<journal::ZoneMap>> take_marks(std::uint32_t zone_bytes);
+  std::shared_ptr<PrimaryRole> make_primary(const control::Configure& configure, replica::Exclusions exclusions);
+  void hand_over_primary();
+  void begin_primary(const std::shared_ptr<PrimaryRole>& role, const control::Want& want);
   Step enter_secondary(const control::Configure& configure, const control::Want& want);
   Step leave_primary();
   Step leave_secondary(bool takeover);
@@ -76,11 +93,14 @@ class RoleDriver {
   std::string lost_directory_{};
   std::function<void()> changed_{};
   std::string boot_id_{};
+  Succession succession_{};  ///< of the driver's thread
 
   mutable std::mutex mutex_{};
   std::condition_variable wake_{};
   bool ended_{false};
   bool poked_{false};
+  bool hand_over_{false};
+  bool handed_over_{false};
   std::optional<control::Configure> configure_{};
   control::Want want_{};
   std::uint64_t done_order_{0};   ///< the last wish fully acted upon
@@ -90,6 +110,7 @@ class RoleDriver {
   bool has_data_{false};
   Problem problem_{};
   std::string mount_lost_{};
+  std::string take_over_failed_{};
   std::string hidden_{};  ///< what is mounted inside a replicated directory
   std::shared_ptr<PrimaryRole> primary_{};
   std::shared_ptr<SecondaryRole> secondary_{};

@@ -24,6 +24,9 @@ std::string lost_key(const std::string& module) {
   return "replication.lost/" + module;
 }
 
+/// safekit-replicad --take-over that could not.
+constexpr int kExitNotTaken = 3;
+
 std::string module_directory(const Paths& paths, const std::string& module) {
   return fmt::format("{}/modules/{}", paths.state_dir, module);
 }
@@ -65,7 +68,8 @@ ReplicationController::ReplicationController(const Ports& ports, Connector conne
       paths_(std::move(paths)) {}
 
 std::optional<engine::Request> ReplicationController::wants(const store::Change& change) const {
-  const bool mine = change.what == store::Change::What::Object || change.what == store::Change::What::Status;
+  const bool mine = change.what == store::Change::What::Object || change.what == store::Change::What::Status ||
+                    change.what == store::Change::What::Operation;
   if (!mine || change.kind != store::Kind::Module) return std::nullopt;
   return engine::Request{change.name};
 }
@@ -92,6 +96,7 @@ Result<engine::Outcome> ReplicationController::reconcile(const engine::Request& 
     live.memory = plan.memory;
     SK_TRY_VOID(save(module, live.memory));
   }
+  if (plan.finished) SK_TRY_VOID(ports_.store.finish(plan.finished->id, plan.finished->outcome));
   if (!live.memory.process) {
     disconnect(live);
     live.observed.reported = false;
@@ -115,7 +120,7 @@ void ReplicationController::load(const std::string& module, Live& live) {
 
 void ReplicationController::note_last_words(const std::string& module, Live& live) {
   live.observed.last_words.clear();
-  if (live.memory.early_exits < kEarlyExits) return;
+  if (live.memory.early_exits < kEarlyExits && !live.observed.not_taken) return;
   const std::string log = module_directory(paths_, module) + "/replicad.log";
   const auto text = ports_.files.read(log);
   live.observed.last_words = text ? last_line(*text) : "see " + log;
@@ -124,6 +129,9 @@ void ReplicationController::note_last_words(const std::string& module, Live& liv
 Desired ReplicationController::desire(const std::string& module, Live& live) const {
   Desired desired;
   desired.order = ports_.store.status(ModuleName{module}).role.replica;
+  for (const store::Operation& operation : ports_.store.pending(ModuleName{module})) {
+    if (operation.verb == store::kUpgradeDatapath && desired.replace == 0) desired.replace = operation.id;
+  }
   const auto spec = ports_.store.module(ModuleName{module});
   // A module that was deleted or replicates no more is still to be stopped in order: the role says when it
   // is.
@@ -148,6 +156,7 @@ Desired ReplicationController::desire(const std::string& module, Live& live) con
 
 void ReplicationController::observe(const std::string& module, Live& live) {
   live.observed.running = live.memory.process && ports_.processes.is_running(*live.memory.process);
+  if (live.memory.process && !live.observed.running) note_last_words(module, live);
   if (live.observed.running && live.watch == 0) {
     const auto id = ports_.processes.watch_exit(*live.memory.process, [this, module] {
       modules_[module].watch = 0;
@@ -162,7 +171,9 @@ Status ReplicationController::apply(const std::string& module, Live& live, const
     ReplicationController& self;
     const std::string& module;
     Live& live;
-    Status operator()(const StartProcess&) const { return self.start(module, live); }
+    Status operator()(const StartProcess& start) const { return self.start(module, live, start.take_over); }
+    Status operator()(const LetGo&) const { return self.let_go(module); }
+    Status operator()(const HandOver&) const { return self.ports_.processes.signal(*live.memory.process, SIGHUP); }
     Status operator()(const Connect&) const { return self.connect(module, live); }
     Status operator()(const SendConfigure& send) const {
       SK_TRY_VOID(live.link->send(send.configure));
@@ -211,20 +222,30 @@ Status ReplicationController::forget_namesake(const std::string& module, Live& l
 }
 
 Result<std::optional<ProcessIdentity>> ReplicationController::find_process(const std::string& module) const {
-  const std::string identifying =
-      fmt::format("--module {} --state-dir {} ", module, replica_directory(paths_, module));
+  return find_by("safekit-replica",
+                 fmt::format("--module {} --state-dir {} ", module, replica_directory(paths_, module)));
+}
+
+Result<std::optional<ProcessIdentity>> ReplicationController::find_by(std::string_view command,
+                                                                      const std::string& arguments) const {
   std::optional<ProcessIdentity> process;
   SK_TRY(const auto all, ports_.processes.list());
   for (const ProcessInfo& info : all) {
-    if (info.command.starts_with("safekit-replica") &&
-        info.arguments.find(identifying) != std::string::npos) {
+    // A blank at the end of what is looked for ends a word.
+    if (info.command.starts_with(command) && (info.arguments + " ").find(arguments) != std::string::npos) {
       process = info.identity;
     }
   }
   return process;
 }
 
-Status ReplicationController::start(const std::string& module, Live& live) {
+Status ReplicationController::let_go(const std::string& module) {
+  SK_TRY(const auto keeper, find_by("safekit-keeper", fmt::format("--for {} ", replica_directory(paths_, module))));
+  if (!keeper) return {};
+  return ports_.processes.signal(*keeper, SIGTERM);
+}
+
+Status ReplicationController::start(const std::string& module, Live& live, bool take_over) {
   const std::string directory = module_directory(paths_, module);
   SK_TRY_VOID(ports_.files.make_directories(directory));
   const std::string state_dir = replica_directory(paths_, module);
@@ -240,11 +261,16 @@ Status ReplicationController::start(const std::string& module, Live& live) {
                  state_dir,
                  "--socket",
                  directory + "/replica.sock"};
+    if (take_over) spec.argv.push_back("--take-over");
     spec.environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"};
     spec.output_path = directory + "/replicad.log";
     SK_TRY(process, ports_.processes.start(
-                        spec, [this, module](const ExitStatus&) { wake_(engine::Request{module}); }));
+                        spec, [this, module](const ExitStatus& status) {
+                          modules_[module].observed.not_taken = status.code == kExitNotTaken;
+                          wake_(engine::Request{module});
+                        }));
   }
+  live.observed.not_taken = false;
   live.memory.process = process;
   live.observed.running = true;
   return save(module, live.memory);

@@ -56,8 +56,11 @@ class ReplicationController final : public engine::Controller {
   void observe(const std::string& module, Live& live);
   void note_last_words(const std::string& module, Live& live);
   Status apply(const std::string& module, Live& live, const Action& action);
-  Status start(const std::string& module, Live& live);
+  Status start(const std::string& module, Live& live, bool take_over);
+  Status let_go(const std::string& module);
   [[nodiscard]] Result<std::optional<ProcessIdentity>> find_process(const std::string& module) const;
+  [[nodiscard]] Result<std::optional<ProcessIdentity>> find_by(std::string_view command,
+                                                               const std::string& arguments) const;
   [[nodiscard]] bool is_gone(const std::string& module) const;
   Status forget(const std::string& module);
   Status forget_namesake(const std::string& module, Live& live);

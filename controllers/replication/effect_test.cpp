@@ -153,7 +153,7 @@ TEST_F(ReplicationTest, LeavesTheReplicaAloneUntilTheRoleHasSpoken) {
   EXPECT_EQ(processes.started.size(), 1U);
 }
 
-TEST_F(ReplicationTest, TellsThatAReplicaDiedUnderItsApplication) {
+TEST_F(ReplicationTest, StartsAnotherOneForAReplicaThatDiedUnderItsApplication) {
   order(OrderRole::Primary);
   settle();
   report({.role = control::ReplicaRole::Primary, .up_to_date = true});
@@ -162,13 +162,52 @@ TEST_F(ReplicationTest, TellsThatAReplicaDiedUnderItsApplication) {
   processes.end(101, {.signal = SIGKILL});
   EXPECT_GT(wakes, before);
   settle();
-  EXPECT_TRUE(section().died);
+  EXPECT_FALSE(section().died);
   EXPECT_FALSE(section().alive);
-  EXPECT_EQ(processes.started.size(), 1U);
+  ASSERT_EQ(processes.started.size(), 2U);
+  EXPECT_EQ(processes.started[1].argv.back(), "--take-over");
+  const std::uint64_t number = replica.wanted.front().order;
+  EXPECT_EQ(replica.wanted.back().order, number) << "a repeated wish gives no new permission";
+  report({.role = control::ReplicaRole::Primary, .up_to_date = true});
+  EXPECT_TRUE(section().settled);
+}
+
+TEST_F(ReplicationTest, TellsThatAReplicaThatDiedCannotBeFollowed) {
+  order(OrderRole::Primary);
+  settle();
+  report({.role = control::ReplicaRole::Primary, .up_to_date = true});
+  clock.advance(minutes{1});
+  processes.end(101, {.signal = SIGKILL});
+  settle();
+  EXPECT_TRUE(files.replace("/state/modules/db/replicad.log", "x\nsafekit-replicad: cannot take over: why\n", 0600));
+  processes.end(102, {.code = 3});
+  settle();
+  EXPECT_TRUE(section().died);
+  EXPECT_EQ(section().problem, "safekit-replicad: cannot take over: why");
+  EXPECT_EQ(processes.started.size(), 2U);
+  clock.advance(minutes{1});
   order(OrderRole::Idle);
   settle();
   EXPECT_FALSE(section().died);
-  EXPECT_EQ(processes.started.size(), 2U);
+  ASSERT_EQ(processes.started.size(), 3U);
+  EXPECT_NE(processes.started[2].argv.back(), "--take-over");
+}
+
+TEST_F(ReplicationTest, UpgradesByAHandOver) {
+  order(OrderRole::Primary);
+  settle();
+  report({.role = control::ReplicaRole::Primary, .up_to_date = true, .replaceable = true});
+  const auto id = store->submit({.module = "db", .verb = store::kUpgradeDatapath, .caller = "me"});
+  ASSERT_TRUE(id);
+  settle();
+  EXPECT_THAT(processes.signals, ElementsAre(std::pair{101, SIGHUP}));
+  processes.end(101, {.code = 0});
+  settle();
+  ASSERT_EQ(processes.started.size(), 2U);
+  EXPECT_EQ(store->operation(*id)->outcome, "");
+  report({.role = control::ReplicaRole::Primary, .up_to_date = true, .replaceable = true});
+  EXPECT_EQ(store->operation(*id)->outcome, "done");
+  EXPECT_FALSE(section().died);
 }
 
 TEST_F(ReplicationTest, GivesEveryModuleAJournalOfItsOwn) {

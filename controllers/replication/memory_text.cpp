@@ -7,7 +7,8 @@
 namespace safekit::replication {
 namespace {
 
-constexpr int kVersion = 2;
+constexpr int kVersion = 3;
+constexpr int kVersionOldest = 2;  ///< without what came in 3: successors
 
 /// Flags in a fixed order, one character each.
 std::string flags_text(std::initializer_list<bool> flags) {
@@ -23,13 +24,14 @@ std::string encode(const Memory& memory) {
   const status::ReplicationSection& last = memory.last;
   const ProcessIdentity process = memory.process.value_or(ProcessIdentity{});
   return fmt::format(
-      "{} {} {} {} {} {} {} {} {} {} {} {}", kVersion, process.pid, process.start_ticks, memory.started.ns,
+      "{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}", kVersion, process.pid, process.start_ticks, memory.started.ns,
       memory.number, static_cast<int>(wish.role),
       flags_text({wish.may_be_alone, wish.mark_out_of_date, wish.force_up_to_date, wish.full_resync}),
       memory.terminated ? memory.terminated->ns : -1, flags_text({memory.killed, memory.died}),
       flags_text(
           {last.up_to_date, last.inconsistent, last.ever_synchronised, last.has_data, last.last_primary}),
-      last.generation, wish.pairing);
+      last.generation, wish.pairing, memory.successors, memory.taking_over ? 1 : 0,
+      memory.replacing, memory.replaced ? 1 : 0);
 }
 
 std::optional<Memory> decode(const std::string& text) {
@@ -45,7 +47,10 @@ std::optional<Memory> decode(const std::string& text) {
   std::uint64_t pairing = 0;
   in >> version >> process.pid >> process.start_ticks >> memory.started.ns >> memory.number >> role >> wish >>
       terminated >> ends >> marks >> memory.last.generation >> pairing;
-  if (!in || version != kVersion || role < 0 || role > 3 || wish.size() != 4 || ends.size() != 2 ||
+  int taking_over = 0;
+  int replaced = 0;
+  if (in && version == kVersion) in >> memory.successors >> taking_over >> memory.replacing >> replaced;
+  if (!in || version < kVersionOldest || version > kVersion || role < 0 || role > 3 || wish.size() != 4 || ends.size() != 2 ||
       marks.size() != 5) {
     return std::nullopt;
   }
@@ -57,6 +62,8 @@ std::optional<Memory> decode(const std::string& text) {
                  .force_up_to_date = wish[2] == '1',
                  .full_resync = wish[3] == '1'};
   if (terminated >= 0) memory.terminated = MonoTime{terminated};
+  memory.taking_over = taking_over == 1;
+  memory.replaced = replaced == 1;
   memory.killed = ends[0] == '1';
   memory.died = ends[1] == '1';
   memory.last.up_to_date = marks[0] == '1';

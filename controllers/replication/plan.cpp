@@ -51,13 +51,70 @@ void end_process(Memory& memory, MonoTime now, Plan& plan) {
   }
 }
 
+/// Why nobody can follow a process that died in an active role; empty: somebody can.
+std::string why_no_successor(const Observed& observed, const Memory& memory) {
+  if (observed.not_taken) return observed.last_words;
+  if (memory.successors >= kSuccessorsMax) return fmt::format("so did {} that followed", memory.successors);
+  if (memory.wish.role == OrderRole::Secondary) return {};  // its journal says all
+  // What the peer did meanwhile is not known: it may have become primary by right.
+  return memory.heard ? "" : "safekitd was not there when it died";
+}
+
 /// The process of the memory is gone.
-void note_exit(const Observed& observed, Memory& memory) {
-  if (!memory.terminated && !observed.reported) ++memory.early_exits;
-  memory.died = memory.died || (!memory.terminated && is_active(memory.wish.role));
+void note_exit(const Observed& observed, Memory& memory, Plan& plan) {
+  const bool orderly = memory.terminated.has_value();
+  if (!orderly && !observed.reported && memory.successors == 0) ++memory.early_exits;
+  // One that has handed over is followed whatever the rest says; its successor only if it could take over.
+  const bool expected = memory.replacing != 0 && !std::exchange(memory.replaced, true);
+  if (!orderly && !expected && is_active(memory.wish.role) && !memory.died) {
+    memory.untaken = why_no_successor(observed, memory);
+    memory.died = !memory.untaken.empty();
+    if (memory.died && memory.wish.role == OrderRole::Primary) plan.actions.push_back(LetGo{});
+    if (!memory.died) ++memory.successors;
+  }
+  memory.taking_over = false;
   memory.process.reset();
   memory.terminated.reset();
   memory.killed = false;
+}
+
+void note_steadiness(const Observed& observed, Memory& memory, MonoTime now) {
+  if (!memory.process || !observed.report || !observed.report->settled || observed.report->order != memory.number) return;
+  if (!is_active(memory.wish.role)) return;
+  memory.heard = true;
+  memory.taking_over = false;
+  if (observed.report->peer_synchronised || now >= memory.started + kSteady) memory.successors = 0;
+}
+
+/// `upgrade-datapath`: the process hands over to the program that is installed now.
+void replace(const Desired& desired, const Observed& observed, Memory& memory, Plan& plan) {
+  const auto finish = [&](std::string outcome) {
+    plan.finished = FinishedOperation{.id = desired.replace, .outcome = std::move(outcome)};
+    memory.replacing = 0;
+    memory.replaced = false;
+  };
+  if (desired.replace == 0) {
+    memory.replacing = 0;
+    memory.replaced = false;
+    return;
+  }
+  if (memory.died) return finish("the new process could not take over: " + memory.untaken);
+  if (!desired.configured || desired.order.role == OrderRole::None) {
+    return finish(memory.replaced ? "done" : "no replication process runs; the next start takes the program that is installed");
+  }
+  const bool settled = memory.process && observed.connected && observed.report && observed.report->settled &&
+                       observed.sent_number == memory.number && observed.report->order == memory.number;
+  if (memory.replacing == desired.replace) {
+    if (settled && memory.replaced) finish("done");
+    return;
+  }
+  if (!settled) return;  // a report will come
+  if (!observed.report->replaceable) {
+    return finish("its mounts cannot be taken over, replicad.log says why; stop the module and start it again instead");
+  }
+  memory.replacing = desired.replace;
+  memory.replaced = false;
+  plan.actions.push_back(HandOver{});
 }
 
 std::string_view phase_text(control::SyncPhase phase) {
@@ -97,24 +154,32 @@ Plan decide(const Desired& desired, const Observed& observed, const Memory& befo
   Plan plan;
   plan.memory = before;
   Memory& memory = plan.memory;
-  if (memory.process && !observed.running) note_exit(observed, memory);
+  if (memory.process && !observed.running) note_exit(observed, memory, plan);
+  note_steadiness(observed, memory, now);
   if (observed.reported || desired.order.role == OrderRole::None) memory.early_exits = 0;
   const OrderRole role = desired.configured ? desired.order.role : OrderRole::None;
-  if (!is_active(role)) memory.died = false;
+  if (!is_active(role)) {
+    memory.died = memory.heard = false;
+    memory.successors = 0;
+    memory.untaken.clear();
+  }
 
   if (memory.process && (role == OrderRole::None || memory.terminated)) {
     end_process(memory, now, plan);
     return plan;
   }
+  replace(desired, observed, memory, plan);
   if (role == OrderRole::None || memory.died) return plan;
   if (!memory.process) {
-    const bool too_soon = memory.started != MonoTime{} && now < memory.started + kRestartPause;
+    const bool at_once = memory.replacing != 0 || (memory.successors > 0 && memory.successors <= kSuccessorsAtOnce);
+    const bool too_soon = !at_once && memory.started != MonoTime{} && now < memory.started + kRestartPause;
     if (too_soon) {
       plan.recheck_after = memory.started + kRestartPause - now;
       return plan;
     }
     memory.started = now;
-    plan.actions.push_back(StartProcess{});
+    memory.taking_over = (memory.successors > 0 || memory.replacing != 0) && memory.wish.role == OrderRole::Primary;
+    plan.actions.push_back(StartProcess{.take_over = memory.taking_over});
     plan.recheck_after = kConnectPause;
     return plan;
   }
@@ -141,6 +206,8 @@ status::ReplicationSection section_of(const Desired& desired, const Observed& ob
   section.configured = desired.configured;
   if (!desired.configured) return section;
   section.died = memory.died;
+  section.successors = memory.successors;
+  if (memory.died) section.problem = memory.untaken;
   section.order = memory.wish;
   section.up_to_date = memory.last.up_to_date;
   section.inconsistent = memory.last.inconsistent;
@@ -174,7 +241,11 @@ std::vector<Line> lines_between(const status::ReplicationSection& before,
   const bool secondary = after.order.role == OrderRole::Secondary && before.alive;
   if (after.died && !before.died) {
     lines.push_back(
-        {"rfsplug", 'C', "The replication process died; the module is stopped and started again"});
+        {"rfsplug", 'C', "The replication process died; the module is stopped and started again" +
+                             (after.problem.empty() ? std::string{} : ": " + after.problem)});
+  }
+  if (after.successors > before.successors) {
+    lines.push_back({"rfsplug", 'E', "The replication process died; another one takes its place, the application goes on"});
   }
   if (secondary && copies(after.phase) && !copies(before.phase)) {
     for (const std::string& directory : directories) {

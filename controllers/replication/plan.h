@@ -21,10 +21,10 @@
 ///
 ///   no process --Start--> running --Connect--> connected --Configure, Want--> settled
 ///        ^                   |  order None: SIGTERM, after kStopLimit SIGKILL
-///        +---- exited -------+  exited under Primary or Secondary: `died`, and no new start until the order
-///        is Idle or
-///                               None, because the application has to be stopped before its directories are
-///                               touched
+///        +---- exited -------+  exited under Secondary: started again. Under Primary: another one takes its mounts over
+///                               (docs/takeover.md). Where that cannot be, or not kSuccessorsMax of them held in a row:
+///                               `died`, the mounts are let go, and no new start until the order is Idle or None, because
+///                               the application has to be stopped before its directories are touched
 namespace safekit::replication {
 
 /// What must be found again after a restart of safekitd.
@@ -36,6 +36,12 @@ struct Memory {
   std::optional<MonoTime> terminated{};  ///< SIGTERM was sent then
   bool killed{false};
   bool died{false};
+  bool taking_over{false};          ///< the process was started for that and has not said that it is done
+  std::uint32_t successors{0};      ///< started one after the other for one that had died; a steady one ends the row
+  bool heard{false};                ///< by this safekitd in its active role: it has seen all that happened since; not kept
+  std::string untaken{};            ///< with `died`: why its mounts were not taken over; not kept
+  std::uint64_t replacing{0};       ///< the operation that had it told to make room for another one; 0: none
+  bool replaced{false};             ///< with `replacing`: it has
   std::uint32_t early_exits{0};  ///< ends one after the other without a word to safekitd; not kept
   status::ReplicationSection last{};  ///< the journal's marks as last reported; only those flags are kept
   friend bool operator==(const Memory&, const Memory&) = default;
@@ -47,6 +53,7 @@ struct Desired {
   std::optional<control::Configure>
       configure{};  ///< nothing: it cannot be said (see `problem`), the last one holds
   std::string problem{};
+  std::uint64_t replace{0};  ///< operation `upgrade-datapath` that is waiting; 0: none
   friend bool operator==(const Desired&, const Desired&) = default;
 };
 
@@ -58,10 +65,12 @@ struct Observed {
   std::uint64_t sent_number{0};                        ///< on this connection; 0: none
   std::optional<control::Report> report{};             ///< the last one of this connection
   std::string last_words{};                            ///< why a replica that ended early did so
+  bool not_taken{false};  ///< the process that has ended said that it cannot take the mounts over
   friend bool operator==(const Observed&, const Observed&) = default;
 };
 
 struct StartProcess {
+  bool take_over{false};
   friend bool operator==(const StartProcess&, const StartProcess&) = default;
 };
 struct Connect {
@@ -75,15 +84,30 @@ struct SendWant {
   control::Want want{};
   friend bool operator==(const SendWant&, const SendWant&) = default;
 };
+/// The mounts of one that died end, so that no call waits for them.
+struct LetGo {
+  friend bool operator==(const LetGo&, const LetGo&) = default;
+};
+/// It ends and leaves its mounts to the next process (SIGHUP).
+struct HandOver {
+  friend bool operator==(const HandOver&, const HandOver&) = default;
+};
 struct SignalProcess {
   bool kill{false};
   friend bool operator==(const SignalProcess&, const SignalProcess&) = default;
 };
-using Action = std::variant<StartProcess, Connect, SendConfigure, SendWant, SignalProcess>;
+using Action = std::variant<StartProcess, Connect, SendConfigure, SendWant, LetGo, HandOver, SignalProcess>;
+
+struct FinishedOperation {
+  std::uint64_t id{0};
+  std::string outcome{};
+  friend bool operator==(const FinishedOperation&, const FinishedOperation&) = default;
+};
 
 struct Plan {
   Memory memory{};  ///< to be stored before the actions are done
   std::vector<Action> actions{};
+  std::optional<FinishedOperation> finished{};
   std::optional<Duration> recheck_after{};
   friend bool operator==(const Plan&, const Plan&) = default;
 };
@@ -91,6 +115,10 @@ struct Plan {
 /// A replica flushes and unmounts before it goes; a busy mount may need the holders stopped.
 inline constexpr Duration kStopLimit = seconds{30};
 inline constexpr Duration kRestartPause = seconds{1};
+/// What ends one after the other with none of them steady has a cause that another start does not mend.
+inline constexpr std::uint32_t kSuccessorsMax = 5;
+inline constexpr std::uint32_t kSuccessorsAtOnce = 2;  ///< the next ones after kRestartPause
+inline constexpr Duration kSteady = seconds{10};       ///< or when the peer has everything again
 /// A replica that ended so often before it could be asked anything does not run at all: a fault that ends the start.
 inline constexpr std::uint32_t kEarlyExits = 3;
 inline constexpr Duration kConnectPause = milliseconds{20};

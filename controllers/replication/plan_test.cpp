@@ -82,16 +82,100 @@ TEST(ReplicationPlan, StopsWithTermThenKill) {
   EXPECT_FALSE(plan.memory.died);
 }
 
-TEST(ReplicationPlan, DoesNotTouchTheMountsOfAReplicaThatDiedUnderTheApplication) {
-  for (const OrderRole role : {OrderRole::Primary, OrderRole::Secondary}) {
-    Plan plan = decide(wants(role), {}, with_process(role), kNow + minutes{1});
+/// Of a process that was seen in its role.
+Memory seen(OrderRole role) {
+  Memory memory = with_process(role);
+  memory.heard = true;
+  return memory;
+}
+
+TEST(ReplicationPlan, AnotherOneTakesTheMountsOfAPrimaryThatDiedOver) {
+  Plan plan = decide(wants(OrderRole::Primary), {}, seen(OrderRole::Primary), kNow + milliseconds{10});
+  EXPECT_FALSE(plan.memory.died);
+  EXPECT_THAT(plan.actions, ElementsAre(Action{StartProcess{.take_over = true}}));
+  EXPECT_EQ(section_of(wants(OrderRole::Primary), {}, plan.memory).successors, 1U);
+  // Settled it is, steady when the peer has everything again.
+  plan.memory.process = ProcessIdentity{.pid = 8, .start_ticks = 8};
+  Observed observed = settled(4, control::ReplicaRole::Primary);
+  plan = decide(wants(OrderRole::Primary), observed, plan.memory, kNow + seconds{1});
+  EXPECT_FALSE(plan.memory.taking_over);
+  EXPECT_EQ(plan.memory.successors, 1U);
+  observed.report->peer_synchronised = true;
+  EXPECT_EQ(decide(wants(OrderRole::Primary), observed, plan.memory, kNow + seconds{1}).memory.successors, 0U);
+  observed.report->peer_synchronised = false;
+  EXPECT_EQ(decide(wants(OrderRole::Primary), observed, plan.memory, kNow + minutes{1}).memory.successors, 0U);
+}
+
+TEST(ReplicationPlan, ASecondaryThatDiedIsStartedAgain) {
+  const Plan plan = decide(wants(OrderRole::Secondary), {}, with_process(OrderRole::Secondary), kNow + minutes{1});
+  EXPECT_FALSE(plan.memory.died);
+  EXPECT_THAT(plan.actions, ElementsAre(Action{StartProcess{}}));
+}
+
+TEST(ReplicationPlan, DoesNotTouchTheMountsOfAReplicaThatNobodyCanFollow) {
+  Memory often = seen(OrderRole::Primary);
+  often.successors = kSuccessorsMax;
+  const Observed refused{.last_words = "nobody keeps them", .not_taken = true};
+  const std::array<std::pair<Memory, Observed>, 3> cases{
+      {{often, {}}, {seen(OrderRole::Primary), refused}, {with_process(OrderRole::Primary), {}}}};
+  for (const auto& [memory, observed] : cases) {
+    Plan plan = decide(wants(OrderRole::Primary), observed, memory, kNow + minutes{1});
     EXPECT_TRUE(plan.memory.died);
+    EXPECT_THAT(plan.actions, ElementsAre(Action{LetGo{}}));
+    const auto section = section_of(wants(OrderRole::Primary), {}, plan.memory);
+    EXPECT_TRUE(section.died);
+    EXPECT_NE(section.problem, "");
+    plan = decide(wants(OrderRole::Primary), {}, plan.memory, kNow + minutes{2});
     EXPECT_THAT(plan.actions, IsEmpty());
-    EXPECT_TRUE(section_of(wants(role), {}, plan.memory).died);
     plan = decide(wants(OrderRole::Idle), {}, plan.memory, kNow + minutes{2});
     EXPECT_FALSE(plan.memory.died);
     EXPECT_THAT(plan.actions, ElementsAre(Action{StartProcess{}}));
   }
+}
+
+TEST(ReplicationPlan, ManySuccessorsInARowPauseBetweenStarts) {
+  Memory memory = seen(OrderRole::Primary);
+  memory.successors = kSuccessorsAtOnce;
+  const Plan plan = decide(wants(OrderRole::Primary), {}, memory, kNow + milliseconds{400});
+  EXPECT_THAT(plan.actions, IsEmpty());
+  EXPECT_EQ(plan.recheck_after, milliseconds{600});
+}
+
+TEST(ReplicationPlan, AnUpgradeIsAHandOverAndAnotherStart) {
+  Desired desired = wants(OrderRole::Primary);
+  desired.replace = 12;
+  Observed observed = settled(4, control::ReplicaRole::Primary);
+  observed.report->replaceable = true;
+  Plan plan = decide(desired, observed, seen(OrderRole::Primary), kNow);
+  EXPECT_THAT(plan.actions, ElementsAre(Action{HandOver{}}));
+  EXPECT_FALSE(plan.finished);
+  EXPECT_THAT(decide(desired, observed, plan.memory, kNow).actions, IsEmpty());
+  plan = decide(desired, {}, plan.memory, kNow + milliseconds{10});
+  EXPECT_THAT(plan.actions, ElementsAre(Action{StartProcess{.take_over = true}}));
+  EXPECT_EQ(plan.memory.successors, 0U);
+  Memory next = plan.memory;
+  next.process = ProcessIdentity{.pid = 8, .start_ticks = 8};
+  plan = decide(desired, observed, next, kNow + seconds{1});
+  EXPECT_EQ(plan.finished, (FinishedOperation{.id = 12, .outcome = "done"}));
+  EXPECT_EQ(plan.memory.replacing, 0U);
+  // It could not: said, and the module starts anew.
+  plan = decide(desired, {.last_words = "of another release", .not_taken = true}, next, kNow + seconds{1});
+  EXPECT_TRUE(plan.memory.died);
+  ASSERT_TRUE(plan.finished);
+  EXPECT_NE(plan.finished->outcome.find("of another release"), std::string::npos);
+}
+
+TEST(ReplicationPlan, AnUpgradeThatCannotBeIsRefused) {
+  Desired desired = wants(OrderRole::Primary);
+  desired.replace = 12;
+  Plan plan = decide(desired, settled(4, control::ReplicaRole::Primary), seen(OrderRole::Primary), kNow);
+  EXPECT_THAT(plan.actions, IsEmpty());
+  ASSERT_TRUE(plan.finished);
+  EXPECT_NE(plan.finished->outcome, "done");
+  desired.order.role = OrderRole::None;
+  plan = decide(desired, {}, {}, kNow);
+  ASSERT_TRUE(plan.finished);
+  EXPECT_NE(plan.finished->outcome, "done");
 }
 
 TEST(ReplicationPlan, PausesBetweenStartsOfAReplicaThatWillNotLive) {

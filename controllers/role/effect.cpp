@@ -14,6 +14,13 @@ std::string boot_key(const ModuleName& module) { return "role.boot." + module.st
 /// What must be known again even after power loss: was this copy one of a pair?
 std::string paired_key(const ModuleName& module) { return "role.paired." + module.str(); }
 
+/// All but those of the replication controller.
+std::vector<store::Operation> operations_of(const store::Store& store, const ModuleName& module) {
+  std::vector<store::Operation> operations = store.pending(module);
+  std::erase_if(operations, [](const store::Operation& one) { return one.verb == store::kUpgradeDatapath; });
+  return operations;
+}
+
 Observed observe(const store::Store& store, const ModuleName& module, WallTime now) {
   const status::Module& seen = store.status(module);
   return {.script = seen.script,
@@ -23,7 +30,7 @@ Observed observe(const store::Store& store, const ModuleName& module, WallTime n
           .checker = seen.checker,
           .peer = seen.peer,
           .settings = seen.settings,
-          .operations = store.pending(module),
+          .operations = operations_of(store, module),
           .wall_now = now};
 }
 

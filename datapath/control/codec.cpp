@@ -102,7 +102,7 @@ void put(ByteWriter& out, const Report& value) {
   out.u8(static_cast<std::uint8_t>(value.role));
   put_flags(out, {value.settled, value.configured, value.up_to_date, value.inconsistent, value.ever_synchronised,
                   value.has_data, value.last_primary, value.connected, value.peer_synchronised, value.waiting_for_alone,
-                  value.diverged, value.fatal});
+                  value.diverged, value.fatal, value.replaceable});
   out.u8(static_cast<std::uint8_t>(value.phase));
   for (const std::uint64_t number : {value.files_total, value.files_done, value.bytes_copied, value.zones_dirty,
                                      value.generation.value, value.pairing}) {
@@ -117,7 +117,7 @@ Report take_report(ByteReader& in) {
   value.role = take_enum(in, ReplicaRole::Secondary);
   take_flags(in, {&value.settled, &value.configured, &value.up_to_date, &value.inconsistent, &value.ever_synchronised,
                   &value.has_data, &value.last_primary, &value.connected, &value.peer_synchronised,
-                  &value.waiting_for_alone, &value.diverged, &value.fatal});
+                  &value.waiting_for_alone, &value.diverged, &value.fatal, &value.replaceable});
   value.phase = take_enum(in, SyncPhase::Done);
   for (std::uint64_t* number : {&value.files_total, &value.files_done, &value.bytes_copied, &value.zones_dirty,
                                 &value.generation.value, &value.pairing}) {

@@ -106,6 +106,7 @@ struct Report {
   std::uint64_t pairing{0};
   std::string problem{};     ///< why it is not settled or cannot synchronise, for people; empty when all is well
   bool fatal{false};         ///< with `problem`: going on needs a new start of the module
+  bool replaceable{false};   ///< another process could take its mounts over, or it has none
   friend bool operator==(const Report&, const Report&) = default;
 };
 

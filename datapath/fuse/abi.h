@@ -11,6 +11,8 @@
 
 namespace safekit::fuse {
 
+class Attempt;
+
 /// Oldest kernel protocol we speak: 7.33 (Linux 5.11), the first with HANDLE_KILLPRIV_V2. 5.15, our oldest
 /// kernel, has 7.34.
 inline constexpr std::uint32_t kAbiMinorMin = 33;
@@ -19,6 +21,7 @@ inline constexpr std::uint32_t kAbiMinorMin = 33;
 inline constexpr std::uint32_t kOpcodeStatx = 52;            // 7.39
 inline constexpr std::uint64_t kInitHasResend = 1ULL << 39;  // 7.40
 inline constexpr std::uint32_t kNotifyResend = 7;            // 7.40
+inline constexpr std::uint64_t kUniqueResend = 1ULL << 63;   // 7.40; marks a request that is sent again
 
 inline constexpr std::uint32_t kWriteBytesMax = 1 << 20;
 inline constexpr std::uint16_t kPagesMax = kWriteBytesMax / 4096;
@@ -74,6 +77,8 @@ class Request {
   }
 
   [[nodiscard]] const fuse_in_header& header() const { return header_; }
+  void carry(Attempt& attempt) { attempt_ = &attempt; }
+  [[nodiscard]] Attempt& attempt() const { return *attempt_; }
   /// The fixed part of the body. Errors: EPROTO when it is cut short.
   template <class T>
   [[nodiscard]] Call<T> arguments() const {
@@ -103,6 +108,7 @@ class Request {
  private:
   fuse_in_header header_{};
   BytesView body_{};
+  Attempt* attempt_{nullptr};
 };
 
 }  // namespace safekit::fuse

@@ -4,15 +4,8 @@
 
 #include <fmt/format.h>
 
-#include "datapath/fuse/name_search.h"
-
 namespace safekit::fuse {
 namespace {
-
-Error as_error(Errno refused, const std::string& what) {
-  const bool gone = refused.number == ESTALE || refused.number == ENOENT || refused.number == ENOTDIR;
-  return Error{gone ? Code::NotFound : Code::Io, fmt::format("{}: {}", what, ::strerror(refused.number))};
-}
 
 bool has_set_id(const struct stat& attributes) {
   return (attributes.st_mode & (S_ISUID | S_ISGID)) != 0;
@@ -22,8 +15,14 @@ bool has_set_id(const struct stat& attributes) {
 
 Status InodeTable::add_root(const std::string& path) {
   SK_TRY(mounts::Alone root, mounts::open_alone(path));
+  return add_root(std::move(root), path);
+}
+
+Status InodeTable::add_root(mounts::Alone root, const std::string& path) {
   struct stat attributes {};
-  if (::fstat(root.directory.get(), &attributes) != 0) return as_error(last_errno(), fmt::format("replicated directory '{}'", path));
+  if (::fstat(root.directory.get(), &attributes) != 0) {
+    return Error{Code::Io, fmt::format("replicated directory '{}': {}", path, ::strerror(errno))};
+  }
   const auto index = static_cast<std::uint32_t>(roots_.size());
   auto handle = handle_at(index, root.directory.get(), "");
   auto inode = std::make_unique<Inode>();
@@ -69,6 +68,7 @@ Inode* InodeTable::recall(const struct stat& attributes, InodeId parent, std::st
   for (const Place& place : inode->names) {
     if (place.parent == parent && place.name == name) {
       ++inode->lookups;
+      note_lookups_locked(*inode);
       return inode;
     }
   }
@@ -85,6 +85,13 @@ Inode* InodeTable::insert_locked(const struct stat& attributes, replica::FileHan
   inode->has_handle = has_handle;
   inode->may_set_id = has_set_id(attributes);
   inode->recent = recent_.end();
+  ledger_->note_next_id(next_id_);
+  inode->slot = ledger_->add({.id = inode->id.value,
+                              .device = inode->device,
+                              .number = inode->number,
+                              .type = inode->type,
+                              .handle = inode->handle},
+                             has_handle);
   Inode* result = inode.get();
   by_key_[{inode->device, inode->number}] = result;
   inodes_[inode->id.value] = std::move(inode);
@@ -93,7 +100,10 @@ Inode* InodeTable::insert_locked(const struct stat& attributes, replica::FileHan
 
 Call<Inode*> InodeTable::adopt(Inode& parent, const std::string& name, const struct stat& attributes,
                                For what) {
-  const auto count = [what](Inode& inode) { ++(what == For::Kernel ? inode.lookups : inode.pins); };
+  const auto count = [what, this](Inode& inode) {
+    ++(what == For::Kernel ? inode.lookups : inode.pins);
+    note_lookups_locked(inode);
+  };
   Inode* known = nullptr;
   {
     const std::lock_guard lock{mutex_};
@@ -136,17 +146,24 @@ Call<Inode*> InodeTable::adopt(Inode& parent, const std::string& name, const str
 Call<Inode*> InodeTable::adopt_nameless(std::uint32_t root, Fd file, const struct stat& attributes) {
   auto handle = handle_at(root, file.get(), "");
   SK_TRY(Fd path, reopen(file.get(), O_PATH));
-  const std::lock_guard lock{mutex_};
-  const bool has_handle = handle.has_value();
-  Inode* inode = insert_locked(
-      attributes, has_handle ? std::move(*handle) : replica::FileHandle{.root = root}, has_handle);
-  inode->nameless = true;
-  inode->lookups = 1;
-  inode->opens = 1;
-  inode->file_writable = true;
-  inode->file = std::make_shared<const Fd>(std::move(file));
-  inode->path = std::make_shared<const Fd>(std::move(path));
-  inode->keep_path = true;
+  Inode* inode = nullptr;
+  {
+    const std::lock_guard lock{mutex_};
+    const bool has_handle = handle.has_value();
+    inode = insert_locked(
+        attributes, has_handle ? std::move(*handle) : replica::FileHandle{.root = root}, has_handle);
+    inode->nameless = true;
+    inode->lookups = 1;
+    inode->opens = 1;
+    inode->file_writable = true;
+    inode->file = std::make_shared<const Fd>(std::move(file));
+    inode->path = std::make_shared<const Fd>(std::move(path));
+    inode->keep_path = true;
+    ledger_->set_parting(inode->slot);
+    note_lookups_locked(*inode);
+    note_opens_locked(*inode);
+  }
+  keep_if_needed(*inode);
   return inode;
 }
 
@@ -157,6 +174,7 @@ void InodeTable::forget(InodeId id, std::uint64_t lookups) {
     if (found == inodes_.end()) return;
     Inode& inode = *found->second;
     inode.lookups -= std::min(inode.lookups, lookups);
+    note_lookups_locked(inode);
     retire_if_unused_locked(&inode);
   }
   notify_retired();
@@ -189,10 +207,14 @@ void InodeTable::remove_name_locked(Inode& inode, const Place& place) {
 
 Call<void> InodeTable::hold(Inode& inode) {
   SK_TRY(const SharedFd path, path_fd(inode));
-  const std::lock_guard lock{mutex_};
-  uncache_locked(inode);
-  inode.path = path;
-  inode.keep_path = true;
+  {
+    const std::lock_guard lock{mutex_};
+    uncache_locked(inode);
+    inode.path = path;
+    inode.keep_path = true;
+    ledger_->set_parting(inode.slot);
+  }
+  keep_if_needed(inode);
   return {};
 }
 
@@ -211,6 +233,8 @@ void InodeTable::retire_if_unused_locked(Inode* inode) {
     inode->path.reset();
     inode->file.reset();
     inode->keep_path = false;
+    if (std::exchange(inode->kept, false)) dropped_.push_back(inode->id.value);
+    ledger_->remove(inode->slot);
     const std::vector<Place> names = std::exchange(inode->names, {});
     auto node = inodes_.extract(inode->id.value);
     inode = nullptr;
@@ -228,12 +252,14 @@ void InodeTable::retire_if_unused_locked(Inode* inode) {
 }
 
 void InodeTable::notify_retired() {
-  if (!on_retired_) return;
+  std::vector<std::uint64_t> dropped;
   {
     const std::lock_guard lock{mutex_};
     if (retired_.empty()) return;
+    dropped = std::exchange(dropped_, {});
   }
-  on_retired_();
+  for (const std::uint64_t id : dropped) keeping_.drop(id);
+  if (on_retired_) on_retired_();
 }
 
 std::vector<InodeId> InodeTable::retired() {
@@ -308,23 +334,32 @@ Call<SharedFd> InodeTable::any_fd(Inode& inode) {
 
 Call<SharedFd> InodeTable::open_file(Inode& inode, bool writable) {
   SharedFd path;
+  SharedFd file;
   {
     const std::lock_guard lock{mutex_};
     if (inode.file && (inode.file_writable || !writable)) {
       ++inode.opens;
-      return inode.file;
+      note_opens_locked(inode);
+      file = inode.file;
+    } else {
+      path = inode.path;
+      writable = writable || (inode.opens > 0 && inode.file_writable);
     }
-    path = inode.path;
   }
-  SK_TRY(Fd opened, open_by_any_means(inode, path, writable ? O_RDWR : O_RDONLY));
-  auto file = std::make_shared<const Fd>(std::move(opened));
-  const std::lock_guard lock{mutex_};
-  ++inode.opens;
-  if (!inode.file || (writable && !inode.file_writable)) {
-    inode.file = std::move(file);
-    inode.file_writable = writable;
+  if (!file) {
+    SK_TRY(Fd opened, open_by_any_means(inode, path, writable ? O_RDWR : O_RDONLY));
+    auto fresh = std::make_shared<const Fd>(std::move(opened));
+    const std::lock_guard lock{mutex_};
+    ++inode.opens;
+    if (!inode.file || (writable && !inode.file_writable)) {
+      inode.file = std::move(fresh);
+      inode.file_writable = writable;
+    }
+    note_opens_locked(inode);
+    file = inode.file;
   }
-  return inode.file;
+  keep_if_needed(inode);
+  return file;
 }
 
 void InodeTable::created(Inode& inode, Fd file) {
@@ -332,24 +367,45 @@ void InodeTable::created(Inode& inode, Fd file) {
   ++inode.opens;
   inode.file = std::make_shared<const Fd>(std::move(file));
   inode.file_writable = true;
+  note_opens_locked(inode);
 }
 
 void InodeTable::close_file(Inode& inode) {
   SharedFd closed;  // after the lock
   {
     const std::lock_guard lock{mutex_};
-    SK_ASSERT(inode.opens > 0);
-    if (--inode.opens > 0) return;
+    if (inode.opens == 0) return;
+    --inode.opens;
+    if (inode.opens == 0) inode.file_writable = false;
+    note_opens_locked(inode);
+    if (inode.opens > 0) return;
     closed = std::exchange(inode.file, nullptr);
-    inode.file_writable = false;
     retire_if_unused_locked(&inode);
   }
   notify_retired();
 }
 
-Call<SharedFd> InodeTable::file_fd(Inode& inode) {
+void InodeTable::reopen_file(Inode& inode) {
   const std::lock_guard lock{mutex_};
-  if (!inode.file) return Errno{EBADF};
+  ++inode.opens;
+  note_opens_locked(inode);
+}
+
+/// One that an earlier process had open is opened when it is used first.
+Call<SharedFd> InodeTable::file_fd(Inode& inode) {
+  SharedFd path;
+  bool writable = false;
+  {
+    const std::lock_guard lock{mutex_};
+    if (inode.file) return inode.file;
+    if (inode.opens == 0) return Errno{EBADF};
+    path = inode.path;
+    writable = inode.file_writable;
+  }
+  SK_TRY(Fd opened, open_by_any_means(inode, path, writable ? O_RDWR : O_RDONLY));
+  auto file = std::make_shared<const Fd>(std::move(opened));
+  const std::lock_guard lock{mutex_};
+  if (!inode.file) inode.file = std::move(file);
   return inode.file;
 }
 
@@ -365,136 +421,6 @@ Call<Fd> InodeTable::open_anew(Inode& inode, int flags) {
 void InodeTable::pin(Inode& inode) {
   const std::lock_guard lock{mutex_};
   ++inode.pins;
-}
-
-std::optional<wire::TreePath> InodeTable::known_path(InodeId id) {
-  const std::lock_guard lock{mutex_};
-  std::string path;
-  for (std::uint64_t at = id.value; at >= kFirstId;) {
-    const auto found = inodes_.find(at);
-    if (found == inodes_.end() || found->second->names.empty()) return std::nullopt;
-    const Place& place = found->second->names.front();
-    path = path.empty() ? place.name : place.name + "/" + path;
-    at = place.parent.value;
-    if (at < kFirstId)
-      return wire::TreePath{.root = static_cast<std::uint32_t>(at - 1), .path = std::move(path)};
-  }
-  return wire::TreePath{.root = static_cast<std::uint32_t>(id.value - 1), .path = {}};
-}
-
-Result<wire::TreePath> InodeTable::path_of(InodeId id) {
-  const auto inode = find(id.value);
-  if (inode && !(*inode)->nameless) {
-    const bool is_any = exclusions_.empty() || S_ISDIR((*inode)->type);
-    if (auto path = is_any ? known_path(id) : replicated_path(**inode)) return std::move(*path);
-  }
-  if (!inode || (*inode)->nameless) return Error{Code::NotFound, fmt::format("inode {} has no name", id.value)};
-  return search_path(**inode);
-}
-
-Result<wire::TreePath> InodeTable::search_path(Inode& inode) {
-  const auto path = path_fd(inode);
-  if (!path) return as_error(path.error(), fmt::format("inode {}", inode.id.value));
-  std::optional<Error> unsure{};
-  for (std::uint32_t root = 0; root < root_count(); ++root) {
-    const auto name = find_name({.root = root_fd(root), .target = (*path)->get(), .exclusion = &exclusion(root)});
-    if (!name) {
-      Error error = as_error(name.error(), fmt::format("search for the name of inode {}", inode.id.value));
-      if (error.code != Code::NotFound) unsure = std::move(error);
-      continue;
-    }
-    const wire::TreePath found{.root = root, .path = *name};
-    if (const auto learned = learn_path(inode, found); !learned) return as_error(learned.error(), found.path);
-    return found;
-  }
-  if (unsure) return *unsure;
-  return Error{Code::NotFound,
-               fmt::format("inode {} has no name in the replicated directories", inode.id.value)};
-}
-
-Call<void> InodeTable::learn_path(Inode& inode, const wire::TreePath& path) {
-  SK_TRY(Inode * parent, find(root_id(path.root).value));
-  std::vector<InodeId> pinned;
-  Call<void> result{};
-  for (std::size_t start = 0; start < path.path.size();) {
-    const std::size_t end = std::min(path.path.find('/', start), path.path.size());
-    const std::string name = path.path.substr(start, end - start);
-    start = end + 1;
-    struct stat attributes {};
-    const auto directory = path_fd(*parent);
-    if (!directory)
-      result = directory.error();
-    else if (::fstatat((*directory)->get(), name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) != 0)
-      result = last_errno();
-    if (!result) break;
-    const auto next = adopt(*parent, name, attributes, For::Pin);
-    if (!next) {
-      result = next.error();
-      break;
-    }
-    pinned.push_back((*next)->id);
-    parent = *next;
-  }
-  if (result && parent != &inode) result = Errno{ESTALE};
-  for (const InodeId id : pinned) unpin(id);  // the name of each keeps its parent from here on
-  return result;
-}
-
-Result<InodeId> InodeTable::pin(InodeId parent, const std::string& name) {
-  const auto directory = find(parent.value);
-  if (!directory) return as_error(directory.error(), fmt::format("inode {}", parent.value));
-  const auto fd = path_fd(**directory);
-  if (!fd) return as_error(fd.error(), fmt::format("inode {}", parent.value));
-  struct stat attributes {};
-  if (::fstatat((*fd)->get(), name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) != 0)
-    return as_error(last_errno(), name);
-  const auto inode = adopt(**directory, name, attributes, For::Pin);
-  if (!inode) return as_error(inode.error(), name);
-  return (*inode)->id;
-}
-
-Result<InodeId> InodeTable::pin(const replica::FileHandle& handle) {
-  if (handle.root >= root_count()) return Error{Code::NotFound, "file handle of an unknown directory"};
-  auto path = open_handle(root_fd(handle.root), handle, O_PATH | O_NOFOLLOW);
-  if (!path) return as_error(path.error(), "file handle");
-  struct stat attributes {};
-  if (::fstat(path->get(), &attributes) != 0) return as_error(last_errno(), "file handle");
-  if (attributes.st_nlink == 0) return Error{Code::NotFound, "the file has no name any more"};
-  const std::lock_guard lock{mutex_};
-  Inode* inode = find_locked(attributes.st_dev, attributes.st_ino);
-  if (inode == nullptr) inode = insert_locked(attributes, handle, true);
-  ++inode->pins;
-  return inode->id;
-}
-
-void InodeTable::unpin(InodeId id) {
-  {
-    const std::lock_guard lock{mutex_};
-    const auto found = inodes_.find(id.value);
-    if (found == inodes_.end() || found->second->pins == 0) return;
-    --found->second->pins;
-    retire_if_unused_locked(found->second.get());
-  }
-  notify_retired();
-}
-
-Result<replica::FileHandle> InodeTable::handle_of(InodeId id) {
-  const std::lock_guard lock{mutex_};
-  auto found = inodes_.find(id.value);
-  if (found == inodes_.end()) {
-    found = retired_.find(id.value);
-    if (found == retired_.end()) return Error{Code::NotFound, fmt::format("unknown inode {}", id.value)};
-  }
-  if (!found->second->has_handle) return Error{Code::Unsupported, "the file system has no file handles"};
-  return found->second->handle;
-}
-
-Result<int> InodeTable::open(InodeId id, int flags) {
-  const auto inode = find(id.value);
-  if (!inode) return as_error(inode.error(), fmt::format("inode {}", id.value));
-  auto fd = open_anew(**inode, flags);
-  if (!fd) return as_error(fd.error(), fmt::format("inode {}", id.value));
-  return fd->release();
 }
 
 }  // namespace safekit::fuse

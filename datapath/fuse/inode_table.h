@@ -14,6 +14,7 @@
 
 #include "datapath/fuse/call.h"
 #include "datapath/fuse/file_handle.h"
+#include "datapath/fuse/ledger.h"
 #include "datapath/linux/fd.h"
 #include "datapath/linux/mounts.h"
 #include "datapath/replica/exclusion.h"
@@ -35,6 +36,7 @@ struct Place {
 /// that a request names).
 struct Inode {
   InodeId id{};
+  std::uint32_t slot{Ledger::kNoSlot};
   dev_t device{0};
   ino_t number{0};
   mode_t type{0};  ///< S_IFMT part of the mode
@@ -48,6 +50,7 @@ struct Inode {
   std::uint32_t opens{0};
   bool file_writable{false};
   bool keep_path{false};  ///< cannot be opened by handle (again): `path` stays
+  bool kept{false};       ///< another process holds a descriptor of it too
   std::vector<Place> names{};
   SharedFd path{};  ///< O_PATH, from the cache of descriptors
   SharedFd file{};  ///< one descriptor for all opens of a file
@@ -71,7 +74,14 @@ class InodeTable : public replica::Inodes {
  public:
   static constexpr std::uint64_t kFirstId = 1000;
 
-  explicit InodeTable(std::size_t descriptors_max) : descriptors_max_(descriptors_max) {}
+  /// Who keeps descriptors of open files that have no name, for the next process. Both are called with no lock held.
+  struct Keeping {
+    std::function<void(std::uint64_t id, int descriptor)> keep{};
+    std::function<void(std::uint64_t id)> drop{};
+  };
+
+  /// `ledger`: noted there is what the kernel refers to.
+  InodeTable(std::size_t descriptors_max, Ledger& ledger) : descriptors_max_(descriptors_max), ledger_(&ledger) {}
   InodeTable(const InodeTable&) = delete;
   InodeTable& operator=(const InodeTable&) = delete;
 
@@ -80,7 +90,17 @@ class InodeTable : public replica::Inodes {
   Status add_root(const std::string& path);
   /// Before the first request, by index of the root.
   void set_exclusions(replica::Exclusions exclusions) { exclusions_ = std::move(exclusions); }
+  /// The same from descriptors of an earlier process.
+  Status add_root(mounts::Alone root, const std::string& path);
   [[nodiscard]] int root_fd(std::uint32_t root) const { return roots_[root].directory.get(); }
+  [[nodiscard]] const mounts::Alone& root(std::uint32_t root) const { return roots_[root]; }
+  [[nodiscard]] std::uint32_t epoch() const { return ledger_->epoch(); }
+  /// What is kept, to be kept anew by another keeper.
+  [[nodiscard]] std::vector<std::pair<std::uint64_t, SharedFd>> kept();
+  void keep_with(Keeping keeping) { keeping_ = std::move(keeping); }
+  /// What the ledger says that the kernel refers to, after the roots were added and before threads start; `kept`:
+  /// descriptors by id. Names are found out when they are needed.
+  void restore(Ledger& ledger, std::map<std::uint64_t, Fd> kept);
 
   /// The inode behind a node id. Errors: ESTALE.
   [[nodiscard]] Call<Inode*> find(std::uint64_t id);
@@ -118,6 +138,7 @@ class InodeTable : public replica::Inodes {
   [[nodiscard]] Call<SharedFd> open_file(Inode& inode, bool writable);
   void created(Inode& inode, Fd file);  ///< counts the open that made the file
   void close_file(Inode& inode);
+  void reopen_file(Inode& inode);  ///< takes a close back that is going to be repeated
   /// The shared descriptor of an open file. Errors: EBADF when it is not open.
   [[nodiscard]] Call<SharedFd> file_fd(Inode& inode);
   [[nodiscard]] Call<Fd> open_anew(Inode& inode, int flags);
@@ -162,6 +183,11 @@ class InodeTable : public replica::Inodes {
   void add_name_locked(Inode& inode, InodeId parent, std::string_view name);
   void remove_name_locked(Inode& inode, const Place& place);
   void retire_if_unused_locked(Inode* inode);
+  void restore_one(std::uint32_t slot, const LedgerInode& from, std::map<std::uint64_t, Fd>& kept);
+  void note_lookups_locked(const Inode& inode) { ledger_->set_lookups(inode.slot, inode.lookups); }
+  void note_opens_locked(const Inode& inode) { ledger_->set_opens(inode.slot, inode.opens, inode.file_writable); }
+  /// An open file that has no name, or is about to have none, outlives this process only by a kept descriptor.
+  void keep_if_needed(Inode& inode);
   void remember_locked(Inode& inode);
   void uncache_locked(Inode& inode);
   [[nodiscard]] Call<Fd> open_by_any_means(const Inode& inode, const SharedFd& path, int flags);
@@ -172,6 +198,8 @@ class InodeTable : public replica::Inodes {
   void notify_retired();
 
   const std::size_t descriptors_max_;
+  Ledger* ledger_;
+  Keeping keeping_{};
   std::vector<mounts::Alone> roots_{};
   replica::Exclusions exclusions_{};
   std::function<void()> on_retired_{};
@@ -180,6 +208,7 @@ class InodeTable : public replica::Inodes {
   std::unordered_map<std::uint64_t, std::unique_ptr<Inode>> inodes_{};
   std::unordered_map<Key, Inode*, KeyHash> by_key_{};
   std::unordered_map<std::uint64_t, std::unique_ptr<Inode>> retired_{};
+  std::vector<std::uint64_t> dropped_{};  ///< retired ones that were kept
   std::list<Inode*> recent_{};  ///< inodes with an evictable `path`, latest first
 };
 

@@ -8,6 +8,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 namespace safekit::fuse {
 namespace {
@@ -41,7 +42,8 @@ class InodeTableTest : public testing::Test {
   static bool is_root() { return ::geteuid() == 0; }
 
   std::string top_{};
-  InodeTable table_{2};
+  Ledger ledger_{{"/tree"}};
+  InodeTable table_{2, ledger_};
 };
 
 TEST_F(InodeTableTest, RootsComeFirstAndOthersCountUp) {
@@ -180,6 +182,93 @@ TEST_F(InodeTableTest, NamesAndHandlesThatAreGoneAreNotFound) {
   EXPECT_EQ(table_.pin(InodeId{77}, "none").error().code, Code::NotFound);
   EXPECT_EQ(table_.path_of(InodeId{500}).error().code, Code::NotFound);
   EXPECT_EQ(table_.path_of(InodeId{1})->path, "");
+}
+
+/// The table of the process that follows.
+struct Next {
+  Next(const Ledger& before, const std::string& top, std::map<std::uint64_t, Fd> kept = {}) {
+    auto taken = Ledger::take(Fd{::fcntl(before.descriptor(), F_DUPFD_CLOEXEC, 0)}, {"/tree"});
+    EXPECT_TRUE(taken) << taken.error().what;
+    ledger = std::move(*taken);
+    table = std::make_unique<InodeTable>(2, *ledger);
+    EXPECT_TRUE(table->add_root(top));
+    table->keep_with({.keep = [](std::uint64_t, int) {}, .drop = [this](std::uint64_t id) { dropped.push_back(id); }});
+    table->restore(*ledger, std::move(kept));
+  }
+  std::unique_ptr<Ledger> ledger{};
+  std::unique_ptr<InodeTable> table{};
+  std::vector<std::uint64_t> dropped{};
+};
+
+TEST_F(InodeTableTest, TheNextProcessGoesOnWithIdsCountsAndOpenFiles) {
+  if (!is_root()) GTEST_SKIP() << kNeedsRoot;
+  write("a");
+  write("b");
+  Inode& a = adopt(root(), "", "a");
+  adopt(root(), "", "a");
+  Inode& b = adopt(root(), "", "b");
+  ASSERT_TRUE(table_.open_file(a, true));
+  Next next{ledger_, top_};
+  const auto again = next.table->find(a.id.value);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(next.table->find(a.device, a.number), *again);
+  EXPECT_FALSE((*again)->nameless);
+  const auto file = next.table->file_fd(**again);
+  ASSERT_TRUE(file);
+  EXPECT_EQ(::pwrite((*file)->get(), "x", 1, 0), 1);
+  const auto other = next.table->find(b.id.value);
+  ASSERT_TRUE(other);
+  EXPECT_EQ(next.table->file_fd(**other).error().number, EBADF);
+  const auto path = next.table->path_of(b.id);
+  ASSERT_TRUE(path) << path.error().what;
+  EXPECT_EQ(path->path, "b");
+  next.table->close_file(**again);
+  next.table->forget(a.id, 1);
+  EXPECT_TRUE(next.table->find(a.id.value));
+  next.table->forget(a.id, 1);
+  EXPECT_FALSE(next.table->find(a.id.value));
+  // New ones never get an id that the kernel may know.
+  write("c");
+  const auto fresh = next.table->adopt(**next.table->find(1), "c", stat_of("c"), InodeTable::For::Kernel);
+  ASSERT_TRUE(fresh);
+  EXPECT_GT((*fresh)->id.value, b.id.value);
+}
+
+TEST_F(InodeTableTest, AnOpenFileWithoutANameIsKeptForTheNextProcess) {
+  if (!is_root()) GTEST_SKIP() << kNeedsRoot;
+  std::map<std::uint64_t, Fd> kept;
+  table_.keep_with({.keep = [&](std::uint64_t id, int fd) { kept[id].reset(::fcntl(fd, F_DUPFD_CLOEXEC, 0)); },
+                    .drop = [&](std::uint64_t id) { kept.erase(id); }});
+  for (const char* name : {"open", "closed", "late"}) write(name);
+  Inode& open = adopt(root(), "", "open");
+  Inode& closed = adopt(root(), "", "closed");
+  Inode& late = adopt(root(), "", "late");
+  ASSERT_TRUE(table_.open_file(open, false));
+  for (Inode* inode : {&open, &closed, &late}) ASSERT_TRUE(table_.hold(*inode));
+  EXPECT_EQ(kept.size(), 1U);
+  ASSERT_TRUE(table_.open_file(late, false));  // while its name is being removed
+  EXPECT_EQ(kept.size(), 2U);
+  for (const char* name : {"open", "closed", "late"}) std::filesystem::remove(top_ + "/" + name);
+  table_.close_file(late);
+  table_.forget(late.id, 1);
+  EXPECT_EQ(kept.size(), 1U);
+  kept[77].reset(::open("/", O_PATH | O_CLOEXEC));  // of one that the kernel has forgotten
+  // With the process its descriptors are gone; only what is kept holds an inode.
+  closed.path.reset();
+  Next next{ledger_, top_, std::move(kept)};
+  EXPECT_EQ(next.dropped, (std::vector<std::uint64_t>{77}));
+  const auto again = next.table->find(open.id.value);
+  ASSERT_TRUE(again);
+  EXPECT_TRUE((*again)->nameless);
+  const auto file = next.table->file_fd(**again);
+  ASSERT_TRUE(file);
+  char content[4]{};
+  EXPECT_EQ(::pread((*file)->get(), content, 4, 0), 4);
+  EXPECT_EQ(std::string_view(content, 4), "open");
+  const auto gone = next.table->find(closed.id.value);
+  ASSERT_TRUE(gone);
+  EXPECT_TRUE((*gone)->nameless);
+  EXPECT_EQ(next.table->find(closed.device, closed.number), nullptr);  // the number may be another file's by now
 }
 
 }  // namespace

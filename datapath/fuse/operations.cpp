@@ -11,7 +11,24 @@ constexpr std::uint64_t kValidSeconds = 3600;
 }  // namespace
 
 Operations::Operations(std::uint32_t root, InodeTable& inodes, Outbox& outbox, replica::TreeOrder& order)
-    : root_(root), inodes_(inodes), outbox_(outbox), order_(order) {}
+    : root_(root), inodes_(inodes), outbox_(outbox), order_(order),
+      next_stream_((std::uint64_t{inodes.epoch()} << kEpochShift) + 1) {}
+
+void Operations::take_back(const std::vector<Ledger::Record*>& records) {
+  for (Ledger::Record* record : records) {
+    const std::vector<std::uint64_t> counted{record->counted, record->counted + std::exchange(record->counts, 0)};
+    const std::int32_t opens = std::exchange(record->opens, 0);
+    // First: were this process to end here, the counts would stay too high, not become too low.
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    if (const auto inode = inodes_.find(record->opened); opens != 0 && inode) {
+      if (opens > 0)
+        inodes_.close_file(**inode);
+      else
+        inodes_.reopen_file(**inode);
+    }
+    for (const std::uint64_t id : counted) inodes_.forget(InodeId{id}, 1);
+  }
+}
 
 bool Operations::has_reply(std::uint32_t opcode) {
   return opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET;

@@ -10,6 +10,7 @@
 
 #include "datapath/fuse/abi.h"
 #include "datapath/fuse/inode_table.h"
+#include "datapath/fuse/ledger.h"
 #include "datapath/fuse/outbox.h"
 #include "datapath/fuse/reply.h"
 
@@ -29,9 +30,11 @@ class Operations {
  public:
   Operations(std::uint32_t root, InodeTable& inodes, Outbox& outbox, replica::TreeOrder& order);
 
-  /// Does one request. The reply is what an Ok answer carries.
+  /// Does one request, which carries its attempt. The reply is what an Ok answer carries.
   Call<void> run(const Request& request, Reply& reply);
   [[nodiscard]] static bool has_reply(std::uint32_t opcode);
+  /// What earlier processes counted for a request that nobody has answered and that is done again now.
+  void take_back(const std::vector<Ledger::Record*>& records);
 
  private:
   using Function = Call<void> (Operations::*)(const Request&, Reply&);
@@ -108,7 +111,7 @@ class Operations {
   [[nodiscard]] Call<Inode*> node(std::uint64_t nodeid);
   [[nodiscard]] std::uint64_t nodeid_of(const Inode& inode) const;
   /// The entry of a directory by name, with one lookup counted.
-  [[nodiscard]] Call<Entry> entry(Inode& parent, int directory, const std::string& name);
+  [[nodiscard]] Call<Entry> entry(Inode& parent, int directory, const std::string& name, Attempt& attempt);
   static void fill_attributes(fuse_attr& out, const struct stat& attributes);
   void fill_entry(fuse_entry_out& out, const Inode& inode, const struct stat& attributes) const;
   void add_entry(Reply& reply, const Inode& inode, const struct stat& attributes) const;
@@ -119,15 +122,15 @@ class Operations {
   [[nodiscard]] static bool is_writable(std::uint32_t flags) { return (flags & O_ACCMODE) != O_RDONLY; }
   void add_open(Reply& reply, std::uint32_t flags) const;
 
-  Call<Made> make(Inode& parent, const NewNode& wanted, const fuse_in_header& caller);
+  Call<Made> make(Inode& parent, const NewNode& wanted, const Request& request);
   Call<void> finish(const Made& made, Reply& reply);
-  Call<void> open_existing(Inode& inode, std::uint32_t flags, bool kill_set_id);
+  Call<void> open_existing(Inode& inode, std::uint32_t flags, bool kill_set_id, Attempt& attempt);
   Call<void> synchronise(Inode& inode, bool data_only);
   Call<void> send_nameless(Inode& inode);
   Call<void> send_content(Inode& inode);
   Call<void> send_xattrs(Inode& inode);
   Call<void> remove(const Request& request, bool directory);
-  Call<void> move(const Move& move);
+  Call<void> move(const Move& move, Attempt& attempt);
 
   // operations_border.cpp: renames between what is replicated and what is not
   /// What comes in, made on the peer under a name of no application; its inodes are pinned, and replicated from then on.
@@ -163,8 +166,8 @@ class Operations {
   Call<void> truncate(Inode& inode, std::uint64_t size, bool kill_set_id);
   Call<void> drop_set_id(Inode& inode);
   Call<std::uint32_t> change_attributes(Inode& inode, const fuse_setattr_in& in);
-  Call<void> change_xattr(Inode& inode, const wire::SetXattr& change, int flags, Reply& reply);
-  [[nodiscard]] Call<std::shared_ptr<DirectoryStream>> stream(std::uint64_t handle);
+  Call<void> change_xattr(Inode& inode, const wire::SetXattr& change, int flags, const Request& request, Reply& reply);
+  [[nodiscard]] Call<std::shared_ptr<DirectoryStream>> stream(std::uint64_t handle, Inode& inode);
   Call<void> read_directory(const Request& request, Reply& reply, bool plus);
 
   const std::uint32_t root_;
@@ -172,7 +175,8 @@ class Operations {
   Outbox& outbox_;
   replica::TreeOrder& order_;
   std::mutex streams_mutex_{};
-  std::uint64_t next_stream_{1};
+  static constexpr unsigned kEpochShift = 32;
+  std::uint64_t next_stream_{1};  ///< above kEpochShift: which process opened it
   std::unordered_map<std::uint64_t, std::shared_ptr<DirectoryStream>> streams_{};
 };
 

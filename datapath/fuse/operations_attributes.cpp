@@ -144,14 +144,19 @@ Call<void> Operations::listxattr(const Request& request, Reply& reply) {
   return answer_sized(static_cast<ssize_t>(kept), in.size, reply);
 }
 
-Call<void> Operations::change_xattr(Inode& inode, const wire::SetXattr& change, int flags, Reply& reply) {
+Call<void> Operations::change_xattr(Inode& inode, const wire::SetXattr& change, int flags, const Request& request,
+                                    Reply& reply) {
   SK_TRY(const SharedFd fd, inodes_.path_fd(inode));
   const std::string path = magic_path(fd->get());
   {
     const auto content = order_.content(inode.id);
-    SK_TRY_VOID(checked(change.remove ? ::removexattr(path.c_str(), change.name.c_str())
-                                      : ::setxattr(path.c_str(), change.name.c_str(), change.value.data(),
-                                                   change.value.size(), flags)));
+    const bool repeated = request.attempt().is_repeated();
+    if (repeated) flags &= ~XATTR_CREATE;  // it may be there from the first time
+    request.attempt().begin_change();
+    const auto done = checked(change.remove ? ::removexattr(path.c_str(), change.name.c_str())
+                                            : ::setxattr(path.c_str(), change.name.c_str(), change.value.data(),
+                                                         change.value.size(), flags));
+    if (!done && !(repeated && change.remove && done.error().number == ENODATA)) return done.error();
     outbox_.append_to(inode, change);
   }
   // An access list changes the mode.
@@ -173,13 +178,13 @@ Call<void> Operations::setxattr(const Request& request, Reply& reply) {
   SK_TRY(Inode * inode, node(request.header().nodeid));
   const wire::SetXattr change{
       .id = inode->id, .name = std::string{name}, .value = std::string{as_text(value)}};
-  return change_xattr(*inode, change, static_cast<int>(in.flags), reply);
+  return change_xattr(*inode, change, static_cast<int>(in.flags), request, reply);
 }
 
 Call<void> Operations::removexattr(const Request& request, Reply& reply) {
   SK_TRY(const auto name, request.name_at(0));
   SK_TRY(Inode * inode, node(request.header().nodeid));
-  return change_xattr(*inode, {.id = inode->id, .name = std::string{name}, .remove = true}, 0, reply);
+  return change_xattr(*inode, {.id = inode->id, .name = std::string{name}, .remove = true}, 0, request, reply);
 }
 
 /// The caller holds content.

@@ -19,18 +19,22 @@ constexpr std::size_t kPieceBytes = 1 << 20;
 Call<void> Operations::open(const Request& request, Reply& reply) {
   SK_TRY(const auto in, request.arguments<fuse_open_in>());
   SK_TRY(Inode * inode, node(request.header().nodeid));
-  SK_TRY_VOID(open_existing(*inode, in.flags, (in.open_flags & FUSE_OPEN_KILL_SUIDGID) != 0));
+  SK_TRY_VOID(open_existing(*inode, in.flags, (in.open_flags & FUSE_OPEN_KILL_SUIDGID) != 0, request.attempt()));
   add_open(reply, in.flags);
   return outbox_.after_change(*inode);
 }
 
-Call<void> Operations::open_existing(Inode& inode, std::uint32_t flags, bool kill_set_id) {
+Call<void> Operations::open_existing(Inode& inode, std::uint32_t flags, bool kill_set_id, Attempt& attempt) {
   const bool empty = (flags & O_TRUNC) != 0;
   SK_TRY_VOID(inodes_.open_file(inode, is_writable(flags) || empty));
+  attempt.opened(inode.id);
   if (!empty) return {};
   const auto content = order_.content(inode.id);
   const auto truncated = truncate(inode, 0, kill_set_id);
-  if (!truncated) inodes_.close_file(inode);
+  if (!truncated) {
+    attempt.unopened();
+    inodes_.close_file(inode);
+  }
   return truncated;
 }
 
@@ -58,7 +62,10 @@ Call<void> Operations::drop_set_id(Inode& inode) {
   SK_TRY_VOID(checked(::fstatat(fd->get(), "", &attributes, AT_EMPTY_PATH)));
   mode_t mode = attributes.st_mode & ~mode_t{S_ISUID};
   if ((mode & S_IXGRP) != 0) mode &= ~mode_t{S_ISGID};  // without group execute it means mandatory locking
-  if (mode == attributes.st_mode) return {};
+  if (mode == attributes.st_mode) {
+    inode.may_set_id = (mode & (S_ISUID | S_ISGID)) != 0;
+    return {};
+  }
   SK_TRY_VOID(checked(::chmod(magic_path(fd->get()).c_str(), mode & 07777)));
   attributes.st_mode = mode;
   inode.may_set_id = (mode & (S_ISUID | S_ISGID)) != 0;
@@ -137,6 +144,7 @@ Call<void> Operations::synchronise(Inode& inode, bool data_only) {
 
 Call<void> Operations::release(const Request& request, Reply&) {
   SK_TRY(Inode * inode, node(request.header().nodeid));
+  request.attempt().released(inode->id);
   inodes_.close_file(*inode);
   return {};
 }

@@ -50,11 +50,18 @@ Call<void> Operations::opendir(const Request& request, Reply& reply) {
   return {};
 }
 
-Call<std::shared_ptr<DirectoryStream>> Operations::stream(std::uint64_t handle) {
+/// One that an earlier process had open is opened again: positions are the file system's own and hold for every open.
+Call<std::shared_ptr<DirectoryStream>> Operations::stream(std::uint64_t handle, Inode& inode) {
+  {
+    const std::lock_guard lock{streams_mutex_};
+    if (const auto found = streams_.find(handle); found != streams_.end()) return found->second;
+  }
+  if (handle >> kEpochShift >= inodes_.epoch()) return Errno{EBADF};
+  auto opened = std::make_shared<DirectoryStream>();
+  SK_TRY(opened->fd, inodes_.open_anew(inode, O_RDONLY | O_DIRECTORY));
+  opened->position = -1;
   const std::lock_guard lock{streams_mutex_};
-  const auto found = streams_.find(handle);
-  if (found == streams_.end()) return Errno{EBADF};
-  return found->second;
+  return streams_.emplace(handle, std::move(opened)).first->second;
 }
 
 Call<void> Operations::readdir(const Request& request, Reply& reply) {
@@ -68,7 +75,7 @@ Call<void> Operations::readdirplus(const Request& request, Reply& reply) {
 Call<void> Operations::read_directory(const Request& request, Reply& reply, bool plus) {
   SK_TRY(const auto in, request.arguments<fuse_read_in>());
   SK_TRY(Inode * inode, node(request.header().nodeid));
-  SK_TRY(const auto from, stream(in.fh));
+  SK_TRY(const auto from, stream(in.fh, *inode));
   const std::lock_guard lock{from->mutex};
   const auto offset = static_cast<std::int64_t>(in.offset);
   if (from->position != offset)
@@ -88,7 +95,7 @@ Call<void> Operations::read_directory(const Request& request, Reply& reply, bool
     at += read.d_reclen;
     const std::string_view name{read.d_name};
     const std::size_t needed = plus ? room_for<fuse_direntplus>(name) : room_for<fuse_dirent>(name);
-    if (used + needed > room.size()) {
+    if (used + needed > room.size() || !request.attempt().has_room()) {
       all = false;
       break;
     }
@@ -98,7 +105,7 @@ Call<void> Operations::read_directory(const Request& request, Reply& reply, bool
       auto* full = reinterpret_cast<fuse_direntplus*>(room.data() + used);
       // An entry without a node is shown without attributes, as one that vanished just now.
       const auto found =
-          is_dots(name) ? Call<Entry>{Errno{ENOENT}} : entry(*inode, from->fd.get(), std::string{name});
+          is_dots(name) ? Call<Entry>{Errno{ENOENT}} : entry(*inode, from->fd.get(), std::string{name}, request.attempt());
       if (found) fill_entry(full->entry_out, *found->inode, found->attributes);
       out = &full->dirent;
     }
@@ -122,7 +129,7 @@ Call<void> Operations::releasedir(const Request& request, Reply&) {
 Call<void> Operations::fsyncdir(const Request& request, Reply&) {
   SK_TRY(const auto in, request.arguments<fuse_fsync_in>());
   SK_TRY(Inode * inode, node(request.header().nodeid));
-  SK_TRY(const auto from, stream(in.fh));
+  SK_TRY(const auto from, stream(in.fh, *inode));
   std::optional<SequenceNumber> sync{};
   {
     const auto content = order_.content(inode->id);

@@ -26,6 +26,12 @@ Call<Fd> make_underneath(int directory, const char* name, mode_t mode, dev_t dev
   return made;
 }
 
+Call<Fd> reopen_underneath(int directory, const char* name) {
+  Fd made{::openat(directory, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC)};
+  if (!made) return last_errno();
+  return made;
+}
+
 /// We make everything as root; what was made belongs to the caller, its group to the directory's where that
 /// asks for it (set-group-id, or a mount option that had the group inherited already).
 Call<void> give_to_caller(int directory, const char* name, const fuse_in_header& caller,
@@ -41,14 +47,16 @@ Call<void> give_to_caller(int directory, const char* name, const fuse_in_header&
 
 }  // namespace
 
-Call<Operations::Entry> Operations::entry(Inode& parent, int directory, const std::string& name) {
+Call<Operations::Entry> Operations::entry(Inode& parent, int directory, const std::string& name, Attempt& attempt) {
   Entry found{};
   SK_TRY_VOID(checked(::fstatat(directory, name.c_str(), &found.attributes, AT_SYMLINK_NOFOLLOW)));
   found.inode = inodes_.recall(found.attributes, parent.id, name);
-  if (found.inode != nullptr) return found;
-  const auto names = order_.names_shared();
-  SK_TRY_VOID(checked(::fstatat(directory, name.c_str(), &found.attributes, AT_SYMLINK_NOFOLLOW)));
-  SK_TRY(found.inode, inodes_.adopt(parent, name, found.attributes, InodeTable::For::Kernel));
+  if (found.inode == nullptr) {
+    const auto names = order_.names_shared();
+    SK_TRY_VOID(checked(::fstatat(directory, name.c_str(), &found.attributes, AT_SYMLINK_NOFOLLOW)));
+    SK_TRY(found.inode, inodes_.adopt(parent, name, found.attributes, InodeTable::For::Kernel));
+  }
+  attempt.counted(found.inode->id);
   return found;
 }
 
@@ -56,7 +64,7 @@ Call<void> Operations::lookup(const Request& request, Reply& reply) {
   SK_TRY(const auto name, request.name_at(0));
   SK_TRY(Inode * parent, node(request.header().nodeid));
   SK_TRY(const SharedFd directory, inodes_.path_fd(*parent));
-  const auto found = entry(*parent, directory->get(), std::string{name});
+  const auto found = entry(*parent, directory->get(), std::string{name}, request.attempt());
   if (found) {
     add_entry(reply, *found->inode, found->attributes);
     return {};
@@ -83,7 +91,7 @@ Call<void> Operations::batch_forget(const Request& request, Reply&) {
   return {};
 }
 
-Call<Operations::Made> Operations::make(Inode& parent, const NewNode& wanted, const fuse_in_header& caller) {
+Call<Operations::Made> Operations::make(Inode& parent, const NewNode& wanted, const Request& request) {
   SK_TRY(const SharedFd directory, inodes_.path_fd(parent));
   const int fd = directory->get();
   const char* name = wanted.name.c_str();
@@ -96,9 +104,19 @@ Call<Operations::Made> Operations::make(Inode& parent, const NewNode& wanted, co
   Made made{};
   const auto names = order_.names_exclusive();
   ::umask(wanted.umask);  // of this thread alone; a default ACL of the directory takes its place
-  SK_TRY(Fd opened, make_underneath(fd, name, wanted.mode, wanted.device, wanted.target, wanted.open));
+  Attempt& attempt = request.attempt();
+  attempt.begin_change();
+  auto opened = make_underneath(fd, name, wanted.mode, wanted.device, wanted.target, wanted.open);
+  if (!opened && opened.error().number == EEXIST && attempt.is_repeated()) {
+    // The kernel asks only for names that are not there: it was made the first time, and perhaps not given to the caller.
+    opened = wanted.open ? reopen_underneath(fd, name) : Call<Fd>{Fd{}};
+  }
+  if (!opened) {
+    attempt.end_change();
+    return opened.error();
+  }
   auto status = checked(::fstatat(fd, name, &made.attributes, AT_SYMLINK_NOFOLLOW));
-  if (status) status = give_to_caller(fd, name, caller, group_of_directory, made.attributes);
+  if (status) status = give_to_caller(fd, name, request.header(), group_of_directory, made.attributes);
   if (status) {
     if (auto inode = inodes_.adopt(parent, wanted.name, made.attributes, InodeTable::For::Kernel))
       made.inode = *inode;
@@ -111,7 +129,11 @@ Call<Operations::Made> Operations::make(Inode& parent, const NewNode& wanted, co
     outbox_.touch(parent);
     return status.error();
   }
-  if (opened) inodes_.created(*made.inode, std::move(opened));
+  attempt.counted(made.inode->id);
+  if (*opened) {
+    inodes_.created(*made.inode, std::move(*opened));
+    attempt.opened(made.inode->id);
+  }
   if (!made.inode->nameless) {
     made.sequence = outbox_.append(wire::Create{.parent = parent.id,
                                                 .name = wanted.name,
@@ -134,7 +156,7 @@ Call<void> Operations::symlink(const Request& request, Reply& reply) {
   SK_TRY(const auto target, request.name_at(name.size() + 1));
   SK_TRY(Inode * parent, node(request.header().nodeid));
   const NewNode wanted{.name = std::string{name}, .mode = S_IFLNK | 0777, .target = std::string{target}};
-  SK_TRY(const Made made, make(*parent, wanted, request.header()));
+  SK_TRY(const Made made, make(*parent, wanted, request));
   return finish(made, reply);
 }
 
@@ -143,7 +165,7 @@ Call<void> Operations::mknod(const Request& request, Reply& reply) {
   SK_TRY(const auto name, request.name_at(sizeof in));
   SK_TRY(Inode * parent, node(request.header().nodeid));
   const NewNode wanted{.name = std::string{name}, .mode = in.mode, .umask = in.umask, .device = in.rdev};
-  SK_TRY(const Made made, make(*parent, wanted, request.header()));
+  SK_TRY(const Made made, make(*parent, wanted, request));
   return finish(made, reply);
 }
 
@@ -152,7 +174,7 @@ Call<void> Operations::mkdir(const Request& request, Reply& reply) {
   SK_TRY(const auto name, request.name_at(sizeof in));
   SK_TRY(Inode * parent, node(request.header().nodeid));
   const NewNode wanted{.name = std::string{name}, .mode = S_IFDIR | (in.mode & 07777), .umask = in.umask};
-  SK_TRY(const Made made, make(*parent, wanted, request.header()));
+  SK_TRY(const Made made, make(*parent, wanted, request));
   return finish(made, reply);
 }
 
@@ -162,7 +184,7 @@ Call<void> Operations::create(const Request& request, Reply& reply) {
   SK_TRY(Inode * parent, node(request.header().nodeid));
   const NewNode wanted{
       .name = std::string{name}, .mode = S_IFREG | (in.mode & 07777), .umask = in.umask, .open = true};
-  const auto made = make(*parent, wanted, request.header());
+  const auto made = make(*parent, wanted, request);
   if (made) {
     const auto finished = finish(*made, reply);
     add_open(reply, in.flags);
@@ -170,9 +192,11 @@ Call<void> Operations::create(const Request& request, Reply& reply) {
   }
   if (made.error().number != EEXIST || (in.flags & O_EXCL) != 0) return made.error();
   SK_TRY(const SharedFd directory, inodes_.path_fd(*parent));
-  SK_TRY(Entry found, entry(*parent, directory->get(), wanted.name));
-  if (auto opened = open_existing(*found.inode, in.flags, (in.open_flags & FUSE_OPEN_KILL_SUIDGID) != 0);
+  Attempt& attempt = request.attempt();
+  SK_TRY(Entry found, entry(*parent, directory->get(), wanted.name, attempt));
+  if (auto opened = open_existing(*found.inode, in.flags, (in.open_flags & FUSE_OPEN_KILL_SUIDGID) != 0, attempt);
       !opened) {
+    attempt.uncounted();
     inodes_.forget(found.inode->id, 1);
     return opened.error();
   }
@@ -198,6 +222,8 @@ Call<void> Operations::tmpfile(const Request& request, Reply& reply) {
   SK_TRY_VOID(checked(::fchmod(file.get(), attributes.st_mode & 07777)));
   SK_TRY_VOID(checked(::fstat(file.get(), &attributes)));
   SK_TRY(const Inode* inode, inodes_.adopt_nameless(root_, std::move(file), attributes));
+  request.attempt().counted(inode->id);
+  request.attempt().opened(inode->id);
   add_entry(reply, *inode, attributes);
   add_open(reply, in.flags);
   return {};
@@ -219,8 +245,12 @@ Call<void> Operations::link(const Request& request, Reply& reply) {
       const auto names = order_.names_exclusive();
       const bool replicated = !inodes_.excludes(*parent, name, false);
       first_name = inode->nameless && replicated;
-      SK_TRY_VOID(checked(::linkat(source->get(), "", directory->get(), name.c_str(), AT_EMPTY_PATH)));
+      request.attempt().begin_change();
+      const auto linked = checked(::linkat(source->get(), "", directory->get(), name.c_str(), AT_EMPTY_PATH));
+      const bool there = !linked && linked.error().number == EEXIST && request.attempt().is_repeated();
+      if (!linked && !there) return linked.error();
       SK_TRY_VOID(checked(::fstatat(directory->get(), name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW)));
+      if (there && attributes.st_ino != inode->number) return Errno{EEXIST};
       if (first_name) {
         inode->last_sequence = outbox_
                                    .append(wire::Create{.parent = parent->id,
@@ -234,6 +264,7 @@ Call<void> Operations::link(const Request& request, Reply& reply) {
             outbox_.append(wire::Link{.id = inode->id, .parent = parent->id, .name = name}).value;
       }
       SK_TRY(inode, inodes_.adopt(*parent, name, attributes, InodeTable::For::Kernel));
+      request.attempt().counted(inode->id);
       outbox_.touch(*parent);
     }
     if (first_name) SK_TRY_VOID(send_nameless(*inode));  // the names stand free while its content is sent

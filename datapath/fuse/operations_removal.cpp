@@ -7,6 +7,19 @@
 #include "datapath/fuse/victim.h"
 
 namespace safekit::fuse {
+namespace {
+
+bool is_number(int directory, const std::string& name, std::uint64_t number) {
+  struct stat attributes {};
+  return ::fstatat(directory, name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) == 0 && attributes.st_ino == number;
+}
+
+/// A rename that may have been done already: what was moved stands at the new name and not at the old one.
+bool was_moved(int from, const std::string& name, int to, const std::string& new_name, std::uint64_t number) {
+  return is_number(to, new_name, number) && !is_number(from, name, number);
+}
+
+}  // namespace
 
 Call<void> Operations::remove(const Request& request, bool directory) {
   SK_TRY(const auto text, request.name_at(0));
@@ -19,7 +32,11 @@ Call<void> Operations::remove(const Request& request, bool directory) {
     const auto content = content_of(order_, victim);
     const auto names = order_.names_exclusive();
     const bool replicated = !inodes_.excludes(*parent, name, directory);
-    SK_TRY_VOID(checked(::unlinkat(fd->get(), name.c_str(), directory ? AT_REMOVEDIR : 0)));
+    request.attempt().begin_change();
+    const auto removed = checked(::unlinkat(fd->get(), name.c_str(), directory ? AT_REMOVEDIR : 0));
+    // The kernel asks only for names that are there: it was removed the first time.
+    const bool gone = !removed && removed.error().number == ENOENT && request.attempt().is_repeated();
+    if (!removed && !gone) return removed.error();
     if (replicated) sequence = outbox_.append(wire::Remove{.parent = parent->id, .name = name, .directory = directory});
     forget_name(inodes_, victim, *parent, name);
     if (replicated) forget_replicated_name(inodes_, victim, *parent);
@@ -42,7 +59,7 @@ Call<void> Operations::rename(const Request& request, Reply&) {
   SK_TRY(const auto new_name, request.name_at(sizeof in + name.size() + 1));
   SK_TRY(Inode * from, node(request.header().nodeid));
   SK_TRY(Inode * to, node(in.newdir));
-  return move({.from = from, .name = std::string{name}, .to = to, .new_name = std::string{new_name}});
+  return move({.from = from, .name = std::string{name}, .to = to, .new_name = std::string{new_name}}, request.attempt());
 }
 
 Call<void> Operations::rename2(const Request& request, Reply&) {
@@ -56,12 +73,18 @@ Call<void> Operations::rename2(const Request& request, Reply&) {
                .name = std::string{name},
                .to = to,
                .new_name = std::string{new_name},
-               .flags = in.flags});
+               .flags = in.flags},
+              request.attempt());
 }
 
-Call<void> Operations::move(const Move& move) {
+Call<void> Operations::move(const Move& move, Attempt& attempt) {
   SK_TRY(const SharedFd from, inodes_.path_fd(*move.from));
   SK_TRY(const SharedFd to, inodes_.path_fd(*move.to));
+  if (attempt.is_repeated() && was_moved(from->get(), move.name, to->get(), move.new_name, attempt.evidence())) {
+    outbox_.touch(*move.from);
+    outbox_.touch(*move.to);
+    return outbox_.after_change(replica::kBeforeTakeOver);
+  }
   const bool exchange = (move.flags & RENAME_EXCHANGE) != 0;
   if (!inodes_.exclusion(move.from->handle.root).empty()) {
     SK_TRY(auto crossing, border(move));
@@ -81,6 +104,7 @@ Call<void> Operations::move(const Move& move) {
     if (exchange && ::fstatat(to->get(), move.new_name.c_str(), &swapped, AT_SYMLINK_NOFOLLOW) == 0) {
       other = inodes_.find(swapped.st_dev, swapped.st_ino);
     }
+    attempt.begin_change(moved.st_ino);
     const auto renamed =
         checked(::renameat2(from->get(), move.name.c_str(), to->get(), move.new_name.c_str(), move.flags));
     if (renamed && inode != replaced.inode) {  // two names of one file: rename does nothing at all

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <string>
 
 #include "datapath/replica/sink.h"
 #include "schema/base/result.h"
@@ -27,6 +28,10 @@ struct Options {
       4096};  ///< cached descriptors of inodes that nobody has open, over all directories
   bool follow_caller_cpu{
       true};  ///< serve a lone caller on its own CPU: no idle CPU is woken (feasibility.md 2)
+  /// Where another process keeps the mounts for the next one (docs/takeover.md): its program, and the directory of its
+  /// socket. Empty: they end with this process.
+  std::string keeper_program{};
+  std::string keeper_directory{};
   /// A mount ended without `unmount` (an administrator's umount). Called once per directory from a FUSE
   /// thread.
   std::function<void(std::uint32_t root)> on_end{};

@@ -32,6 +32,8 @@ constexpr std::uint32_t kStreakFirst = 32;
 constexpr std::uint32_t kStreakAgain = 256;
 /// After a successful umount the threads see the end at once, unless the mount lives on in another namespace.
 constexpr std::chrono::seconds kEndMax{2};
+constexpr std::chrono::milliseconds kPauseAgain{20};
+constexpr std::size_t kPageBytes = 4096;
 
 unsigned long flags_of(int directory) {
   struct statvfs found {};
@@ -73,10 +75,14 @@ void allow_dirty_pages(const std::string& path) {
   (void)!::write(file.get(), kDirtyPercentMax.data(), kDirtyPercentMax.size());  // only speed depends on it
 }
 
+/// Ends a wait for the next request; nothing else.
+constexpr int kPauseSignal = SIGUSR2;
+
 void prepare_thread() {
   sigset_t all;
   sigfillset(&all);
-  (void)::pthread_sigmask(SIG_BLOCK, &all, nullptr);  // signals are for main
+  sigdelset(&all, kPauseSignal);
+  (void)::pthread_sigmask(SIG_SETMASK, &all, nullptr);  // the others are for main
   // A umask per thread. It cannot fail for root but in a sandbox, where files would get the umask of another
   // caller.
   SK_ASSERT(::unshare(CLONE_FS) == 0);
@@ -85,8 +91,8 @@ void prepare_thread() {
 
 }  // namespace
 
-Session::Session(std::uint32_t root, Operations& operations, const Options& options)
-    : root_(root), operations_(operations), options_(options) {
+Session::Session(std::uint32_t root, Operations& operations, const Options& options, Ledger& ledger)
+    : root_(root), operations_(operations), options_(options), ledger_(ledger) {
   CPU_ZERO(&all_cpus_);
   (void)::sched_getaffinity(0, sizeof all_cpus_, &all_cpus_);
 }
@@ -116,15 +122,48 @@ Status Session::mount(const std::string& path, int directory) {
     (void)::umount2(path.c_str(), MNT_DETACH);  // it has served nobody yet
     return status;
   }
-  mounted_ = true;
-  unmounted_here_ = false;
-  ending_ = false;
-  {
-    const std::lock_guard lock{mutex_};
-    start_thread_locked();
-  }
+  begin_serving();
   if (options_.write_back) allow_dirty_pages(path);
   return {};
+}
+
+void Session::begin_serving() {
+  struct sigaction action {};
+  action.sa_handler = [](int) {};
+  (void)::sigaction(kPauseSignal, &action, nullptr);
+  mounted_ = true;
+  unmounted_here_ = false;
+  ending_ = paused_ = false;
+  const std::lock_guard lock{mutex_};
+  start_thread_locked();
+}
+
+Status Session::inherit(const std::string& path, Fd device) {
+  path_ = path;
+  device_ = std::move(device);
+  fuse_out_header again{};
+  again.len = sizeof again;
+  again.error = static_cast<std::int32_t>(kNotifyResend);
+  // Before anything is read here, or it would come twice.
+  if (::write(device_.get(), &again, sizeof again) != static_cast<ssize_t>(sizeof again)) {
+    return Error{Code::Io, fmt::format("the mount over '{}' cannot be taken over: {}", path, ::strerror(errno))};
+  }
+  return {};
+}
+
+bool Session::pause(std::chrono::milliseconds limit) {
+  const auto end = std::chrono::steady_clock::now() + limit;
+  paused_ = true;
+  std::unique_lock lock{mutex_};
+  // Again and again: a signal that comes just before the read does not end it.
+  while (threads_ > 0 && std::chrono::steady_clock::now() < end) {
+    // Only these: a call below might end with EINTR.
+    for (const auto& [thread, waits] : serving_) {
+      if (*waits) (void)::pthread_kill(thread, kPauseSignal);
+    }
+    ended_.wait_for(lock, kPauseAgain, [this] { return threads_ == 0; });
+  }
+  return threads_ == 0;
 }
 
 Status Session::shake_hands() {
@@ -141,6 +180,8 @@ Status Session::shake_hands() {
                  fmt::format("FUSE {}.{} of this kernel is too old: 7.{} (Linux 5.15) is needed", in->major,
                              in->minor, kAbiMinorMin)};
   }
+  const std::uint64_t flags = out->flags | std::uint64_t{out->flags2} << 32;
+  ledger_.agree({.resend = (flags & kInitHasResend) != 0, .write_back = options_.write_back});
   Reply reply{{}};
   reply.add(*out);
   send(request->header(), 0, reply);
@@ -190,16 +231,40 @@ bool Session::next_request(std::span<std::uint8_t> buffer, std::size_t& size) {
       size = static_cast<std::size_t>(got);
       return true;
     }
+    if (got < 0 && errno == EINTR && paused_) return false;
     // ENOENT: the request was taken back while it was read.
     if (got < 0 && (errno == EINTR || errno == EAGAIN || errno == ENOENT)) continue;
     return false;
   }
 }
 
+/// Pages of a reply that none reaches cost nothing. Those of a request are there before it comes: were the process killed while
+/// the kernel copies into a page that is not, the caller would get an EIO.
+Session::Room Session::take_room() {
+  {
+    const std::lock_guard lock{mutex_};
+    if (!rooms_.empty()) {
+      Room room = std::move(rooms_.back());
+      rooms_.pop_back();
+      return room;
+    }
+  }
+  Room room = std::make_unique_for_overwrite<std::uint8_t[]>(kRequestBytesMax + kWriteBytesMax);
+  for (std::size_t at = 0; at < kRequestBytesMax; at += kPageBytes) room[at] = 0;
+  room[kRequestBytesMax - 1] = 0;
+  return room;
+}
+
 void Session::serve() {
   prepare_thread();
-  // Not cleared: pages that no request reaches cost nothing.
-  const auto room = std::make_unique_for_overwrite<std::uint8_t[]>(kRequestBytesMax + kWriteBytesMax);
+  std::atomic<bool> waits{false};
+  {
+    const std::lock_guard lock{mutex_};
+    serving_.emplace(::pthread_self(), &waits);
+  }
+  Ledger::Record* record = ledger_.lend();
+  Attempt attempt{record};
+  Room room = take_room();
   const std::span buffer{room.get(), kRequestBytesMax};
   Reply reply{{room.get() + kRequestBytesMax, kWriteBytesMax}};
   int placed = -1;
@@ -207,29 +272,42 @@ void Session::serve() {
   for (;;) {
     follow(placed);
     std::size_t size = 0;
-    alive = next_request(buffer, size);
+    waits = true;
+    alive = !paused_ && next_request(buffer, size);
+    waits = false;
     std::unique_lock lock{mutex_};
     --idle_;
     if (!alive) break;
     if (idle_ == 0 && threads_ < options_.threads_max) start_thread_locked();
     lock.unlock();
-    answer(BytesView{buffer}.first(size), reply);
+    answer(BytesView{buffer}.first(size), reply, attempt);
     lock.lock();
     if (idle_ >= kIdleThreadsMax) break;
     ++idle_;
   }
-  const bool first = !alive && !ending_.exchange(true);
+  if (record != nullptr) ledger_.give_back(record);
+  const bool first = !alive && !paused_ && !ending_.exchange(true);
   if (first && options_.on_end) options_.on_end(root_);
   const std::lock_guard lock{mutex_};
+  serving_.erase(::pthread_self());
+  if (rooms_.size() < kIdleThreadsMax) rooms_.push_back(std::move(room));
   --threads_;
   ended_.notify_all();
 }
 
-void Session::answer(BytesView bytes, Reply& reply) {
-  const auto request = Request::parse(bytes);
+void Session::answer(BytesView bytes, Reply& reply, Attempt& attempt) {
+  auto request = Request::parse(bytes);
   if (!request) return;
   if (options_.follow_caller_cpu) watch_caller(request->header().pid);
   reply.clear();
+  if (Operations::has_reply(request->header().opcode)) {
+    const std::uint64_t unique = request->header().unique & ~kUniqueResend;
+    std::vector<Ledger::Record*> before;
+    if (request->header().unique != unique) before = ledger_.earlier(root_, unique);
+    operations_.take_back(before);
+    attempt.begin(root_, unique, before);
+  }
+  request->carry(attempt);
   const auto done = operations_.run(*request, reply);
   if (!Operations::has_reply(request->header().opcode)) return;
   if (done && reply.invalidated()) send_invalidation(*reply.invalidated());

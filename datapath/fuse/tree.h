@@ -1,15 +1,24 @@
 #pragma once
 
+#include <chrono>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "datapath/fuse/options.h"
+#include "datapath/linux/keeper.h"
 #include "datapath/replica/exclusion.h"
 #include "datapath/replica/sink.h"
 #include "schema/base/result.h"
 
 namespace safekit::fuse {
+
+/// What was kept of the mounts of an earlier process.
+struct Inheritance {
+  std::unique_ptr<Keeper> keeper{};
+  std::map<std::uint64_t, Fd> kept{};
+};
 
 /// The replicated directories of one module, each with our FUSE file system over it. A service.
 /// Every change through a mount is made in the directory underneath, then appended to the sink.
@@ -55,6 +64,18 @@ class MountedTrees {
   /// Opens the directories (which makes `inodes()` usable), mounts over them and starts serving. On an error
   /// nothing stays mounted.
   Status mount();
+  /// Opens what an earlier process, which is gone, had mounted over these directories; `resume` serves it on. Between the
+  /// two the sink gets ready. Errors: Unsupported, Conflict, Corrupt, Io: it cannot be taken over; the keeper has let go.
+  Status inherit(Inheritance inheritance);
+  Status resume();
+  /// Of what was inherited: calls returned without the peer. Noted for the next one by `note_alone`.
+  [[nodiscard]] bool was_alone() const;
+  void note_alone(bool alone);
+  /// Why no other process could take the mounts over; empty: one can. A keeper that is gone is replaced by another one.
+  [[nodiscard]] std::string unkept();
+  /// Stops serving; the mounts stay for another process. False when calls are still under way after that time: the end of
+  /// this process is then like its death. In both cases it has to end now.
+  [[nodiscard]] bool hand_over(std::chrono::milliseconds limit);
   /// All or nothing is not possible: directories unmounted before a busy one stay unmounted; call again to go
   /// on. On success every change has been appended, mtimes too, and no thread runs any more.
   Status unmount();

@@ -14,6 +14,7 @@ constexpr Duration kGatherFor = milliseconds{1};     ///< what nobody waits for 
 constexpr int kQuietRounds = 20;                     ///< of kGatherFor, before the sender sleeps until it is woken
 constexpr std::uint64_t kBulkBytesMax = 2U << 20;    ///< of a resynchronisation, unacknowledged
 constexpr int kInlineRoundsMax = 4;                  ///< a caller sends for others at most so often
+constexpr Duration kReturnMax = seconds{1};  ///< for a process that has taken over to connect to the peer
 constexpr Duration kCallReadsFor = milliseconds{100};  ///< then it looks whether it is still to wait
 
 }  // namespace
@@ -23,8 +24,9 @@ Primary::Primary(Settings settings, journal::Journal& journal, TreeOrder& order,
     : settings_(std::move(settings)), journal_(journal), order_(order), source_(source), clock_(clock), random_(random),
       log_(log), changed_(std::move(changed)), pairing_(random_.u64() >> 1 | 1), marks_(settings_.zone_bytes) {}
 
-void Primary::prepare(Inodes& inodes, std::optional<journal::ZoneMap> marks) {
+void Primary::prepare(Inodes& inodes, std::optional<journal::ZoneMap> marks, Continuity continuity) {
   const std::lock_guard lock{mutex_};
+  continuity_ = std::move(continuity);
   inodes_ = &inodes;
   waiting_since_ = clock_.mono_now();
   marks_complete_ = marks.has_value() && !marks->overflown() && marks->zone_bytes() == settings_.zone_bytes;
@@ -33,6 +35,12 @@ void Primary::prepare(Inodes& inodes, std::optional<journal::ZoneMap> marks) {
   } else {
     marks_.set_overflown();
   }
+  if (continuity_.taken_over) {
+    sequence_ = kBeforeTakeOver.value;
+    unconfirmed_ = continuity_.unconfirmed;
+    if (continuity_.was_alone) go_alone();
+  }
+  remember_alone(mode_ == Mode::Alone);
 }
 
 SequenceNumber Primary::append(const wire::Operation& operation, BytesView data) {
@@ -321,11 +329,16 @@ Status Primary::wait_for_room() {
   return {};
 }
 
+/// The peer has not been lost and is not to be asked anything: it is about to be connected to this process, which has taken over.
+bool Primary::is_returning() const {
+  return continuity_.taken_over && links_ == 0 && mode_ == Mode::Waiting && clock_.mono_now() - waiting_since_ < kReturnMax;
+}
+
 PrimaryStatus Primary::status() const {
   const std::lock_guard lock{mutex_};
-  PrimaryStatus status{.connected = link_ != nullptr && !silent_,
+  PrimaryStatus status{.connected = (link_ != nullptr && !silent_) || is_returning(),
                        .peer_synchronised = synchronised_,
-                       .waiting_for_alone = mode_ == Mode::Waiting && !link_,
+                       .waiting_for_alone = mode_ == Mode::Waiting && !link_ && !is_returning(),
                        .diverged = diverged_,
                        .fenced = fenced_,
                        .progress = run_ != nullptr ? run_->progress() : progress_,

@@ -39,6 +39,14 @@ struct PrimaryStatus {
   friend bool operator==(const PrimaryStatus&, const PrimaryStatus&) = default;
 };
 
+/// How the promises of one process go on in the next one that serves the same mounts.
+struct Continuity {
+  bool taken_over{false};   ///< calls of an earlier process are done again, others rely on what it did
+  bool was_alone{false};    ///< that one let calls return without the peer, which cannot be promoted
+  bool unconfirmed{false};  ///< of what it did the peer may not have everything
+  std::function<void(bool)> note_alone{};  ///< remembers was_alone for the next one; called with the mutex held
+};
+
 /// Puts what the file system does into the stream and says when a call may return. Called directly by FUSE threads, under
 /// one mutex: a hop to another thread would cost more than the work.
 ///
@@ -61,7 +69,7 @@ class Primary final : public Sink, private ResyncHost {
   Primary& operator=(const Primary&) = delete;
 
   /// Before the first append. `marks`: what the peer may not have; nothing when that is not known.
-  void prepare(Inodes& inodes, std::optional<journal::ZoneMap> marks);
+  void prepare(Inodes& inodes, std::optional<journal::ZoneMap> marks, Continuity continuity = {});
   /// Begins to look for the peer.
   void start();
   /// May it go on without the peer? Level; see control::Want. One for another pairing than the present is none.
@@ -112,11 +120,13 @@ class Primary final : public Sink, private ResyncHost {
   void kick_sender();
   void flush(Lock& lock, int rounds_max);
   [[nodiscard]] bool is_released(std::uint64_t sequence, Acknowledged level);
+  [[nodiscard]] bool is_returning() const;
   void read_for_itself(Lock& lock);
   void have_it_read();
 
   // Being with and without the peer (primary_peer.cpp); the caller holds mutex_ where a Lock or nothing is taken.
   void go_alone();
+  void remember_alone(bool alone);
   void note_alone();
   void lose(std::uint64_t link, const std::string& reason);
   void check_times();
@@ -160,6 +170,7 @@ class Primary final : public Sink, private ResyncHost {
   bool synchronised_{false};      ///< the peer has confirmed the end of the synchronisation on this connection
   bool alone_allowed_{false};
   bool leaving_{false};
+  Continuity continuity_{};
   std::int64_t granted_at_{0};    ///< when that was allowed last
   std::uint64_t pairing_{0};      ///< changes with each ResyncEnd
   bool alone_noted_{false};       ///< the journal has a generation for what is written without the peer now

@@ -54,9 +54,14 @@ void Primary::go_alone() {
   released_ = sequence_;
   durable_.clear();
   syncs_.released(released_);
+  remember_alone(true);
   log_.write(LogLevel::Info, kLog, "peer=without");
   waiters_.notify_all();
   changed_();
+}
+
+void Primary::remember_alone(bool alone) {
+  if (continuity_.note_alone) continuity_.note_alone(alone);
 }
 
 void Primary::note_alone() {
@@ -242,6 +247,7 @@ wire::ResyncMode Primary::install(std::unique_ptr<Stream> stream, wire::FrameRea
 
 /// Caller holds mutex_.
 void Primary::put_end() {
+  remember_alone(false);  // before the peer can be promoted
   const journal::State state = journal_.state();
   push(wire::ResyncEnd{state.generations.current, state.generations.history}, {}, {});
   end_sequence_ = sequence_ - link_->base;

@@ -359,6 +359,47 @@ TEST_F(PrimaryTest, ACallWhosePeerIsLostWhileTheRoleIsLeftEndsWithAnErrorAtOnce)
   EXPECT_FALSE(later.get());
 }
 
+TEST_F(PrimaryTest, WhatAnEarlierProcessDidIsWaitedForUntilThePeerKnowsOfTheComparison) {
+  source_.let(false);
+  std::vector<bool> noted;
+  primary_->prepare(*inodes_, std::nullopt,
+                    {.taken_over = true, .unconfirmed = true, .note_alone = [&](bool alone) { noted.push_back(alone); }});
+  EXPECT_FALSE(primary_->status().waiting_for_alone);  // the peer has not been lost
+  auto close = std::async(std::launch::async, [&] { return primary_->wait(kBeforeTakeOver, Acknowledged::Received); });
+  auto call = sync();
+  EXPECT_EQ(close.wait_for(std::chrono::milliseconds{50}), std::future_status::timeout);
+  clock_.advance(seconds{2});
+  EXPECT_TRUE(primary_->status().waiting_for_alone);  // now it has
+  source_.let(true);
+  primary_->start();
+  expect_returns(close);
+  expect_returns(call);  // the peer has noted that it is out of date
+  EXPECT_GE(peer_.full_comparisons, 1);
+  (void)primary_->stop();
+  EXPECT_EQ(noted, (std::vector<bool>{false, true}));
+}
+
+TEST_F(PrimaryTest, WhoWasAloneGoesOnAloneAfterATakeOver) {
+  source_.let(false);
+  primary_->prepare(*inodes_, std::nullopt, {.taken_over = true, .was_alone = true, .unconfirmed = true});
+  auto call = sync();
+  expect_returns(call);
+  EXPECT_TRUE(primary_->wait(kBeforeTakeOver, Acknowledged::Received));
+  EXPECT_EQ(journal_->state().generations.base, DataGeneration{7});
+}
+
+TEST_F(PrimaryTest, AfterAnOrderlyHandOverNothingIsCompared) {
+  std::vector<bool> noted;
+  primary_->prepare(*inodes_, journal::ZoneMap{Settings{}.zone_bytes},
+                    {.taken_over = true, .was_alone = true, .note_alone = [&](bool alone) { noted.push_back(alone); }});
+  begin();
+  // From before the end of the synchronisation on, the next process must not go on alone by itself.
+  EXPECT_FALSE(noted.back());
+  EXPECT_EQ(peer_.full_comparisons, 0);
+  auto call = sync();
+  expect_returns(call);
+}
+
 TEST_F(PrimaryTest, AnOperationOnAnInodeThatIsGoneIsDropped) {
   begin();
   EXPECT_EQ(primary_->append(wire::Operation{wire::SetXattr{.id = OneRoot::kGone, .name = "user.x"}}, {}), SequenceNumber{0});

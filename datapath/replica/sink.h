@@ -32,6 +32,10 @@ class TreeOrder {
   std::array<std::mutex, kStripes> content_{};
 };
 
+/// Of all that an earlier process did whose mounts this one has taken over: who waits for it waits until the peer has it, or
+/// the node may go on without the peer.
+inline constexpr SequenceNumber kBeforeTakeOver{1};
+
 /// What must be true of the peer before a call may return to the application.
 enum class Acknowledged { Received, Durable };
 

@@ -2,7 +2,7 @@
 # examples/light and examples/mirror/sqlite do what their pages say. PostgreSQL has a case of its own.
 . "$(dirname "$0")/lib.sh"
 
-for program in safekit safekitd safekit-replicad safekit-runner; do
+for program in safekit safekitd safekit-replicad safekit-keeper safekit-runner; do
   [ -x "$SK_BIN/$program" ] || skip "'$program' is not built"
 done
 need_program sqlite3 sqlite3

@@ -3,7 +3,7 @@ import hashlib, os, shutil, signal, socket, stat, struct, subprocess, tempfile, 
 
 IDLE, PRIMARY, SECONDARY = 0, 1, 2
 FLAGS = ("settled configured up_to_date inconsistent ever_synchronised has_data last_primary connected "
-         "peer_synchronised waiting_for_alone diverged fatal").split()
+         "peer_synchronised waiting_for_alone diverged fatal replaceable").split()
 NUMBERS = "files_total files_done bytes_copied zones_dirty generation pairing".split()
 
 
@@ -24,7 +24,7 @@ class Node:
                                         f"mount --bind {self.data} {pair.mount} && echo ready && exec sleep infinity"],
                                        stdout=subprocess.PIPE)
         assert self.keeper.stdout.readline() == b"ready\n"
-        self.process, self.socket, self.report, self.order = None, None, {}, 0
+        self.process, self.socket, self.report, self.order, self.wish = None, None, {}, 0, b""
         self.on_report = None
         self.changed = threading.Condition()
         self.log = open(f"{pair.root}/{name}.log", "ab")
@@ -32,11 +32,12 @@ class Node:
     def enter(self, *command):
         return ["nsenter", "-t", str(self.keeper.pid), "-m", "--", *command]
 
-    def start(self, **settings):
+    def start(self, take_over=False, **settings):
         path = f"{self.pair.root}/{self.name}.sock"
         wrapper = os.environ.get("SK_WRAP", "").split()
         self.process = subprocess.Popen(self.enter(*wrapper, self.pair.program, "--module", "AM", "--state-dir",
-                                                   f"{self.pair.root}/state-{self.name}/replica", "--socket", path), stderr=self.log)
+                                                   f"{self.pair.root}/state-{self.name}/replica", "--socket", path,
+                                                   *(["--take-over"] if take_over else [])), stderr=self.log)
         deadline = time.monotonic() + 10
         while True:
             try:
@@ -64,7 +65,14 @@ class Node:
     def want(self, role, may_be_alone=False, out_of_date=False, force=False, full=False, pairing=0):
         self.order += 1
         body = struct.pack("<BQBBBBBQ", 2, self.order, role, may_be_alone, out_of_date, force, full, pairing)
-        self.socket.sendall(struct.pack("<I", len(body)) + body)
+        self.wish = struct.pack("<I", len(body)) + body
+        self.socket.sendall(self.wish)
+
+    def take_over(self, **settings):
+        """As the control plane does after the death of the process: the next one serves its mounts on, with the same wish."""
+        self.report = {}
+        self.start(take_over=True, **settings)
+        self.socket.sendall(self.wish)
 
     def listen(self, connection):
         buffer = b""
@@ -113,17 +121,39 @@ class Node:
     def log_size(self):
         return os.path.getsize(f"{self.pair.root}/{self.name}.log")
 
+    def log_since(self, since):
+        return open(f"{self.pair.root}/{self.name}.log").read()[since:]
+
     def wait_for_log(self, words, since, timeout=10):
         deadline = time.monotonic() + timeout
-        while words not in open(f"{self.pair.root}/{self.name}.log").read()[since:]:
+        while words not in self.log_since(since):
             assert time.monotonic() < deadline, f"{self.name}: no '{words}' in its log"
             time.sleep(0.02)
 
     def kill(self):
-        """As kill -9: nothing is put in order; the namespace stays."""
+        """As a node that dies: nothing is put in order; the namespace stays."""
+        self.kill_replica()
+        self.kill_keeper()
+
+    def kill_replica(self):
+        """As kill -9: its mounts are kept for another one."""
         self.process.kill()
         self.process.wait()
         self.report = {}
+
+    def kill_keeper(self):
+        for pid in self.keepers():
+            os.kill(pid, signal.SIGKILL)
+
+    def keepers(self):
+        wanted, found = f"--for\0{self.pair.root}/state-{self.name}\0".encode(), []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if wanted in open(f"/proc/{pid}/cmdline", "rb").read():
+                    found.append(int(pid))
+            except OSError:
+                pass  # it has just ended
+        return found
 
     def stop(self):
         self.process.terminate()
@@ -138,6 +168,7 @@ class Node:
         return subprocess.Popen(self.enter(*command), **options)
 
     def close(self):
+        self.kill_keeper()
         for process in (self.process, self.keeper):
             if process is not None and process.poll() is None:
                 process.kill()

@@ -18,8 +18,8 @@ using doc::Node;
 
 constexpr std::size_t kEventsDefault = 300;
 constexpr Duration kOperationWaitMax = seconds{60};
-constexpr std::array<std::string_view, 8> kVerbs{"start", "stop",   "stopstart", "restart",
-                                                 "prim",  "second", "swap",      "forcestop"};
+constexpr std::array<std::string_view, 9> kVerbs{"start", "stop",   "stopstart", "restart",
+                                                 "prim",  "second", "swap",      "forcestop", store::kUpgradeDatapath};
 
 Result<Node> body_of(const Request& request) {
   doc::Problems problems{"request"};

@@ -207,6 +207,8 @@ const std::vector<Command>& commands() {
        "  safekit swap -m web\n  safekit swap nosync -m web", operation_options, operation},
       {"forcestop", kRunning, "stop at once, when stop has no effect", "  safekit forcestop -m web",
        operation_options, operation},
+      {"upgrade-datapath", kRunning, "replace the replication process by the program installed now; the application goes on",
+       "  safekit upgrade-datapath -m web", operation_options, operation},
       {"shutdown", kRunning, "stop every module of this node", "  safekit shutdown", operation_options,
        shutdown},
       {"errd", kRunning, "watching of processes on or off",

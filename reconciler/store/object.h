@@ -49,6 +49,9 @@ struct Conflict {
   friend bool operator==(const Conflict&, const Conflict&) = default;
 };
 
+/// The one operation that the replication controller consumes.
+inline constexpr const char* kUpgradeDatapath = "upgrade-datapath";
+
 /// A one-shot command for one node, consumed exactly once by that node's role controller (design.md 4).
 struct Operation {
   std::uint64_t id{0};

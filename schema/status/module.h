@@ -82,7 +82,9 @@ struct ReplicationSection {
   bool configured{false};        ///< the module replicates directories; false: everything below is meaningless
   ReplicaOrder order{};          ///< the order that `settled` speaks of
   bool alive{false};             ///< the process runs and answers
-  bool died{false};              ///< the process died under a Primary or Secondary role; stays until the role is Idle/None
+  /// The process died under a Primary or Secondary role, and none could take its place; stays until the role is Idle/None.
+  bool died{false};
+  std::uint32_t successors{0};   ///< processes that followed one that died, one after the other, until one is steady
   bool settled{false};
   bool up_to_date{false};
   bool inconsistent{false};

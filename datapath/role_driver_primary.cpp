@@ -1,0 +1,179 @@
+// The primary role: mounted, or taken over from the process before.
+#include "datapath/exclusions.h"
+#include "datapath/role_driver_roles.h"
+
+namespace safekit {
+namespace {
+
+constexpr const char* kLog = "replicad";
+/// For calls that wait for a slow disk or the peer; those that take longer are done again by the next process.
+constexpr std::chrono::seconds kHandOverMax{5};
+
+fuse::Options fuse_options(const control::Configure& configure) {
+  fuse::Options options;
+  switch (configure.durability) {
+    case control::Durability::Barrier: options.durability = fuse::Durability::Barrier; break;
+    case control::Durability::Fsync: options.durability = fuse::Durability::Fsync; break;
+    case control::Durability::Write: options.durability = fuse::Durability::Write; break;
+  }
+  options.fsync_level = configure.secondary_ack == control::SecondaryAck::Durable ? replica::Acknowledged::Durable
+                                                                                  : replica::Acknowledged::Received;
+  options.write_back = configure.write_back;
+  return options;
+}
+
+}  // namespace
+
+/// What the peer may not have; nothing when that is not known. From here on the local disk may be ahead of what anybody knows.
+Result<std::optional<journal::ZoneMap>> RoleDriver::take_marks(std::uint32_t zone_bytes) {
+  const journal::State state = journal_.state();
+  SK_TRY(auto zones, journal_.take_zones());
+  std::optional<journal::ZoneMap> marks;
+  if (replica::is_exact(state, boot_id_)) {
+    if (zones) {
+      marks = std::move(*zones);
+    } else if (state.generations.base.value == 0 && state.ever_synchronised) {
+      marks = journal::ZoneMap{zone_bytes};  // both were equal when they parted
+    }
+  }
+  const DataGeneration fresh{ports_.random.u64() | 1};
+  SK_TRY_VOID(journal_.update([&](journal::State& next) {
+    next.exact = false;
+    next.up_to_date = true;
+    next.last_primary = true;
+    if (next.generations.current.value == 0) next.generations.current = fresh;
+  }));
+  return marks;
+}
+
+std::shared_ptr<RoleDriver::PrimaryRole> RoleDriver::make_primary(const control::Configure& configure,
+                                                                  replica::Exclusions exclusions) {
+  auto role = std::make_shared<PrimaryRole>();
+  role->source = make_tls_connector(tls_peer(configure), configure.peer_address, configure.port);
+  role->primary = std::make_unique<replica::Primary>(settings(configure), journal_, role->order, *role->source,
+                                                     ports_.clock, ports_.random, ports_.log, changed_);
+  fuse::Options options = fuse_options(configure);
+  options.keeper_program = succession_.keeper_program;
+  options.keeper_directory = succession_.directory;
+  options.on_end = [this, paths = paths_of(configure)](std::uint32_t root) {
+    {
+      const std::lock_guard lock{mutex_};
+      mount_lost_ = fmt::format("the mount over '{}' was taken off by somebody else; start the module again", paths[root]);
+      poked_ = true;
+    }
+    wake_.notify_all();
+  };
+  role->trees = std::make_unique<fuse::MountedTrees>(paths_of(configure), options, *role->primary, role->order,
+                                                    std::move(exclusions));
+  return role;
+}
+
+RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, const control::Want& want) {
+  const journal::State state = journal_.state();
+  if (state.inconsistent) {
+    return Problem{"this copy is inconsistent: its synchronisation has not ended; start the other node first, then 'safekit "
+                   "start' here", true};
+  }
+  if (!state.up_to_date && state.ever_synchronised) {
+    return Problem{"this copy is not up to date; start the other node first, or 'safekit prim' here to take this copy", true};
+  }
+  if (Step problem = prepare_directories(configure)) return problem;
+  auto exclusions = exclusions_of(configure);
+  if (!exclusions) return Problem{exclusions.error().what, true};
+  if (const Status kept = keep_rules(*exclusions, configure, journal_); !kept) return Problem{kept.error().what, true};
+  auto marks = take_marks(configure.zone_bytes);
+  if (!marks) return Problem{marks.error().what, true};
+  const auto role = make_primary(configure, std::move(*exclusions));
+  role->primary->prepare(role->trees->inodes(), std::move(*marks),
+                         {.note_alone = [trees = role->trees.get()](bool alone) { trees->note_alone(alone); }});
+  role->primary->allow_alone(want.may_be_alone, want.pairing);
+  if (const Status mounted = role->trees->mount(); !mounted) {
+    (void)role->primary->stop();  // puts the zones back; the error of the mount is the one to tell
+    const bool fatal = mounted.error().code == Code::Unsupported || mounted.error().code == Code::Invalid;
+    return Problem{mounted.error().what, fatal};
+  }
+  if (const std::string why = role->trees->unkept(); !why.empty()) {
+    ports_.log.write(LogLevel::Warning, kLog, fmt::format("take-over=impossible reason='{}'", why));
+  }
+  begin_primary(role, want);
+  return {};
+}
+
+/// The application has the mounts in use, and its calls wait: nothing below them may be touched.
+RoleDriver::Step RoleDriver::resume_primary(const control::Configure& configure, const control::Want& want) {
+  const journal::State state = journal_.state();
+  const auto role = make_primary(configure, {});  // with rules there is nothing to take over (fuse::MountedTrees)
+  const auto resumed = [&]() -> Status {
+    SK_TRY_VOID(role->trees->inherit(std::move(*succession_.inheritance)));
+    if (state.inconsistent || !state.up_to_date) return Error{Code::Conflict, "the journal says that this copy is old"};
+    SK_TRY(auto marks, take_marks(configure.zone_bytes));
+    const bool alone = role->trees->was_alone();
+    const bool in_order = marks.has_value();  // the process before has handed over
+    role->primary->prepare(role->trees->inodes(), std::move(marks),
+                           {.taken_over = true,
+                            .was_alone = alone,
+                            .unconfirmed = !in_order,
+                            .note_alone = [trees = role->trees.get()](bool on) { trees->note_alone(on); }});
+    // A permission that the process before may have used up is none: the control plane gives another when it is due.
+    if (alone) role->primary->allow_alone(want.may_be_alone, want.pairing);
+    SK_TRY_VOID(role->trees->resume());
+    ports_.log.write(LogLevel::Info, kLog, fmt::format("take-over=done in-order={} alone={}", in_order, alone));
+    return {};
+  }();
+  succession_.inheritance.reset();
+  if (!resumed) {
+    const std::lock_guard lock{mutex_};
+    take_over_failed_ = resumed.error().what;
+    return Problem{resumed.error().what, true};
+  }
+  begin_primary(role, want);
+  return {};
+}
+
+void RoleDriver::begin_primary(const std::shared_ptr<PrimaryRole>& role, const control::Want& want) {
+  {
+    const std::lock_guard lock{mutex_};
+    primary_ = role;
+    mount_lost_.clear();
+    // A newer wish may have come while nobody could hear it.
+    if (want_.order != want.order && want_.role == control::ReplicaRole::Primary) {
+      role->primary->allow_alone(want_.may_be_alone, want_.pairing);
+    }
+  }
+  role->primary->start();
+  set_role(control::ReplicaRole::Primary);
+}
+
+/// The driver's thread ends with it.
+void RoleDriver::hand_over_primary() {
+  const bool in_order = primary_->trees->hand_over(kHandOverMax);
+  // Were calls still waiting, the end of the stream would let them return.
+  if (in_order) (void)primary_->primary->stop();  // not saved: all is compared
+  ports_.log.write(LogLevel::Info, kLog, fmt::format("hand-over=done in-order={}", in_order));
+  {
+    const std::lock_guard lock{mutex_};
+    handed_over_ = true;
+  }
+  changed_();
+}
+
+RoleDriver::Step RoleDriver::leave_primary() {
+  if (primary_->trees) {
+    const Status unmounted = primary_->trees->unmount();
+    if (!unmounted && (mount_lost_.empty() || primary_->trees->mounted())) return Problem{unmounted.error().what, false};
+  }
+  const Status stopped = primary_->primary->stop();
+  std::shared_ptr<PrimaryRole> old;
+  {
+    const std::lock_guard lock{mutex_};
+    old = std::move(primary_);
+    primary_ = {};
+    mount_lost_.clear();
+  }
+  old.reset();
+  set_role(control::ReplicaRole::Idle);
+  if (!stopped) return Problem{stopped.error().what, true};
+  return {};
+}
+
+}  // namespace safekit
