@@ -80,11 +80,12 @@ Call<void> Operations::rename_across(const Move& move, Crossing& crossing) {
   SK_TRY(const SharedFd from, inodes_.path_fd(*move.from));
   SK_TRY(const SharedFd to, inodes_.path_fd(*move.to));
   const bool exchange = (move.flags & RENAME_EXCHANGE) != 0;
-  const auto replaced = exchange ? Call<Victim>{Victim{}} : victim_of(inodes_, to->get(), move.new_name.c_str());
+  auto replaced = exchange ? Call<Victim>{Victim{}} : victim_of(inodes_, to->get(), move.new_name.c_str());
   SequenceNumber sequence{};
   {
     const auto content = replaced ? content_of(order_, *replaced) : std::nullopt;
     const auto names = order_.names_exclusive();
+    if (replaced) SK_TRY_VOID(settle_victim(inodes_, to->get(), move.new_name.c_str(), *replaced));
     auto renamed = replaced ? checked(::renameat2(from->get(), move.name.c_str(), to->get(), move.new_name.c_str(), move.flags))
                             : Call<void>{replaced.error()};
     SK_TRY_VOID(renamed);

@@ -26,11 +26,12 @@ Call<void> Operations::remove(const Request& request, bool directory) {
   const std::string name{text};
   SK_TRY(Inode * parent, node(request.header().nodeid));
   SK_TRY(const SharedFd fd, inodes_.path_fd(*parent));
-  SK_TRY(const Victim victim, victim_of(inodes_, fd->get(), name.c_str()));
+  SK_TRY(Victim victim, victim_of(inodes_, fd->get(), name.c_str()));
   SequenceNumber sequence{};
   {
     const auto content = content_of(order_, victim);
     const auto names = order_.names_exclusive();
+    SK_TRY_VOID(settle_victim(inodes_, fd->get(), name.c_str(), victim));
     const bool replicated = !inodes_.excludes(*parent, name, directory);
     request.attempt().begin_change();
     const auto removed = checked(::unlinkat(fd->get(), name.c_str(), directory ? AT_REMOVEDIR : 0));
@@ -90,12 +91,13 @@ Call<void> Operations::move(const Move& move, Attempt& attempt) {
     SK_TRY(auto crossing, border(move));
     if (crossing) return move_across(move, *crossing);
   }
-  SK_TRY(const Victim replaced,
+  SK_TRY(Victim replaced,
          exchange ? Call<Victim>{Victim{}} : victim_of(inodes_, to->get(), move.new_name.c_str()));
   SequenceNumber sequence{};
   {
     const auto content = content_of(order_, replaced);
     const auto names = order_.names_exclusive();
+    if (!exchange) SK_TRY_VOID(settle_victim(inodes_, to->get(), move.new_name.c_str(), replaced));
     struct stat moved {};
     SK_TRY_VOID(checked(::fstatat(from->get(), move.name.c_str(), &moved, AT_SYMLINK_NOFOLLOW)));
     SK_TRY(Inode * inode, inodes_.adopt(*move.from, move.name, moved, InodeTable::For::Pin));

@@ -19,6 +19,18 @@ Call<Victim> victim_of(InodeTable& inodes, int directory, const char* name) {
   return victim;
 }
 
+Call<void> settle_victim(InodeTable& inodes, int directory, const char* name, Victim& victim) {
+  if (victim.inode == nullptr || victim.last_name) return {};
+  struct stat attributes {};
+  if (::fstatat(directory, name, &attributes, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (errno == ENOENT) return {};
+    return last_errno();
+  }
+  victim.last_name = attributes.st_nlink <= 1;
+  if (!victim.last_name) return {};
+  return inodes.hold(*victim.inode);
+}
+
 std::optional<std::unique_lock<std::mutex>> content_of(replica::TreeOrder& order, const Victim& victim) {
   if (victim.inode == nullptr) return std::nullopt;
   return order.content(victim.inode->id);

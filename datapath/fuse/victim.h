@@ -16,6 +16,8 @@ struct Victim {
 
 /// Errors: the errno of stat; not ENOENT, which is a victim that is none.
 Call<Victim> victim_of(InodeTable& inodes, int directory, const char* name);
+/// Again with names held exclusively: of two names that were removed in parallel each saw the other still.
+Call<void> settle_victim(InodeTable& inodes, int directory, const char* name, Victim& victim);
 /// With this lock no operation on the victim follows the removal of its last name in the stream.
 std::optional<std::unique_lock<std::mutex>> content_of(replica::TreeOrder& order, const Victim& victim);
 /// Its name in the directory is gone. The caller holds names exclusively, as for the next.

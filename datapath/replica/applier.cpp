@@ -90,7 +90,8 @@ Status Applier::apply(const wire::Operation& operation, BytesView data) {
           return {};
         } else if constexpr (std::is_same_v<Op, wire::Forget>) {
           inodes_.forget(op.id);
-          leftovers_.erase(op.id.value);
+          // A leftover stays one: it may be forgotten because nobody uses it, and not because it is gone.
+          if (!in_resync()) leftovers_.erase(op.id.value);
           if (keeper_) keeper_->forget(op.id);
           return {};
         } else {

@@ -204,6 +204,14 @@ TEST_F(FullDiskTest, WhatFindsNoRoomIsLeftUntilTheListingsHaveMadeIt) {
   EXPECT_TRUE(applier_->leftovers().empty()) << "its content is compared after the listing";
 }
 
+TEST_F(FullDiskTest, WhatIsForgottenIsLeftAllTheSame) {
+  applier_->begin_resync(wire::ResyncMode::Full);
+  expect_applied(applier_->apply(bind(10, "live"), {}));
+  expect_applied(write());
+  expect_applied(applier_->apply(wire::Operation{wire::Forget{InodeId{10}}}, {}));
+  EXPECT_EQ(applier_->leftovers(), std::vector{InodeId{10}}) << "its change is missing here";
+}
+
 TEST_F(FullDiskTest, AfterAllListingsItIsAnError) {
   applier_->begin_resync(wire::ResyncMode::Full);
   expect_applied(applier_->apply(bind(10, "live"), {}));

@@ -13,6 +13,7 @@ constexpr std::size_t kSendBytes = 128U << 10;       ///< so much is sent at onc
 constexpr Duration kGatherFor = milliseconds{1};     ///< what nobody waits for is held back so long
 constexpr int kQuietRounds = 20;                     ///< of kGatherFor, before the sender sleeps until it is woken
 constexpr std::uint64_t kBulkBytesMax = 2U << 20;    ///< of a resynchronisation, unacknowledged
+constexpr std::size_t kForgottenMax = 2'000'000;     ///< about 200 MB
 constexpr int kInlineRoundsMax = 4;                  ///< a caller sends for others at most so often
 constexpr Duration kReturnMax = seconds{1};  ///< for a process that has taken over to connect to the peer
 constexpr Duration kCallReadsFor = milliseconds{100};  ///< then it looks whether it is still to wait
@@ -170,6 +171,7 @@ void Primary::mark(const Touch& touch) {
 void Primary::forget(InodeId id) {
   const auto found = known_.find(id.value);
   if (found == known_.end()) return;
+  if (run_ != nullptr && forgotten_.size() < kForgottenMax) forgotten_[id.value] = found->second.key;
   if (link_ && found->second.link == link_->number) {
     // Its key is needed until the peer has all that names the id; an inode that has left what is replicated may come again.
     found->second.link = 0;
@@ -317,6 +319,14 @@ Status Primary::make_known(InodeId id) {
 void Primary::note_known(InodeId id, const HandleKey& key) {
   const std::lock_guard lock{mutex_};
   if (link_) known_[id.value] = Known{key, link_->number};
+}
+
+Result<HandleKey> Primary::key_of_forgotten(InodeId id) {
+  const std::lock_guard lock{mutex_};
+  const auto found = forgotten_.find(id.value);
+  if (found != forgotten_.end()) return found->second;
+  if (forgotten_.size() < kForgottenMax) return Error{Code::NotFound, "never forgotten"};
+  return Error{Code::Exhausted, "too many files to know what became of one that the peer could not change"};
 }
 
 Status Primary::wait_for_room() {

@@ -106,6 +106,7 @@ class Primary final : public Sink, private ResyncHost {
   Result<SequenceNumber> put(const wire::Message& message, BytesView data) override;
   Status make_known(InodeId id) override;
   void note_known(InodeId id, const HandleKey& key) override;
+  Result<HandleKey> key_of_forgotten(InodeId id) override;
   Status wait_for_room() override;
 
   // Appending (primary.cpp); the caller holds mutex_.
@@ -196,6 +197,7 @@ class Primary final : public Sink, private ResyncHost {
   std::optional<wire::ResyncEndAnswer> end_answer_{};
   std::uint64_t end_sequence_{0};
   std::shared_ptr<ResyncRun> run_{};
+  std::unordered_map<std::uint64_t, HandleKey> forgotten_{};  ///< while it runs: the peer may name them as leftovers
   bool diverged_{false};
   Progress progress_{};
   std::string problem_{};

@@ -428,6 +428,7 @@ Status Primary::synchronise_once(const std::shared_ptr<Link>& link, wire::Resync
   const std::lock_guard lock{mutex_};
   progress_ = run->progress();
   run_.reset();
+  forgotten_.clear();
   return done;
 }
 

@@ -18,6 +18,9 @@ class ResyncHost {
   virtual Status make_known(InodeId id) = 0;
   /// A listing has told the peer of the id.
   virtual void note_known(InodeId id, const HandleKey& key) = 0;
+  /// Of an id that was forgotten while this synchronisation ran. Errors: NotFound for any other; Exhausted when there were
+  /// too many to say.
+  virtual Result<HandleKey> key_of_forgotten(InodeId id) = 0;
   /// Waits, with no lock held, until little of the bulk is unacknowledged, so that the application's own operations find a
   /// short queue.
   virtual Status wait_for_room() = 0;

@@ -224,7 +224,17 @@ Status ResyncRun::run_leftovers(const std::vector<InodeId>& leftovers) {
 /// Queues the entry by which the inode is reached now; nothing for one that has no name any more.
 Status ResyncRun::fix_path(InodeId id) {
   const auto names = order_.names_exclusive();
-  const auto path = inodes_.path_of(id);
+  auto path = inodes_.path_of(id);
+  if (!path && path.error().code == Code::NotFound) {
+    // Nobody uses it any more, but it may have a name still.
+    const auto key = host_.key_of_forgotten(id);
+    if (!key && key.error().code != Code::NotFound) return key.error();
+    const auto handle = key ? from_key(*key) : Result<FileHandle>{key.error()};
+    if (const auto again = handle ? inodes_.pin(*handle) : Result<InodeId>{handle.error()}) {
+      path = inodes_.path_of(*again);
+      inodes_.unpin(*again);
+    }
+  }
   if (!path) return path.error().code == Code::NotFound ? Status{} : Status{path.error()};
   InodeId at = inodes_.root_id(path->root);
   SK_TRY(FileHandle parent, inodes_.handle_of(at));
