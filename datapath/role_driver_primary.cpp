@@ -47,7 +47,7 @@ Result<std::optional<journal::ZoneMap>> RoleDriver::take_marks(std::uint32_t zon
 }
 
 std::shared_ptr<RoleDriver::PrimaryRole> RoleDriver::make_primary(const control::Configure& configure,
-                                                                  replica::Exclusions exclusions) {
+                                                                  const replica::Exclusions& exclusions) {
   auto role = std::make_shared<PrimaryRole>();
   role->source = make_tls_connector(tls_peer(configure), configure.peer_address, configure.port);
   role->primary = std::make_unique<replica::Primary>(settings(configure), journal_, role->order, *role->source,
@@ -63,8 +63,7 @@ std::shared_ptr<RoleDriver::PrimaryRole> RoleDriver::make_primary(const control:
     }
     wake_.notify_all();
   };
-  role->trees = std::make_unique<fuse::MountedTrees>(paths_of(configure), options, *role->primary, role->order,
-                                                    std::move(exclusions));
+  role->trees = std::make_unique<fuse::MountedTrees>(paths_of(configure), options, *role->primary, role->order, exclusions);
   return role;
 }
 
@@ -78,12 +77,12 @@ RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, 
     return Problem{"this copy is not up to date; start the other node first, or 'safekit prim' here to take this copy", true};
   }
   if (Step problem = prepare_directories(configure)) return problem;
-  auto exclusions = exclusions_of(configure);
+  const auto exclusions = exclusions_of(configure);
   if (!exclusions) return Problem{exclusions.error().what, true};
   if (const Status kept = keep_rules(*exclusions, configure, journal_); !kept) return Problem{kept.error().what, true};
   auto marks = take_marks(configure.zone_bytes);
   if (!marks) return Problem{marks.error().what, true};
-  const auto role = make_primary(configure, std::move(*exclusions));
+  const auto role = make_primary(configure, *exclusions);
   role->primary->prepare(role->trees->inodes(), std::move(*marks),
                          {.note_alone = [trees = role->trees.get()](bool alone) { trees->note_alone(alone); }});
   role->primary->allow_alone(want.may_be_alone, want.pairing);
@@ -102,8 +101,10 @@ RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, 
 /// The application has the mounts in use, and its calls wait: nothing below them may be touched.
 RoleDriver::Step RoleDriver::resume_primary(const control::Configure& configure, const control::Want& want) {
   const journal::State state = journal_.state();
-  const auto role = make_primary(configure, {});  // with rules there is nothing to take over (fuse::MountedTrees)
+  const auto exclusions = exclusions_of(configure);
+  const auto role = make_primary(configure, exclusions.value_or(replica::Exclusions{}));
   const auto resumed = [&]() -> Status {
+    SK_TRY_VOID(exclusions);
     SK_TRY_VOID(role->trees->inherit(std::move(*succession_.inheritance)));
     if (state.inconsistent || !state.up_to_date) return Error{Code::Conflict, "the journal says that this copy is old"};
     SK_TRY(auto marks, take_marks(configure.zone_bytes));

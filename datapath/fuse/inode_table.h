@@ -88,10 +88,11 @@ class InodeTable : public replica::Inodes {
   /// Opens a directory as the next root. Mounts below it are not followed: the directories they cover are
   /// shown.
   Status add_root(const std::string& path);
-  /// Before the first request, by index of the root.
-  void set_exclusions(replica::Exclusions exclusions) { exclusions_ = std::move(exclusions); }
   /// The same from descriptors of an earlier process.
   Status add_root(mounts::Alone root, const std::string& path);
+  /// Before the first request, by index of the root.
+  void set_exclusions(replica::Exclusions exclusions) { exclusions_ = std::move(exclusions); }
+  [[nodiscard]] bool has_exclusions() const { return !exclusions_.empty(); }
   [[nodiscard]] int root_fd(std::uint32_t root) const { return roots_[root].directory.get(); }
   [[nodiscard]] const mounts::Alone& root(std::uint32_t root) const { return roots_[root]; }
   [[nodiscard]] std::uint32_t epoch() const { return ledger_->epoch(); }

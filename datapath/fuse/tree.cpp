@@ -85,6 +85,7 @@ class MountedTrees::Impl {
     SK_ASSERT(inodes_.root_count() == 0);
     keeper_ = std::move(inheritance.keeper);
     const auto opened = [&]() -> Status {
+      if (inodes_.has_exclusions()) return Error{Code::Unsupported, "notReplicated is set"};
       SK_TRY(auto ledger, Ledger::take(take(inheritance.kept, kLedgerKey), roots_));
       if (!ledger->agreement().resend) return Error{Code::Unsupported, "the kernel does not send requests again"};
       options_.write_back = ledger->agreement().write_back;
@@ -163,10 +164,9 @@ class MountedTrees::Impl {
 
   void begin_keeping() {
     if (options_.keeper_program.empty()) return;
-    for (std::uint32_t root = 0; root < roots_.size(); ++root) {
-      if (inodes_.exclusion(root).empty()) continue;
-      // A rename across the border is many steps, and the ledger knows of none.
-      unkept_ = "notReplicated has rules";
+    if (inodes_.has_exclusions()) {
+      // Which inodes are not replicated would have to outlive the process as well.
+      unkept_ = "notReplicated is set";
       return;
     }
     keep_open_files();

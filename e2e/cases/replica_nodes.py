@@ -146,7 +146,7 @@ class Node:
             os.kill(pid, signal.SIGKILL)
 
     def keepers(self):
-        wanted, found = f"--for\0{self.pair.root}/state-{self.name}\0".encode(), []
+        wanted, found = f"--for\0{self.pair.root}/state-{self.name}/replica\0".encode(), []
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
                 if wanted in open(f"/proc/{pid}/cmdline", "rb").read():

@@ -4,7 +4,7 @@ applications see no error, no acknowledged write is lost, both copies are identi
 Usage: takeover.py PROGRAM [CASE...]; SK_KILLS, SK_SEED choose how often and when."""
 import os, random, signal, subprocess, sys, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from replica_nodes import IDLE, PRIMARY, SECONDARY, Pair
+from replica_nodes import IDLE, PRIMARY, SECONDARY, Pair, assert_equal, mirrored
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 KILLS = int(os.environ.get("SK_KILLS", "3"))
@@ -33,16 +33,6 @@ def steady(node, what):
     return Application(node, f"{HERE}/takeover_load.py", what, f"{node.pair.mount}/{what}")
 
 
-def mirrored(pair, **settings):
-    pair.a.start(**settings)
-    pair.b.start(**settings)
-    pair.a.settle(PRIMARY, may_be_alone=True)
-    pair.b.settle(SECONDARY)
-    pair.a.synchronised()
-    pair.b.synchronised()
-    pair.a.settle(PRIMARY)
-
-
 def kill_and_take_over(pair, **settings):
     began = time.monotonic()
     pair.a.kill_replica()
@@ -50,13 +40,6 @@ def kill_and_take_over(pair, **settings):
     order = pair.a.order
     pair.a.wait(lambda r: r["order"] == order and r["settled"] and r["role"] == PRIMARY, "the role taken over", 10)
     return time.monotonic() - began
-
-
-def assert_equal(pair):
-    deadline = time.monotonic() + 15
-    while (different := pair.differences()) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not different, "the copies differ:\n" + "\n".join(different[:20])
 
 
 def rounds(pair, applications, chance, **settings):
@@ -216,7 +199,7 @@ def case_what_cannot_be_taken_over_is_told(pair):
     pair.a.settle(IDLE)
     assert pair.a.stop() == 0
     since = pair.a.log_size()
-    process = subprocess.run(pair.a.enter(pair.program, "--module", "AM", "--state-dir", f"{pair.root}/state-a", "--socket",
+    process = subprocess.run(pair.a.enter(pair.program, "--module", "AM", "--state-dir", f"{pair.root}/state-a/replica", "--socket",
                                           f"{pair.root}/a.sock", "--take-over"), stderr=pair.a.log)
     assert process.returncode == 3
     pair.a.wait_for_log("cannot take over: nobody keeps", since)
