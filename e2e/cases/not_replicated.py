@@ -3,7 +3,7 @@
 renames between what is replicated and what is not are right on the peer. Usage: not_replicated.py PROGRAM [CASE...]"""
 import ctypes, os, subprocess, sys, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from replica_nodes import IDLE, PRIMARY, SECONDARY, Pair, compare, mirrored
+from replica_nodes import IDLE, PRIMARY, SECONDARY, compare, mirrored, run_cases
 
 RULES = (("temp", ""), ("app/cache", ""), ("", r"\.tmp$"))
 EXCHANGE = 2
@@ -161,28 +161,8 @@ def case_takeover_in_the_middle(pair):
     assert os.path.getsize(f"{pair.b.data}/file") in (4, 300000000), "half of it"
 
 
-CASES = [value for name, value in list(globals().items()) if name.startswith("case_")]
+def prepare(pair):
+    pair.mount_of_a = f"/proc/{pair.a.keeper.pid}/root{pair.mount}"
 
 
-def main():
-    if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
-        print("skipped: needs root and /dev/fuse")
-        sys.exit(77)
-    failed = []
-    for case in CASES:
-        if sys.argv[2:] and case.__name__ not in sys.argv[2:]:
-            continue
-        pair, began = Pair(os.path.abspath(sys.argv[1])), time.monotonic()
-        pair.mount_of_a = f"/proc/{pair.a.keeper.pid}/root{pair.mount}"
-        try:
-            case(pair)
-            print(f"{case.__name__} ok ({time.monotonic() - began:.1f} s)", flush=True)
-        except Exception as error:
-            failed.append(case.__name__)
-            print(f"{case.__name__} FAILED: {error!r}\n{error}\n{pair.logs()}", flush=True)
-        finally:
-            pair.close()
-    sys.exit(1 if failed else 0)
-
-
-main()
+run_cases(dict(globals()), prepare)

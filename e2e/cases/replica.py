@@ -3,7 +3,7 @@
 failover, swap, divergence. Usage: replica.py PROGRAM [CASE...]"""
 import os, random, signal, socket, subprocess, sys, threading, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from replica_nodes import IDLE, PRIMARY, SECONDARY, Pair, assert_equal, lost_sets, mirrored
+from replica_nodes import IDLE, PRIMARY, SECONDARY, assert_equal, lost_sets, mirrored, run_cases
 
 LOAD = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "replica_load.py")]
 
@@ -514,26 +514,4 @@ def case_rounds_of_losses(pair):
         print(f"   round {number}: {what}, {appends.acknowledged} appends", flush=True)
 
 
-CASES = [value for name, value in list(globals().items()) if name.startswith("case_")]
-
-
-def main():
-    program, wanted = os.path.abspath(sys.argv[1]), sys.argv[2:]
-    failed = []
-    for case in CASES:
-        if wanted and case.__name__ not in wanted:
-            continue
-        pair, began = Pair(program), time.monotonic()
-        print(f"{case.__name__} ...", flush=True)
-        try:
-            case(pair)
-            print(f"{case.__name__} ok ({time.monotonic() - began:.1f} s)", flush=True)
-        except Exception as error:
-            failed.append(case.__name__)
-            print(f"{case.__name__} FAILED: {error!r}\n{error}\n{pair.logs()}", flush=True)
-        finally:
-            pair.close(keep=bool(failed) and bool(os.environ.get("SK_KEEP")))
-    sys.exit(1 if failed else 0)
-
-
-main()
+run_cases(dict(globals()))

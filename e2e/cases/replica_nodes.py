@@ -1,5 +1,5 @@
 """Two replicas on one machine for tests: each safekit-replicad in its own mount namespace, driven through its control socket."""
-import hashlib, os, shutil, signal, socket, stat, struct, subprocess, tempfile, threading, time
+import hashlib, os, shutil, signal, socket, stat, struct, subprocess, sys, tempfile, threading, time
 
 IDLE, PRIMARY, SECONDARY = 0, 1, 2
 FLAGS = ("settled configured up_to_date inconsistent ever_synchronised has_data last_primary connected "
@@ -333,3 +333,28 @@ def assert_equal(pair, holes=False):
     while (different := pair.differences(holes)) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not different, "the copies differ:\n" + "\n".join(different[:20])
+
+
+def run_cases(names, prepare=None):
+    """`main` of a script: each case_* of `names` (or those named on the command line, after the program) on a new pair."""
+    if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
+        print("skipped: needs root and /dev/fuse")
+        sys.exit(77)
+    program, wanted = os.path.abspath(sys.argv[1]), sys.argv[2:]
+    failed = []
+    for name, case in [(name, value) for name, value in names.items() if name.startswith("case_")]:
+        if wanted and name not in wanted:
+            continue
+        pair, began = Pair(program), time.monotonic()
+        print(f"{name} ...", flush=True)
+        try:
+            if prepare is not None:
+                prepare(pair)
+            case(pair)
+            print(f"{name} ok ({time.monotonic() - began:.1f} s)", flush=True)
+        except Exception as error:
+            failed.append(name)
+            print(f"{name} FAILED: {error!r}\n{error}\n{pair.logs()}", flush=True)
+        finally:
+            pair.close(keep=bool(failed) and bool(os.environ.get("SK_KEEP")))
+    sys.exit(1 if failed else 0)

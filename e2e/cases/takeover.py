@@ -4,7 +4,7 @@ applications see no error, no acknowledged write is lost, both copies are identi
 Usage: takeover.py PROGRAM [CASE...]; SK_KILLS, SK_SEED choose how often and when."""
 import os, random, signal, subprocess, sys, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from replica_nodes import IDLE, PRIMARY, SECONDARY, Pair, assert_equal, mirrored
+from replica_nodes import IDLE, PRIMARY, SECONDARY, assert_equal, mirrored, run_cases
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 KILLS = int(os.environ.get("SK_KILLS", "3"))
@@ -205,26 +205,4 @@ def case_what_cannot_be_taken_over_is_told(pair):
     pair.a.wait_for_log("cannot take over: nobody keeps", since)
 
 
-CASES = [value for name, value in list(globals().items()) if name.startswith("case_")]
-
-
-def main():
-    program, wanted = os.path.abspath(sys.argv[1]), sys.argv[2:]
-    failed = []
-    for case in CASES:
-        if wanted and case.__name__ not in wanted:
-            continue
-        pair, began = Pair(program), time.monotonic()
-        print(f"{case.__name__} ...", flush=True)
-        try:
-            case(pair)
-            print(f"{case.__name__} ok ({time.monotonic() - began:.1f} s)", flush=True)
-        except Exception as error:
-            failed.append(case.__name__)
-            print(f"{case.__name__} FAILED: {error!r}\n{error}\n{pair.logs()}", flush=True)
-        finally:
-            pair.close(keep=bool(failed) and bool(os.environ.get("SK_KEEP")))
-    sys.exit(1 if failed else 0)
-
-
-main()
+run_cases(dict(globals()))
