@@ -62,6 +62,7 @@ void put_progress(control::Report& report, const replica::Progress& progress) {
   report.files_total = progress.files_total;
   report.files_done = progress.files_done;
   report.bytes_copied = progress.bytes_copied;
+  report.bytes_compared = progress.bytes_compared;
 }
 
 fuse::Options fuse_options(const control::Configure& configure) {
@@ -225,6 +226,8 @@ RoleDriver::Step RoleDriver::keep_marks(const control::Want& want) {
     // A copy that is marked has to be synchronised again: the stream that thought it complete ends in the same step.
     if (fresh && want.mark_out_of_date && secondary_) secondary_->secondary->drop();
     if (fresh && want.force_up_to_date) {
+      // What a synchronisation had half done is in no log of this copy.
+      if (state.inconsistent) state.base_log = state.own_log = {};
       state.up_to_date = true;
       state.inconsistent = false;
     }
@@ -334,6 +337,8 @@ RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, 
       marks = journal::ZoneMap{configure.zone_bytes};  // both were equal when they parted
     }
   }
+  auto activity = std::make_unique<replica::ActivityTracker>(journal_, ports_.log, configure.zone_bytes);
+  if (const Status opened = activity->open(ports_.random); !opened) return Problem{opened.error().what, true};
   const DataGeneration fresh{ports_.random.u64() | 1};
   const Status noted = journal_.update([&](journal::State& next) {
     next.exact = false;
@@ -356,7 +361,7 @@ RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, 
     wake_.notify_all();
   };
   role->trees = std::make_unique<fuse::MountedTrees>(paths_of(configure), options, *role->primary, role->order);
-  role->primary->prepare(role->trees->inodes(), std::move(marks));
+  role->primary->prepare(role->trees->inodes(), std::move(marks), std::move(activity));
   role->primary->allow_alone(want.may_be_alone, want.pairing);
   if (const Status mounted = role->trees->mount(); !mounted) {
     (void)role->primary->stop();  // puts the zones back; the error of the mount is the one to tell

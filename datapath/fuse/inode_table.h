@@ -129,6 +129,7 @@ class InodeTable : public replica::Inodes {
   Result<InodeId> pin(const replica::FileHandle& handle) override;
   void unpin(InodeId id) override;
   Result<replica::FileHandle> handle_of(InodeId id) override;
+  Result<replica::EntryPlace> place_of(InodeId id) override;
   Result<int> open(InodeId id, int flags) override;
 
  private:

@@ -94,6 +94,9 @@ Call<Operations::Made> Operations::make(Inode& parent, const NewNode& wanted, co
     group_of_directory = (above.st_mode & S_ISGID) != 0;
   }
   Made made{};
+  using What = replica::Change::What;
+  const What what = S_ISDIR(wanted.mode) ? What::Tree : What::Names;
+  const auto scope = outbox_.changing({{.what = What::Names, .id = parent.id}, {.what = what, .id = parent.id, .name = wanted.name}});
   const auto names = order_.names_exclusive();
   ::umask(wanted.umask);  // of this thread alone; a default ACL of the directory takes its place
   SK_TRY(Fd opened, make_underneath(fd, name, wanted.mode, wanted.device, wanted.target, wanted.open));
@@ -210,6 +213,7 @@ Call<void> Operations::link(const Request& request, Reply& reply) {
   SK_TRY(const SharedFd source, inodes_.path_fd(*inode));
   struct stat attributes {};
   {
+    const auto scope = outbox_.changing({{.what = replica::Change::What::Names, .id = parent->id}});
     const auto content = order_.content(inode->id);
     const bool first_name = inode->nameless;
     {

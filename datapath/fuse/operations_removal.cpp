@@ -10,6 +10,8 @@
 namespace safekit::fuse {
 namespace {
 
+using What = replica::Change::What;
+
 /// What is about to lose a name. The kernel holds the lock of its directory, so the name stays what it is.
 struct Victim {
   Inode* inode{nullptr};  ///< nullptr: there is none, or nobody knows it
@@ -36,6 +38,11 @@ std::optional<std::unique_lock<std::mutex>> content_of(replica::TreeOrder& order
   return order.content(victim.inode->id);
 }
 
+bool moves_directory(int directory, const std::string& name) {
+  struct stat attributes {};
+  return ::fstatat(directory, name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(attributes.st_mode);
+}
+
 void forget_name(InodeTable& inodes, const Victim& victim, const Inode& parent, const std::string& name) {
   if (victim.inode == nullptr) return;
   inodes.remove_name(*victim.inode, parent.id, name);
@@ -52,6 +59,8 @@ Call<void> Operations::remove(const Request& request, bool directory) {
   SK_TRY(const Victim victim, victim_of(inodes_, fd->get(), name.c_str()));
   SequenceNumber sequence{};
   {
+    const auto scope = outbox_.changing({{.what = What::Names, .id = parent->id},
+                                         {.what = directory ? What::Tree : What::Names, .id = parent->id, .name = name}});
     const auto content = content_of(order_, victim);
     const auto names = order_.names_exclusive();
     SK_TRY_VOID(checked(::unlinkat(fd->get(), name.c_str(), directory ? AT_REMOVEDIR : 0)));
@@ -101,6 +110,13 @@ Call<void> Operations::move(const Move& move) {
          exchange ? Call<Victim>{Victim{}} : victim_of(inodes_, to->get(), move.new_name.c_str()));
   SequenceNumber sequence{};
   {
+    const What what = moves_directory(from->get(), move.name) || (exchange && moves_directory(to->get(), move.new_name))
+                          ? What::Tree
+                          : What::Names;
+    const auto scope = outbox_.changing({{.what = What::Names, .id = move.from->id},
+                                         {.what = What::Names, .id = move.to->id},
+                                         {.what = what, .id = move.from->id, .name = move.name},
+                                         {.what = what, .id = move.to->id, .name = move.new_name}});
     const auto content = content_of(order_, replaced);
     const auto names = order_.names_exclusive();
     struct stat moved {};

@@ -29,6 +29,8 @@ class Outbox {
   /// Returns when all mtimes and forgets are appended.
   void stop();
 
+  /// Before the local call of each of them, until it is appended.
+  [[nodiscard]] replica::ChangeScope changing(std::initializer_list<replica::Change> changes) { return {sink_, changes}; }
   /// The caller holds names exclusively (Create, Link, Remove, Rename) or content(id).
   SequenceNumber append(const wire::Operation& operation, BytesView data = {});
   /// An operation on one inode; nothing happens if it has no name. The caller holds content(id).

@@ -4,6 +4,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <iterator>
+
+#include "datapath/replica/activity_paths.h"
+
 namespace safekit::replica {
 
 namespace {
@@ -25,6 +30,7 @@ Primary::~Primary() {
 
 void Primary::start() {
   sender_thread_ = std::thread{[this] { send_heartbeats(); }};
+  if (activity_ != nullptr) checkpoint_thread_ = std::thread{[this] { keep_checkpoints(); }};
   connector_ = std::thread{[this] { look_for_peer(); }};
 }
 
@@ -134,6 +140,8 @@ void Primary::look_for_peer() {
       const std::lock_guard lock{mutex_};
       if (stopped_) return;
     }
+    // The peer will be told that what is not in the log is on this disk.
+    if (stream && activity_ != nullptr && !activity_based_) activity_based_ = sync_roots();
     const Status ended = stream ? serve(std::move(*stream)) : Status{stream.error()};
     Lock lock{mutex_};
     if (stopped_) return;
@@ -186,19 +194,52 @@ Status Primary::greet(Stream& stream, wire::FrameReader& frames, resync::Decisio
   const auto* hello = std::get_if<wire::Hello>(&message);
   if (hello == nullptr) return Error{Code::Corrupt, "the peer does not greet"};
   SK_TRY_VOID(check_hello(settings_, *hello, true));
-  const journal::DataGenerations theirs{hello->current, hello->base, hello->history};
-  resync::Meeting meeting{.relation = journal::compare(state.generations, theirs),
-                          .peer_exact = hello->exact,
-                          .peer_inconsistent = hello->inconsistent,
-                          .peer_up_to_date = hello->up_to_date,
-                          .full_wanted = hello->full_wanted || state.full_wanted,
-                          .same_partner = state.peer == settings_.peer};
-  {
-    const std::lock_guard lock{mutex_};
-    meeting.zones_complete = marks_complete_ && !marks_.overflown();
-    meeting.zones_empty = marks_.empty();
+  std::vector<wire::ActiveEntry> active;
+  for (bool last = hello->own_log.id == 0; !last;) {
+    SK_TRY(auto next, read_message(stream, frames, kHelloMax));
+    auto* part = std::get_if<wire::Active>(&next);
+    if (part == nullptr || active.size() + part->entries.size() > wire::kActiveEntriesMax) {
+      return Error{Code::Corrupt, "the peer does not say what it touched"};
+    }
+    std::ranges::move(part->entries, std::back_inserter(active));
+    last = part->last;
   }
+  return meet(*hello, active, decision);
+}
+
+Status Primary::meet(const wire::Hello& hello, const std::vector<wire::ActiveEntry>& active, resync::Decision& decision) {
+  const journal::State state = journal_.state();
+  const journal::LogPoint own = activity_ != nullptr ? activity_->point() : journal::LogPoint{};
+  const journal::DataGenerations theirs{hello.current, hello.base, hello.history};
+  resync::Meeting meeting{
+      .relation = journal::compare(state.generations, theirs),
+      .peer_exact = hello.exact,
+      .peer_inconsistent = hello.inconsistent,
+      .peer_up_to_date = hello.up_to_date,
+      .logged = resync::are_logged({.base = state.base_log, .own = own}, {.base = {hello.base_log.id, hello.base_log.checkpoint},
+                                                                  .own = {hello.own_log.id, hello.own_log.checkpoint}}),
+      .full_wanted = hello.full_wanted || state.full_wanted,
+      .same_partner = state.peer == settings_.peer};
+  journal::ZoneMap logged{settings_.zone_bytes};
+  if (meeting.logged) {
+    const journal::Activity touched = activity_->activity();
+    if (touched.everything) logged.set_overflown();
+    for (const auto& [key, inode] : touched.inodes) logged.add(key, inode);
+    if (const Status marked = mark_paths(active, *inodes_, order_, logged); !marked) {
+      log_.write(LogLevel::Warning, kLog, fmt::format("step=read-activity error='{}'", marked.error().what));
+      logged.set_overflown();
+    }
+  }
+  const std::lock_guard lock{mutex_};
+  meeting.zones_complete = marks_complete_ && !marks_.overflown();
+  meeting.zones_empty = marks_.empty();
+  meeting.logged = meeting.logged && !logged.overflown() && !marks_.overflown();
+  meeting.logs_empty = logged.empty() && marks_.empty();
   decision = resync::choose(meeting);
+  if (decision.mode != wire::ResyncMode::Full && decision.by_logs) {
+    marks_.merge(logged);
+    marks_complete_ = true;
+  }
   log_.write(LogLevel::Info, kLog,
              fmt::format("connection=made peer={} generations={} synchronise={} reason='{}'", settings_.peer,
                          to_string(meeting.relation),
@@ -243,7 +284,8 @@ wire::ResyncMode Primary::install(std::unique_ptr<Stream> stream, wire::FrameRea
 /// Caller holds mutex_.
 void Primary::put_end() {
   const journal::State state = journal_.state();
-  push(wire::ResyncEnd{state.generations.current, state.generations.history}, {}, {});
+  const journal::LogPoint log = activity_ != nullptr && activity_based_ ? activity_->point() : journal::LogPoint{};
+  push(wire::ResyncEnd{state.generations.current, state.generations.history, {log.id, log.checkpoint}}, {}, {});
   end_sequence_ = sequence_ - link_->base;
   end_answer_.reset();
   // What was promised without the peer stays promised; the peer cannot be promoted before it has all of it, for it becomes
@@ -366,6 +408,7 @@ void Primary::synchronised() {
     state.peer = settings_.peer;
     state.ever_synchronised = true;
     state.full_wanted = false;
+    state.base_log = {};  // the peer's log has ended: what differs from now on is in this one
   });
   if (!noted) {
     set_problem(noted.error().what);
@@ -374,6 +417,8 @@ void Primary::synchronised() {
   marks_.clear();
   marks_complete_ = true;
   synchronised_ = true;
+  checkpoint_wanted_ = true;
+  checkpointer_.notify_all();
   peer_failures_ = 0;
   alone_noted_ = false;
   diverged_ = false;
@@ -422,6 +467,9 @@ Status Primary::synchronise_once(const std::shared_ptr<Link>& link, wire::Resync
   const std::lock_guard lock{mutex_};
   progress_ = run->progress();
   run_.reset();
+  log_.write(LogLevel::Info, kLog,
+             fmt::format("synchronisation={} files={} bytes-compared={} bytes-copied={}", done ? "sent" : "ended",
+                         progress_.files_done, progress_.bytes_compared, progress_.bytes_copied));
   return done;
 }
 
@@ -492,6 +540,8 @@ Status Primary::stop() {
   source_.shut();
   waiters_.notify_all();
   sender_.notify_all();
+  checkpointer_.notify_all();
+  if (checkpoint_thread_.joinable()) checkpoint_thread_.join();
   if (connector_.joinable()) connector_.join();
   if (sender_thread_.joinable()) sender_thread_.join();
   const std::lock_guard lock{mutex_};
