@@ -121,7 +121,7 @@ TEST(ActivityLog, OnlyTheLastBatchMayBeTorn) {
 }
 
 TEST(ActivityLog, AnotherLengthIsDamage) {
-  const Bytes good = whole(encode_blocks(kHead, 0, many_entries(1000)));
+  const Bytes good = whole(encode_blocks(kHead, 0, many_entries(3000)));
   ASSERT_GT(good.size(), kChunkBytes);
   for (std::size_t size = 0; size < good.size(); size += kBlockBytes / 2) {
     EXPECT_FALSE(decode_segment(BytesView{good}.first(size))) << size;
