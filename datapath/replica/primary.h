@@ -119,7 +119,7 @@ class Primary final : public Sink, private ResyncHost {
   void read_for_itself(Lock& lock);
   void have_it_read();
 
-  // Being with and without the peer (primary_peer.cpp); the caller holds mutex_ where a Lock or nothing is taken.
+  // Being with and without the peer (primary_peer.cpp, primary_meeting.cpp); the caller holds mutex_ where a Lock or nothing is taken.
   void go_alone();
   void note_alone();
   void lose(std::uint64_t link, const std::string& reason);
