@@ -206,7 +206,7 @@ Result<Segment> decode_segment(BytesView bytes) {
   Segment segment;
   const std::size_t count = bytes.size() / kBlockBytes;
   std::uint32_t durable = 1;
-  std::uint32_t missing = UINT32_MAX;
+  auto missing = static_cast<std::uint32_t>(count);
   for (std::uint32_t index = 0; index < count; ++index) {
     const BytesView piece = bytes.subspan(index * kBlockBytes, kBlockBytes);
     if (std::ranges::all_of(piece, [](std::uint8_t byte) { return byte == 0; })) {
