@@ -48,6 +48,7 @@ void put_progress(control::Report& report, const replica::Progress& progress) {
   report.files_total = progress.files_total;
   report.files_done = progress.files_done;
   report.bytes_copied = progress.bytes_copied;
+  report.bytes_compared = progress.bytes_compared;
 }
 
 }  // namespace
@@ -218,6 +219,8 @@ RoleDriver::Step RoleDriver::keep_marks(const control::Want& want) {
     // A copy that is marked has to be synchronised again: the stream that thought it complete ends in the same step.
     if (fresh && want.mark_out_of_date && secondary_) secondary_->secondary->drop();
     if (fresh && want.force_up_to_date) {
+      // What a synchronisation had half done is in no log of this copy.
+      if (state.inconsistent) state.base_log = state.own_log = {};
       state.up_to_date = true;
       state.inconsistent = false;
     }

@@ -72,6 +72,7 @@ class RoleDriver {
   Step enter_primary(const control::Configure& configure, const control::Want& want);
   Step resume_primary(const control::Configure& configure, const control::Want& want);
   Result<std::optional<journal::ZoneMap>> take_marks(std::uint32_t zone_bytes);
+  Result<std::unique_ptr<replica::ActivityTracker>> open_activity(std::uint32_t zone_bytes);
   std::shared_ptr<PrimaryRole> make_primary(const control::Configure& configure, const replica::Exclusions& exclusions);
   void hand_over_primary();
   void begin_primary(const std::shared_ptr<PrimaryRole>& role, const control::Want& want);

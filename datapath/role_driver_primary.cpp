@@ -46,6 +46,12 @@ Result<std::optional<journal::ZoneMap>> RoleDriver::take_marks(std::uint32_t zon
   return marks;
 }
 
+Result<std::unique_ptr<replica::ActivityTracker>> RoleDriver::open_activity(std::uint32_t zone_bytes) {
+  auto activity = std::make_unique<replica::ActivityTracker>(journal_, ports_.log, zone_bytes);
+  SK_TRY_VOID(activity->open(ports_.random));
+  return activity;
+}
+
 std::shared_ptr<RoleDriver::PrimaryRole> RoleDriver::make_primary(const control::Configure& configure,
                                                                   const replica::Exclusions& exclusions) {
   auto role = std::make_shared<PrimaryRole>();
@@ -82,8 +88,10 @@ RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, 
   if (const Status kept = keep_rules(*exclusions, configure, journal_); !kept) return Problem{kept.error().what, true};
   auto marks = take_marks(configure.zone_bytes);
   if (!marks) return Problem{marks.error().what, true};
+  auto activity = open_activity(configure.zone_bytes);
+  if (!activity) return Problem{activity.error().what, true};
   const auto role = make_primary(configure, *exclusions);
-  role->primary->prepare(role->trees->inodes(), std::move(*marks),
+  role->primary->prepare(role->trees->inodes(), std::move(*marks), std::move(*activity),
                          {.note_alone = [trees = role->trees.get()](bool alone) { trees->note_alone(alone); }});
   role->primary->allow_alone(want.may_be_alone, want.pairing);
   if (const Status mounted = role->trees->mount(); !mounted) {
@@ -108,9 +116,10 @@ RoleDriver::Step RoleDriver::resume_primary(const control::Configure& configure,
     SK_TRY_VOID(role->trees->inherit(std::move(*succession_.inheritance)));
     if (state.inconsistent || !state.up_to_date) return Error{Code::Conflict, "the journal says that this copy is old"};
     SK_TRY(auto marks, take_marks(configure.zone_bytes));
+    SK_TRY(auto activity, open_activity(configure.zone_bytes));  // before the calls that wait are answered: they are in no other
     const bool alone = role->trees->was_alone();
     const bool in_order = marks.has_value();  // the process before has handed over
-    role->primary->prepare(role->trees->inodes(), std::move(marks),
+    role->primary->prepare(role->trees->inodes(), std::move(marks), std::move(activity),
                            {.taken_over = true,
                             .was_alone = alone,
                             .unconfirmed = !in_order,

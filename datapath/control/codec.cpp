@@ -105,7 +105,7 @@ void put(ByteWriter& out, const Report& value) {
                   value.diverged, value.fatal, value.replaceable});
   out.u8(static_cast<std::uint8_t>(value.phase));
   for (const std::uint64_t number : {value.files_total, value.files_done, value.bytes_copied, value.zones_dirty,
-                                     value.generation.value, value.pairing}) {
+                                     value.generation.value, value.pairing, value.bytes_compared}) {
     out.u64(number);
   }
   out.text(value.problem);
@@ -120,7 +120,7 @@ Report take_report(ByteReader& in) {
                   &value.waiting_for_alone, &value.diverged, &value.fatal, &value.replaceable});
   value.phase = take_enum(in, SyncPhase::Done);
   for (std::uint64_t* number : {&value.files_total, &value.files_done, &value.bytes_copied, &value.zones_dirty,
-                                &value.generation.value, &value.pairing}) {
+                                &value.generation.value, &value.pairing, &value.bytes_compared}) {
     *number = in.u64();
   }
   value.problem = in.text();

@@ -104,6 +104,7 @@ struct Report {
   /// Primary, never 0: changes whenever the peer's copy may have become complete (ResyncEnd). What is asked of the peer
   /// when it is lost is asked about this one, so that an older answer cannot be taken for it.
   std::uint64_t pairing{0};
+  std::uint64_t bytes_compared{0};  ///< by digests, in this synchronisation
   std::string problem{};     ///< why it is not settled or cannot synchronise, for people; empty when all is well
   bool fatal{false};         ///< with `problem`: going on needs a new start of the module
   bool replaceable{false};   ///< another process could take its mounts over, or it has none

@@ -164,6 +164,7 @@ class InodeTable : public replica::Inodes {
   void unpin(InodeId id) override;
   bool is_replicated(InodeId directory, const std::string& name, bool is_directory) override;
   Result<replica::FileHandle> handle_of(InodeId id) override;
+  Result<replica::EntryPlace> place_of(InodeId id) override;
   Result<int> open(InodeId id, int flags) override;
 
  private:

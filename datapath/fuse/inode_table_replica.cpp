@@ -138,6 +138,16 @@ Result<replica::FileHandle> InodeTable::handle_of(InodeId id) {
   return found->second->handle;
 }
 
+Result<replica::EntryPlace> InodeTable::place_of(InodeId id) {
+  const std::lock_guard lock{mutex_};
+  const auto found = inodes_.find(id.value);
+  if (found == inodes_.end() || found->second->names.empty()) {
+    return Error{Code::NotFound, fmt::format("inode {} has no name", id.value)};
+  }
+  const Place& place = found->second->names.front();
+  return replica::EntryPlace{.parent = inodes_.at(place.parent.value)->handle, .name = place.name};
+}
+
 Result<int> InodeTable::open(InodeId id, int flags) {
   const auto inode = find(id.value);
   if (!inode) return as_error(inode.error(), fmt::format("inode {}", id.value));

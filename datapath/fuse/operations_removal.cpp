@@ -9,6 +9,8 @@
 namespace safekit::fuse {
 namespace {
 
+using What = replica::Change::What;
+
 bool is_number(int directory, const std::string& name, std::uint64_t number) {
   struct stat attributes {};
   return ::fstatat(directory, name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) == 0 && attributes.st_ino == number;
@@ -17,6 +19,11 @@ bool is_number(int directory, const std::string& name, std::uint64_t number) {
 /// A rename that may have been done already: what was moved stands at the new name and not at the old one.
 bool was_moved(int from, const std::string& name, int to, const std::string& new_name, std::uint64_t number) {
   return is_number(to, new_name, number) && !is_number(from, name, number);
+}
+
+bool is_directory(int directory, const std::string& name) {
+  struct stat attributes {};
+  return ::fstatat(directory, name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(attributes.st_mode);
 }
 
 }  // namespace
@@ -29,6 +36,9 @@ Call<void> Operations::remove(const Request& request, bool directory) {
   SK_TRY(Victim victim, victim_of(inodes_, fd->get(), name.c_str()));
   SequenceNumber sequence{};
   {
+    const What what = directory ? What::Tree : What::Names;
+    const InodeId above = noted_id(*parent);
+    const auto scope = outbox_.changing({{.what = What::Names, .id = above}, {.what = what, .id = above, .name = name}});
     const auto content = content_of(order_, victim);
     const auto names = order_.names_exclusive();
     SK_TRY_VOID(settle_victim(inodes_, fd->get(), name.c_str(), victim));
@@ -78,6 +88,17 @@ Call<void> Operations::rename2(const Request& request, Reply&) {
               request.attempt());
 }
 
+/// Where a directory moves, all below its old and its new name is in doubt after a crash.
+replica::ChangeScope Operations::changing(const Move& move, bool directories) {
+  const What what = directories ? What::Tree : What::Names;
+  const InodeId from = noted_id(*move.from);
+  const InodeId to = noted_id(*move.to);
+  return outbox_.changing({{.what = What::Names, .id = from},
+                           {.what = What::Names, .id = to},
+                           {.what = what, .id = from, .name = move.name},
+                           {.what = what, .id = to, .name = move.new_name}});
+}
+
 Call<void> Operations::move(const Move& move, Attempt& attempt) {
   SK_TRY(const SharedFd from, inodes_.path_fd(*move.from));
   SK_TRY(const SharedFd to, inodes_.path_fd(*move.to));
@@ -95,6 +116,8 @@ Call<void> Operations::move(const Move& move, Attempt& attempt) {
          exchange ? Call<Victim>{Victim{}} : victim_of(inodes_, to->get(), move.new_name.c_str()));
   SequenceNumber sequence{};
   {
+    const bool directories = is_directory(from->get(), move.name) || (exchange && is_directory(to->get(), move.new_name));
+    const auto scope = changing(move, directories);
     const auto content = content_of(order_, replaced);
     const auto names = order_.names_exclusive();
     if (!exchange) SK_TRY_VOID(settle_victim(inodes_, to->get(), move.new_name.c_str(), replaced));

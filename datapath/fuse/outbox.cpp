@@ -62,6 +62,7 @@ void Outbox::append_mtime(Inode& inode) {
   const auto fd = inodes_.any_fd(inode);
   struct stat attributes {};
   if (!fd || ::fstatat((*fd)->get(), "", &attributes, AT_EMPTY_PATH) != 0) return;  // gone: nothing to tell
+  const auto scope = changing({{.what = replica::Change::What::Attributes, .id = noted_id(inode)}});
   append_to(inode, wire::SetAttributes{.id = inode.id,
                                        .mask = wire::SetAttributes::kMtime,
                                        .attributes = to_attributes(attributes)});

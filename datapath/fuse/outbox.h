@@ -13,6 +13,10 @@ namespace safekit::fuse {
 
 [[nodiscard]] wire::Attributes to_attributes(const struct stat& from);
 
+/// For `changing`: nothing is noted of what is not replicated. If it comes in meanwhile, its new place is noted with all that it
+/// holds then.
+[[nodiscard]] inline InodeId noted_id(const Inode& inode) { return inode.nameless ? InodeId{} : inode.id; }
+
 /// Hands what was done to the sink, lets calls wait as the durability asks, and sends the mtimes that follow
 /// later. A service. mtimes: an application's write and the peer's differ in time, so the mtime travels by
 /// itself: of a file at close and fsync, and of everything else (directories whose entries changed, files
@@ -29,6 +33,8 @@ class Outbox {
   /// Returns when all mtimes and forgets are appended.
   void stop();
 
+  /// Before the local call of each of them, until it is appended. Ids by `noted_id`.
+  [[nodiscard]] replica::ChangeScope changing(std::initializer_list<replica::Change> changes) { return {sink_, changes}; }
   /// The caller holds names exclusively (Create, Link, Remove, Rename) or content(id).
   SequenceNumber append(const wire::Operation& operation, BytesView data = {});
   /// An operation on one inode; nothing happens if it has no name. The caller holds content(id).

@@ -9,66 +9,19 @@
 #include <cstring>
 #include <filesystem>
 
+#include "datapath/journal/files.h"
 #include "datapath/journal/record.h"
 
 namespace safekit::journal {
 
+using files::io_error, files::read_whole, files::sync_directory;
+
 namespace {
 
 constexpr std::uint32_t kMagic = 0x4a4b5253;  // "SRKJ"
+constexpr std::uint32_t kVersion = 2;
 constexpr std::uint32_t kRulesMagic = 0x554b5253;  // "SRKU"
-constexpr std::uint32_t kVersion = 1;
-
-Error io_error(const std::string& what, const std::string& path) {
-  return Error{errno == ENOENT ? Code::NotFound : Code::Io, fmt::format("{} '{}': {}", what, path, std::strerror(errno))};
-}
-
-Status write_synced(const std::string& path, BytesView bytes) {
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (fd < 0) return io_error("cannot write", path);
-  while (!bytes.empty()) {
-    const ssize_t done = ::write(fd, bytes.data(), bytes.size());
-    if (done < 0 && errno == EINTR) continue;
-    if (done < 0) break;
-    bytes = bytes.subspan(static_cast<std::size_t>(done));
-  }
-  if (!bytes.empty() || ::fsync(fd) != 0) {
-    Error error = io_error("cannot write", path);
-    ::close(fd);
-    return error;
-  }
-  ::close(fd);
-  return {};
-}
-
-Status sync_directory(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return io_error("cannot open", path);
-  const bool synced = ::fsync(fd) == 0;
-  ::close(fd);
-  if (!synced) return io_error("cannot sync", path);
-  return {};
-}
-
-Result<Bytes> read_whole(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return io_error("cannot read", path);
-  Bytes bytes;
-  std::array<std::uint8_t, 1 << 16> piece{};
-  for (;;) {
-    const ssize_t done = ::read(fd, piece.data(), piece.size());
-    if (done < 0 && errno == EINTR) continue;
-    if (done < 0) {
-      Error error = io_error("cannot read", path);
-      ::close(fd);
-      return error;
-    }
-    if (done == 0) break;
-    bytes.insert(bytes.end(), piece.begin(), piece.begin() + done);
-  }
-  ::close(fd);
-  return bytes;
-}
+constexpr std::uint32_t kRulesVersion = 1;
 
 }  // namespace
 
@@ -84,6 +37,10 @@ Bytes encode(const State& state) {
     out.u8(flag ? 1 : 0);
   }
   out.text(state.exact_in_boot);
+  for (const LogPoint& point : {state.base_log, state.own_log}) {
+    out.u64(point.id);
+    out.u64(point.checkpoint);
+  }
   return seal_record(kMagic, kVersion, out.bytes());
 }
 
@@ -102,6 +59,12 @@ Result<State> decode_state(BytesView bytes) {
     *flag = in.u8() != 0;
   }
   state.exact_in_boot = in.text();
+  if (in.ok() && !in.at_end()) {  // version 1 ends here
+    for (LogPoint* point : {&state.base_log, &state.own_log}) {
+      point->id = in.u64();
+      point->checkpoint = in.u64();
+    }
+  }
   if (!in.ok() || !in.at_end()) return Error{Code::Corrupt, "file has a wrong length"};
   return state;
 }
@@ -148,7 +111,7 @@ Status Journal::update(const std::function<void(State&)>& change) {
   State next = state_;
   change(next);
   if (next == state_) return {};
-  SK_TRY_VOID(replace("journal", encode(next)));
+  SK_TRY_VOID(files::replace(directory_, "journal", encode(next)));
   state_ = std::move(next);
   return {};
 }
@@ -160,7 +123,7 @@ Result<std::uint64_t> Journal::rules() {
     if (bytes.error().code == Code::NotFound) return std::uint64_t{0};
     return bytes.error();
   }
-  const auto body = open_record(kRulesMagic, kVersion, *bytes);
+  const auto body = open_record(kRulesMagic, kRulesVersion, *bytes);
   if (!body && body.error().code == Code::Unsupported) return body.error();
   ByteReader in{body ? *body : BytesView{}};
   const std::uint64_t digest = in.u64();
@@ -171,12 +134,12 @@ Status Journal::keep_rules(std::uint64_t digest) {
   const std::lock_guard lock{mutex_};
   ByteWriter out;
   out.u64(digest);
-  return replace("rules", seal_record(kRulesMagic, kVersion, out.bytes()));
+  return files::replace(directory_, "rules", seal_record(kRulesMagic, kRulesVersion, out.bytes()));
 }
 
 Status Journal::save_zones(const ZoneMap& map) {
   const std::lock_guard lock{mutex_};
-  return replace("zones", map.encode(state_.generations.current));
+  return files::replace(directory_, "zones", map.encode(state_.generations.current));
 }
 
 Result<std::optional<ZoneMap>> Journal::take_zones() {
@@ -200,14 +163,6 @@ std::optional<ZoneMap> Journal::see_zones() const {
   auto map = bytes ? ZoneMap::decode(*bytes, state_.generations.current) : Result<ZoneMap>{bytes.error()};
   if (!map) return std::nullopt;
   return std::move(*map);
-}
-
-Status Journal::replace(const std::string& name, BytesView bytes) {
-  const std::string path = directory_ + "/" + name;
-  const std::string fresh = path + ".new";
-  SK_TRY_VOID(write_synced(fresh, bytes));
-  if (::rename(fresh.c_str(), path.c_str()) != 0) return io_error("cannot rename", fresh);
-  return sync_directory(directory_);
 }
 
 }  // namespace safekit::journal

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "datapath/journal/activity_log.h"
 #include "datapath/journal/data_generations.h"
 #include "datapath/journal/zone_map.h"
 #include "schema/base/bytes.h"
@@ -25,6 +26,11 @@ struct State {
   bool exact{false};
   /// As a secondary it is exact as long as the page cache of this boot lives: applied is not yet on disk.
   std::string exact_in_boot{};
+  /// Not exact, yet known but for what logs of activity name (docs/resync.md, "After a crash"). `base_log`: as a secondary
+  /// this copy was on disk with all before that checkpoint of the primary's log. `own_log`: what it did as a primary since is
+  /// in its own log. Both none: nothing is known.
+  LogPoint base_log{};
+  LogPoint own_log{};
   bool full_wanted{false};        ///< the next synchronisation must compare everything
   friend bool operator==(const State&, const State&) = default;
 };
@@ -32,7 +38,7 @@ struct State {
 [[nodiscard]] Bytes encode(const State& state);
 Result<State> decode_state(BytesView bytes);
 
-/// The files of one replica in its state directory: `journal` (State) `zones` (after an orderly stop only), `rules`.
+/// Files of one replica in its state directory: `journal` (State), `zones` (after an orderly stop only), `rules`.
 /// Errors: Io; Corrupt or Unsupported for a file that this program must not touch. Thread: any. A service.
 class Journal {
  public:
@@ -43,6 +49,7 @@ class Journal {
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
 
+  [[nodiscard]] const std::string& directory() const { return directory_; }
   [[nodiscard]] State state() const;
   /// Durable when it returns. No write when nothing changes.
   Status update(const std::function<void(State&)>& change);
@@ -59,8 +66,6 @@ class Journal {
   [[nodiscard]] std::optional<ZoneMap> see_zones() const;
 
  private:
-  Status replace(const std::string& name, BytesView bytes);
-
   std::string directory_{};
   int lock_{-1};
   mutable std::mutex mutex_{};

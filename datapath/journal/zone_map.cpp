@@ -8,7 +8,21 @@ namespace safekit::journal {
 
 namespace {
 constexpr std::uint32_t kMagic = 0x4d5a4b53;  // "SKZM"
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
+
+void take_doubtful(ByteReader& in, InodeMarks& marks, std::size_t& groups) {
+  marks.doubtful.from = in.u64();
+  const std::uint32_t words = in.u32();
+  for (std::uint32_t i = 0; i < words && in.ok(); ++i) {
+    const std::uint64_t word = in.u64();
+    marks.doubtful.words[word] = in.u64();
+    ++groups;
+  }
+  const std::uint32_t trees = in.u32();
+  for (std::uint32_t i = 0; i < trees && in.ok(); ++i) marks.trees.insert(in.text(255));
+  marks.parent = in.text(4096);
+  marks.name = in.text(255);
+}
 }  // namespace
 
 InodeMarks& ZoneMap::inode(const std::string& handle) {
@@ -47,6 +61,42 @@ void ZoneMap::mark(const std::string& handle, std::uint64_t offset, std::uint64_
   }
 }
 
+void ZoneMap::add(const std::string& handle, const ActiveInode& active) {
+  InodeMarks& marks = inode(handle);
+  if (overflown_) return;
+  marks.attributes = marks.attributes || active.attributes || !active.groups.empty();
+  marks.entries = marks.entries || active.names;
+  marks.children = marks.children || active.names;
+  marks.trees.insert(active.trees.begin(), active.trees.end());
+  const std::size_t before = marks.doubtful.words.size();
+  marks.doubtful.merge(active.groups);
+  groups_ += marks.doubtful.words.size() - std::min(before, marks.doubtful.words.size());
+  if (marks.name.empty()) {
+    marks.parent = active.parent;
+    marks.name = active.name;
+  }
+  if (groups_ > kGroupsMax) set_overflown();
+}
+
+void ZoneMap::merge(const ZoneMap& other) {
+  if (other.overflown_) set_overflown();
+  for (const auto& [handle, theirs] : other.inodes_) {
+    add(handle, {.attributes = theirs.attributes, .groups = theirs.doubtful, .parent = theirs.parent, .name = theirs.name});
+    InodeMarks& marks = inode(handle);
+    if (overflown_) return;
+    marks.entries = marks.entries || theirs.entries;
+    marks.whole = marks.whole || theirs.whole;
+    marks.children = marks.children || theirs.children;
+    marks.trees.insert(theirs.trees.begin(), theirs.trees.end());
+    for (const auto& [group, bits] : theirs.zones) {
+      const auto [place, made] = marks.zones.try_emplace(group, 0);
+      place->second |= bits;
+      groups_ += made ? 1 : 0;
+    }
+  }
+  if (groups_ > kGroupsMax) set_overflown();
+}
+
 void ZoneMap::set_overflown() {
   overflown_ = true;
   inodes_.clear();
@@ -76,18 +126,31 @@ Bytes ZoneMap::encode(DataGeneration generation) const {
   out.u64(inodes_.size());
   for (const auto& [handle, marks] : inodes_) {
     out.text(handle);
-    out.u8(static_cast<std::uint8_t>((marks.attributes ? 1 : 0) | (marks.entries ? 2 : 0) | (marks.whole ? 4 : 0)));
+    out.u8(static_cast<std::uint8_t>((marks.attributes ? 1 : 0) | (marks.entries ? 2 : 0) | (marks.whole ? 4 : 0) |
+                                    (marks.children ? 8 : 0)));
     out.u32(static_cast<std::uint32_t>(marks.zones.size()));
     for (const auto& [group, bits] : marks.zones) {
       out.u64(group);
       out.u64(bits);
     }
+    out.u64(marks.doubtful.from);
+    out.u32(static_cast<std::uint32_t>(marks.doubtful.words.size()));
+    for (const auto& [word, bits] : marks.doubtful.words) {
+      out.u64(word);
+      out.u64(bits);
+    }
+    out.u32(static_cast<std::uint32_t>(marks.trees.size()));
+    for (const std::string& name : marks.trees) out.text(name);
+    out.text(marks.parent);
+    out.text(marks.name);
   }
   return seal_record(kMagic, kVersion, out.bytes());
 }
 
 Result<ZoneMap> ZoneMap::decode(BytesView bytes, DataGeneration generation) {
   SK_TRY(const BytesView body, open_record(kMagic, kVersion, bytes));
+  // Only a shortcut is lost by refusing the older format; what it leaves out may not be guessed.
+  if (ByteReader head{bytes.subspan(4)}; head.u32() != kVersion) return Error{Code::Corrupt, "zone map of an older format"};
   ByteReader in{body};
   const DataGeneration written{in.u64()};
   ZoneMap map{in.u32()};
@@ -100,12 +163,14 @@ Result<ZoneMap> ZoneMap::decode(BytesView bytes, DataGeneration generation) {
     marks.attributes = (flags & 1) != 0;
     marks.entries = (flags & 2) != 0;
     marks.whole = (flags & 4) != 0;
+    marks.children = (flags & 8) != 0;
     const std::uint32_t groups = in.u32();
     for (std::uint32_t k = 0; k < groups && in.ok(); ++k) {
       const std::uint64_t group = in.u64();
       marks.zones[group] = in.u64();
       ++map.groups_;
     }
+    take_doubtful(in, marks, map.groups_);
   }
   if (!in.ok() || !in.at_end() || map.zone_bytes_ == 0) return Error{Code::Corrupt, "zone map with a wrong length"};
   if (written != generation) return Error{Code::Corrupt, "zone map of another data generation"};

@@ -3,9 +3,11 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <unordered_map>
 
+#include "datapath/journal/activity_log.h"
 #include "schema/base/bytes.h"
 #include "schema/base/ids.h"
 #include "schema/base/result.h"
@@ -19,6 +21,11 @@ struct InodeMarks {
   bool whole{false};       ///< all content: the inode is new, or has got another name; of a directory: everything below
   /// Bitmap of zones by groups of 64: zone i is bit i % 64 of group i / 64.
   std::map<std::uint64_t, std::uint64_t> zones{};
+  // From a log of activity: what may differ and is compared by digests.
+  bool children{false};           ///< of a directory: what is not a directory in it
+  std::set<std::string> trees{};  ///< of a directory: everything below these entries
+  GroupSet doubtful{};            ///< content
+  std::string parent{}, name{};   ///< where it was; only to find it
   friend bool operator==(const InodeMarks&, const InodeMarks&) = default;
 };
 
@@ -38,6 +45,10 @@ class ZoneMap {
   /// The marks of one inode, made when missing; after an overflow a scratch value that nobody reads.
   InodeMarks& inode(const std::string& handle);
   void mark(const std::string& handle, std::uint64_t offset, std::uint64_t size);
+  /// What a log of activity tells of the inode.
+  void add(const std::string& handle, const ActiveInode& active);
+  /// All that the other one marks too.
+  void merge(const ZoneMap& other);
   void set_overflown();
   void clear();
 

@@ -4,6 +4,8 @@
 
 #include <random>
 
+#include "schema/base/digest.h"
+
 namespace safekit::journal {
 namespace {
 
@@ -41,6 +43,10 @@ TEST(ZoneMap, RoundTripTruncationAndMutation) {
   map.inode("dir").entries = true;
   map.inode("new").whole = true;
   map.inode("attr").attributes = true;
+  ActiveInode active{.names = true, .trees = {"x", "y"}, .parent = "p", .name = "n"};
+  active.groups.add(3, 70);
+  active.groups.add(100, 0);
+  map.add("doubtful", active);
   const Bytes bytes = map.encode({42});
   const auto back = ZoneMap::decode(bytes, {42});
   ASSERT_TRUE(back) << back.error().what;
@@ -54,6 +60,33 @@ TEST(ZoneMap, RoundTripTruncationAndMutation) {
     broken[at] = static_cast<std::uint8_t>(broken[at] ^ (1U << (random() % 8)));
     EXPECT_FALSE(ZoneMap::decode(broken, {42}));
   }
+}
+
+TEST(ZoneMap, AnOlderFormatIsNotGuessedAt) {
+  Bytes bytes = ZoneMap{65536}.encode({42});
+  bytes[4] = 1;
+  const std::uint32_t checksum = checksum32(BytesView{bytes}.first(bytes.size() - 4));
+  for (std::size_t i = 0; i < 4; ++i) bytes[bytes.size() - 4 + i] = static_cast<std::uint8_t>(checksum >> (8 * i));
+  EXPECT_FALSE(ZoneMap::decode(bytes, {42}));
+}
+
+TEST(ZoneMap, MergedMarksSayWhatBothSay) {
+  ZoneMap map{65536};
+  map.mark("a", 0, 1);
+  ZoneMap other{65536};
+  other.mark("a", 65536, 1);
+  other.inode("b").whole = true;
+  ActiveInode active{.names = true};
+  active.groups.add(1, 1);
+  other.add("a", active);
+  map.merge(other);
+  EXPECT_EQ(map.inodes().at("a").zones.at(0), 3U);
+  EXPECT_TRUE(map.inodes().at("a").children);
+  EXPECT_TRUE(map.inodes().at("a").doubtful.contains(1));
+  EXPECT_TRUE(map.inodes().at("b").whole);
+  other.set_overflown();
+  map.merge(other);
+  EXPECT_TRUE(map.overflown());
 }
 
 }  // namespace

@@ -4,6 +4,7 @@ namespace safekit::replica {
 
 namespace {
 constexpr std::size_t kReadBytes = 64U << 10;
+constexpr std::size_t kActivityBytesMax = 1U << 20;  ///< in one frame, and one entry
 }
 
 bool is_exact(const journal::State& state, const std::string& boot_id) {
@@ -24,7 +25,9 @@ wire::Hello make_hello(const Settings& settings, const journal::State& state, bo
           .full_wanted = state.full_wanted || state.peer != settings.peer,
           .sync_durable = settings.sync_durable,
           .zone_bytes = settings.zone_bytes,
-          .root_count = settings.root_count};
+          .root_count = settings.root_count,
+          .base_log = {state.base_log.id, state.base_log.checkpoint},
+          .own_log = {state.own_log.id, state.own_log.checkpoint}};
 }
 
 Status check_hello(const Settings& settings, const wire::Hello& peer, bool primary) {
@@ -46,6 +49,22 @@ Status check_hello(const Settings& settings, const wire::Hello& peer, bool prima
                                  "module again"};
   }
   return {};
+}
+
+Status send_activity(Stream& stream, std::vector<wire::ActiveEntry> entries, Duration timeout) {
+  wire::Active part{.last = false};
+  std::size_t bytes = 0;
+  for (wire::ActiveEntry& entry : entries) {
+    bytes += entry.at.path.size() + 64 + entry.groups.size() * 16;
+    for (const std::string& name : entry.trees) bytes += name.size() + 4;
+    part.entries.push_back(std::move(entry));
+    if (bytes < kActivityBytesMax) continue;
+    SK_TRY_VOID(send_message(stream, part, timeout));
+    part.entries.clear();
+    bytes = 0;
+  }
+  part.last = true;
+  return send_message(stream, part, timeout);
 }
 
 Result<wire::Message> read_message(Stream& stream, wire::FrameReader& frames, Duration timeout) {

@@ -17,6 +17,9 @@ Status check_hello(const Settings& settings, const wire::Hello& peer, bool prima
 /// The copy is exact, taking into account whether the page cache that holds it has survived.
 [[nodiscard]] bool is_exact(const journal::State& state, const std::string& boot_id);
 
+/// Behind a secondary's Hello that names its own log.
+Status send_activity(Stream& stream, std::vector<wire::ActiveEntry> entries, Duration timeout);
+
 /// Reads one whole message at the start of a connection. Errors: Timeout, Unavailable, Corrupt.
 Result<wire::Message> read_message(Stream& stream, wire::FrameReader& frames, Duration timeout);
 Status send_message(Stream& stream, const wire::Message& message, Duration timeout);

@@ -25,15 +25,17 @@ Primary::Primary(Settings settings, journal::Journal& journal, TreeOrder& order,
     : settings_(std::move(settings)), journal_(journal), order_(order), source_(source), clock_(clock), random_(random),
       log_(log), changed_(std::move(changed)), pairing_(random_.u64() >> 1 | 1), marks_(settings_.zone_bytes) {}
 
-void Primary::prepare(Inodes& inodes, std::optional<journal::ZoneMap> marks, Continuity continuity) {
+void Primary::prepare(Inodes& inodes, std::optional<journal::ZoneMap> marks, std::unique_ptr<ActivityTracker> activity,
+                      Continuity continuity) {
   const std::lock_guard lock{mutex_};
   continuity_ = std::move(continuity);
   inodes_ = &inodes;
+  activity_ = std::move(activity);
   waiting_since_ = clock_.mono_now();
   marks_complete_ = marks.has_value() && !marks->overflown() && marks->zone_bytes() == settings_.zone_bytes;
   if (marks_complete_) {
     marks_ = std::move(*marks);
-  } else {
+  } else if (activity_ == nullptr) {
     marks_.set_overflown();
   }
   if (continuity_.taken_over) {
@@ -42,6 +44,21 @@ void Primary::prepare(Inodes& inodes, std::optional<journal::ZoneMap> marks, Con
     if (continuity_.was_alone) go_alone();
   }
   remember_alone(mode_ == Mode::Alone);
+}
+
+std::uint32_t Primary::begin_change(std::span<const Change> changes) {
+  if (activity_ == nullptr) return 0;
+  std::uint32_t ticket = 0;
+  if (const Status noted = activity_->begin(*inodes_, changes, ticket); !noted) {
+    const std::lock_guard lock{mutex_};
+    if (!std::exchange(fenced_, true)) set_problem(noted.error().what);
+    waiters_.notify_all();
+  }
+  return ticket;
+}
+
+void Primary::end_change(std::uint32_t ticket) {
+  if (activity_ != nullptr) activity_->end(ticket);
 }
 
 SequenceNumber Primary::append(const wire::Operation& operation, BytesView data) {
@@ -69,6 +86,9 @@ SequenceNumber Primary::append(const wire::Operation& operation, BytesView data)
       if (link_) known_[create->id.value].link = link_->number;
     }
     push(wire::Operation{std::move(named)}, data, touch);
+    if (activity_ != nullptr) {
+      activity_->created(create->id, create->parent, create->name, S_ISDIR(create->attributes.mode));
+    }
   } else {
     push(wire::Operation{operation}, data, touch);
   }
@@ -169,6 +189,7 @@ void Primary::mark(const Touch& touch) {
 }
 
 void Primary::forget(InodeId id) {
+  if (activity_ != nullptr) activity_->forget(id);
   const auto found = known_.find(id.value);
   if (found == known_.end()) return;
   if (run_ != nullptr && forgotten_.size() < kForgottenMax) forgotten_[id.value] = found->second.key;

@@ -12,6 +12,7 @@
 #include <unordered_map>
 
 #include "datapath/journal/journal.h"
+#include "datapath/replica/activity_tracker.h"
 #include "datapath/replica/handshake.h"
 #include "datapath/replica/resync_run.h"
 #include "datapath/replica/settings.h"
@@ -68,8 +69,10 @@ class Primary final : public Sink, private ResyncHost {
   Primary(const Primary&) = delete;
   Primary& operator=(const Primary&) = delete;
 
-  /// Before the first append. `marks`: what the peer may not have; nothing when that is not known.
-  void prepare(Inodes& inodes, std::optional<journal::ZoneMap> marks, Continuity continuity = {});
+  /// Before the first append. `marks`: what the peer may not have; nothing when that is not known. `activity`, opened: may be
+  /// none, then a crash leads to a comparison of everything.
+  void prepare(Inodes& inodes, std::optional<journal::ZoneMap> marks, std::unique_ptr<ActivityTracker> activity = {},
+               Continuity continuity = {});
   /// Begins to look for the peer.
   void start();
   /// May it go on without the peer? Level; see control::Want. One for another pairing than the present is none.
@@ -82,6 +85,8 @@ class Primary final : public Sink, private ResyncHost {
   Status stop();
   [[nodiscard]] PrimaryStatus status() const;
 
+  std::uint32_t begin_change(std::span<const Change> changes) override;
+  void end_change(std::uint32_t ticket) override;
   SequenceNumber append(const wire::Operation& operation, BytesView data) override;
   Status wait(SequenceNumber sequence, Acknowledged level) override;
 
@@ -125,7 +130,7 @@ class Primary final : public Sink, private ResyncHost {
   void read_for_itself(Lock& lock);
   void have_it_read();
 
-  // Being with and without the peer (primary_peer.cpp); the caller holds mutex_ where a Lock or nothing is taken.
+  // Being with and without the peer (primary_peer.cpp, primary_meeting.cpp); the caller holds mutex_ where a Lock or nothing is taken.
   void go_alone();
   void remember_alone(bool alone);
   void note_alone();
@@ -136,6 +141,7 @@ class Primary final : public Sink, private ResyncHost {
   void look_for_peer();
   Status serve(std::unique_ptr<Stream> stream);
   Status greet(Stream& stream, wire::FrameReader& frames, resync::Decision& decision);
+  Status meet(const wire::Hello& hello, const std::vector<wire::ActiveEntry>& active, resync::Decision& decision);
   wire::ResyncMode install(std::unique_ptr<Stream> stream, wire::FrameReader&& frames, const resync::Decision& decision);
   Status receive(const std::shared_ptr<Link>& link);
   Status read_once(Lock& lock, Link& link, Duration timeout);
@@ -150,6 +156,10 @@ class Primary final : public Sink, private ResyncHost {
   Status await_durable(Lock& lock, const Link& link, std::uint64_t sequence, Duration timeout);
   bool detach();
   [[nodiscard]] bool sync_roots();
+  // Checkpoints (primary_checkpoint.cpp).
+  void keep_checkpoints();
+  [[nodiscard]] bool checkpoint_due(MonoTime now);
+  Status checkpoint();
   void set_problem(const std::string& problem);
 
   Settings settings_{};
@@ -161,6 +171,8 @@ class Primary final : public Sink, private ResyncHost {
   Log& log_;
   std::function<void()> changed_{};
   Inodes* inodes_{nullptr};
+  std::unique_ptr<ActivityTracker> activity_{};
+  bool activity_based_{false};  ///< what this disk had before the log was begun is on it
 
   mutable std::mutex mutex_{};
   std::condition_variable waiters_{};   ///< acknowledged, released, room, lost
@@ -206,6 +218,14 @@ class Primary final : public Sink, private ResyncHost {
   std::atomic<std::int64_t> heard_{0};
   std::atomic<std::int64_t> sent_{0};
 
+  // Checkpoints:
+  std::condition_variable checkpointer_{};
+  bool checkpoint_wanted_{false};  ///< a synchronisation has ended
+  MonoTime checkpoint_at_{};       ///< the last one was begun
+  std::uint64_t looked_at_{0};     ///< sequence_ when it was looked for idleness
+  MonoTime idle_since_{};
+
+  std::thread checkpoint_thread_{};
   std::thread sender_thread_{};
   std::thread connector_{};
   std::thread synchroniser_{};

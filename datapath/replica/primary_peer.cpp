@@ -25,6 +25,7 @@ Primary::~Primary() {
 
 void Primary::start() {
   sender_thread_ = std::thread{[this] { send_heartbeats(); }};
+  if (activity_ != nullptr) checkpoint_thread_ = std::thread{[this] { keep_checkpoints(); }};
   connector_ = std::thread{[this] { look_for_peer(); }};
 }
 
@@ -139,6 +140,8 @@ void Primary::look_for_peer() {
       const std::lock_guard lock{mutex_};
       if (stopped_) return;
     }
+    // The peer will be told that what is not in the log is on this disk.
+    if (stream && activity_ != nullptr && !activity_based_) activity_based_ = sync_roots();
     const Status ended = stream ? serve(std::move(*stream)) : Status{stream.error()};
     Lock lock{mutex_};
     if (stopped_) return;
@@ -181,75 +184,12 @@ Status Primary::serve(std::unique_ptr<Stream> stream) {
   return ended;
 }
 
-Status Primary::greet(Stream& stream, wire::FrameReader& frames, resync::Decision& decision) {
-  const journal::State state = journal_.state();
-  SK_TRY_VOID(send_message(stream, make_hello(settings_, state, true), settings_.send_timeout));
-  SK_TRY(const auto message, read_message(stream, frames, kHelloMax));
-  if (const auto* refuse = std::get_if<wire::Refuse>(&message)) {
-    return Error{Code::Conflict, fmt::format("node '{}' refuses: {}", settings_.peer, refuse->reason)};
-  }
-  const auto* hello = std::get_if<wire::Hello>(&message);
-  if (hello == nullptr) return Error{Code::Corrupt, "the peer does not greet"};
-  SK_TRY_VOID(check_hello(settings_, *hello, true));
-  const journal::DataGenerations theirs{hello->current, hello->base, hello->history};
-  resync::Meeting meeting{.relation = journal::compare(state.generations, theirs),
-                          .peer_exact = hello->exact,
-                          .peer_inconsistent = hello->inconsistent,
-                          .peer_up_to_date = hello->up_to_date,
-                          .full_wanted = hello->full_wanted || state.full_wanted,
-                          .same_partner = state.peer == settings_.peer};
-  {
-    const std::lock_guard lock{mutex_};
-    meeting.zones_complete = marks_complete_ && !marks_.overflown();
-    meeting.zones_empty = marks_.empty();
-  }
-  decision = resync::choose(meeting);
-  log_.write(LogLevel::Info, kLog,
-             fmt::format("connection=made peer={} generations={} synchronise={} reason='{}'", settings_.peer,
-                         to_string(meeting.relation),
-                         decision.mode == wire::ResyncMode::None    ? "nothing"
-                         : decision.mode == wire::ResyncMode::Zones ? "zones"
-                                                                    : "full",
-                         decision.reason));
-  return {};
-}
-
-wire::ResyncMode Primary::install(std::unique_ptr<Stream> stream, wire::FrameReader&& frames,
-                                  const resync::Decision& decision) {
-  const std::lock_guard lock{mutex_};
-  if (stopped_) return wire::ResyncMode::None;
-  link_ = std::make_shared<Link>();
-  link_->stream = std::move(stream);
-  link_->frames = std::move(frames);
-  link_->number = ++links_;
-  link_->base = sequence_;
-  window_.restart({sequence_ + 1});
-  heard_ = clock_.mono_now().ns;
-  sent_ = heard_.load();
-  end_answer_.reset();
-  diverged_ = decision.diverged;
-  problem_.clear();
-  progress_ = {};
-  wire::ResyncMode mode = decision.mode;
-  // Changed since it was decided.
-  if (mode == wire::ResyncMode::None && !marks_.empty()) mode = wire::ResyncMode::Zones;
-  // A Sync of before would never be answered on this connection: a synchronisation puts all on the peer's disk.
-  if (mode == wire::ResyncMode::None && mode_ == Mode::Waiting && !syncs_.empty()) mode = wire::ResyncMode::Zones;
-  if (mode == wire::ResyncMode::Zones && marks_.overflown()) mode = wire::ResyncMode::Full;
-  push(wire::ResyncBegin{mode}, {}, {});
-  // Nothing differs: mirroring begins in the same breath, so that no write is made without the peer any more.
-  if (mode == wire::ResyncMode::None) put_end();
-  sender_parked_ = false;
-  sender_.notify_one();
-  changed_();
-  return mode;
-}
-
 /// Caller holds mutex_.
 void Primary::put_end() {
   remember_alone(false);  // before the peer can be promoted
   const journal::State state = journal_.state();
-  push(wire::ResyncEnd{state.generations.current, state.generations.history}, {}, {});
+  const journal::LogPoint log = activity_ != nullptr && activity_based_ ? activity_->point() : journal::LogPoint{};
+  push(wire::ResyncEnd{state.generations.current, state.generations.history, {log.id, log.checkpoint}}, {}, {});
   end_sequence_ = sequence_ - link_->base;
   end_answer_.reset();
   // What was promised without the peer stays promised; the peer cannot be promoted before it has all of it, for it becomes
@@ -372,6 +312,7 @@ void Primary::synchronised() {
     state.peer = settings_.peer;
     state.ever_synchronised = true;
     state.full_wanted = false;
+    state.base_log = {};  // the peer's log has ended: what differs from now on is in this one
   });
   if (!noted) {
     set_problem(noted.error().what);
@@ -380,6 +321,8 @@ void Primary::synchronised() {
   marks_.clear();
   marks_complete_ = true;
   synchronised_ = true;
+  checkpoint_wanted_ = true;
+  checkpointer_.notify_all();
   peer_failures_ = 0;
   alone_noted_ = false;
   diverged_ = false;
@@ -429,6 +372,9 @@ Status Primary::synchronise_once(const std::shared_ptr<Link>& link, wire::Resync
   progress_ = run->progress();
   run_.reset();
   forgotten_.clear();
+  log_.write(LogLevel::Info, kLog,
+             fmt::format("synchronisation={} files={} bytes-compared={} bytes-copied={}", done ? "sent" : "ended",
+                         progress_.files_done, progress_.bytes_compared, progress_.bytes_copied));
   return done;
 }
 
@@ -499,6 +445,8 @@ Status Primary::stop() {
   source_.shut();
   waiters_.notify_all();
   sender_.notify_all();
+  checkpointer_.notify_all();
+  if (checkpoint_thread_.joinable()) checkpoint_thread_.join();
   if (connector_.joinable()) connector_.join();
   if (sender_thread_.joinable()) sender_thread_.join();
   const std::lock_guard lock{mutex_};

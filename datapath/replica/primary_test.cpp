@@ -37,6 +37,9 @@ class PlayedPeer {
   std::atomic<bool> takes_nothing{false};
   std::atomic<int> writers{0};  ///< wait for it to take something
   std::atomic<int> full_comparisons{0};
+  std::atomic<int> zone_comparisons{0};
+  /// Its copy is on disk as at this checkpoint of the primary's log, and no more is known of it.
+  std::optional<std::uint64_t> crashed_at{};
 
   Bytes answers_to(const wire::FrameView& frame, std::uint64_t& received) {
     BytesView data;
@@ -48,6 +51,7 @@ class PlayedPeer {
     Bytes out;
     const auto* begin = std::get_if<wire::ResyncBegin>(&*message);
     if (begin != nullptr && begin->mode == wire::ResyncMode::Full) ++full_comparisons;
+    if (begin != nullptr && begin->mode == wire::ResyncMode::Zones) ++zone_comparisons;
     if (wire::is_sequenced(frame.type)) wire::append_message(out, wire::Acknowledge{{++received}});
     if (const auto* hello = std::get_if<wire::Hello>(&*message)) {
       wire::Hello mine = *hello;
@@ -55,6 +59,9 @@ class PlayedPeer {
       mine.primary = false;
       mine.exact = mine.up_to_date = true;
       mine.full_wanted = wants_all;
+      mine.own_log = {};
+      mine.base_log = {hello->own_log.id, crashed_at.value_or(0)};
+      if (crashed_at) mine.exact = false;
       wire::append_message(out, mine);
       std::swap(mine.node, peer_);
     } else if (const auto* operation = std::get_if<wire::Operation>(&*message)) {
@@ -62,8 +69,10 @@ class PlayedPeer {
       if (sync && !disk_hangs) wire::append_message(out, wire::Durable{{received}});
       if (sync) ++syncs;
     } else if (std::holds_alternative<wire::ResyncBegin>(*message) || std::holds_alternative<wire::SyncAll>(*message) ||
-               std::holds_alternative<wire::Detach>(*message)) {
+               std::holds_alternative<wire::Detach>(*message) || std::holds_alternative<wire::Checkpoint>(*message)) {
       wire::append_message(out, wire::Durable{{received}});
+    } else if (const auto* listing = std::get_if<wire::Listing>(&*message); listing != nullptr && !wants_all) {
+      wire::append_message(out, wire::ListingAnswer{{received}, std::vector(listing->entries.size(), wire::EntryFate::Kept)});
     } else if (std::holds_alternative<wire::ResyncEnd>(*message)) {
       wire::append_message(out, wire::ResyncEndAnswer{{received}, {}});
     }
@@ -167,6 +176,7 @@ class OneRoot final : public Inodes {
   Result<InodeId> pin(const FileHandle&) override { return InodeId{1}; }
   void unpin(InodeId) override {}
   Result<FileHandle> handle_of(InodeId) override { return FileHandle{0, 1, {1, 2, 3, 4}}; }
+  Result<EntryPlace> place_of(InodeId) override { return Error{Code::NotFound, "the root"}; }
   Result<int> open(InodeId, int flags) override {
     const int fd = ::open(path_.c_str(), flags | O_CLOEXEC);
     if (fd < 0) return Error{Code::Io, "open"};
@@ -230,6 +240,13 @@ class PrimaryTest : public ::testing::Test {
   void begin() {
     primary_->start();
     ASSERT_TRUE(becomes([&] { return primary_->status().peer_synchronised; }));
+  }
+  /// As after a crash: the log of activity is all that is known.
+  void keep_log() {
+    auto tracker = std::make_unique<ActivityTracker>(*journal_, log_, 1 << 16);
+    ASSERT_TRUE(tracker->open(random_));
+    primary_->prepare(*inodes_, std::nullopt, std::move(tracker));
+    const ChangeScope scope{*primary_, {{.what = Change::What::Names, .id = {1}}}};
   }
   std::future<Status> sync() {
     const auto sequence = primary_->append(wire::Operation{wire::Sync{InodeId{1}, false}}, {});
@@ -415,6 +432,31 @@ TEST_F(PrimaryTest, AnInodeThatCannotBeNamedLosesTheLinkAndAllIsCompared) {
   EXPECT_TRUE(logged("an inode could not be named"));
   EXPECT_TRUE(becomes([&] { return peer_.full_comparisons == 1; }));
   EXPECT_EQ(peer_.connections, 2);
+}
+
+TEST_F(PrimaryTest, APeerThatCrashedIsSentWhatTheLogNames) {
+  keep_log();
+  peer_.crashed_at = 1;
+  begin();
+  EXPECT_EQ(peer_.zone_comparisons, 1);
+  EXPECT_EQ(peer_.full_comparisons, 0);
+}
+
+TEST_F(PrimaryTest, APeerFromBeforeTheLogIsComparedInFull) {
+  ASSERT_TRUE(journal_->update([](journal::State& state) { state.own_log = {5, 1}; }));
+  keep_log();  // that log is missing: a new one is begun
+  peer_.crashed_at = 0;
+  begin();
+  EXPECT_EQ(peer_.full_comparisons, 1);
+}
+
+TEST_F(PrimaryTest, TheLogIsEmptiedByACheckpointOfBothNodes) {
+  keep_log();
+  peer_.crashed_at = 1;
+  EXPECT_EQ(journal_->state().own_log.checkpoint, 1U);
+  begin();
+  EXPECT_TRUE(becomes([&] { return journal_->state().own_log.checkpoint == 2; }));
+  EXPECT_TRUE(logged("checkpoint=2 entries=0"));
 }
 
 }  // namespace

@@ -43,9 +43,14 @@ Status ResyncRun::send_inode(const Job& job) {
     if (!attributes) {
       sent = attributes.error();
     } else if (S_ISREG(attributes->mode)) {
-      sent = job.only_zones                          ? send_zones(id, job.zones)
-             : job.fate == wire::EntryFate::Fresh ? send_all(id)
-                                                     : compare(job.work);
+      if (job.only_zones) {
+        sent = send_zones(id, job.zones);
+        for (const auto& [begin, end] : job.compared) {
+          if (sent) sent = compare(job.work, begin, end);
+        }
+      } else {
+        sent = job.fate == wire::EntryFate::Fresh ? send_all(id) : compare(job.work, 0, UINT64_MAX);
+      }
     }
   }
   if (!sent && sent.error().code == Code::NotFound) sent = {};
@@ -66,13 +71,15 @@ Status ResyncRun::send_all(InodeId id) {
   }
 }
 
-Status ResyncRun::compare(const WorkRef& work) {
+/// Zones [begin, end).
+Status ResyncRun::compare(const WorkRef& work, std::uint64_t begin, std::uint64_t end) {
   SK_TRY(const int opened, inodes_.open(work->id, O_RDONLY));
   const Fd fd{opened};
   const std::uint64_t zone = settings_.zone_bytes;
   const std::uint64_t batch = std::min<std::uint64_t>(std::max(kDigestBytes / zone, std::uint64_t{1}), wire::kZoneDigestsMax);
-  for (std::uint64_t first = 0;;) {
-    const auto segment = resync::segment_at(fd.get(), first * zone, UINT64_MAX);
+  const std::uint64_t upto = end > UINT64_MAX / zone ? UINT64_MAX : end * zone;
+  for (std::uint64_t first = begin; first < end;) {
+    const auto segment = resync::segment_at(fd.get(), first * zone, upto);
     if (!segment) return {};
     if (segment->hole && segment->size >= zone) {
       const std::uint64_t zones = segment->size / zone;
@@ -92,7 +99,10 @@ Status ResyncRun::compare(const WorkRef& work) {
     }
     asked(*sequence, {work, first});
     first += count;
+    const std::lock_guard lock{mutex_};
+    progress_.bytes_compared += std::min(segment->size, count * zone);
   }
+  return {};
 }
 
 void ResyncRun::asked(SequenceNumber sequence, Asked&& question) {

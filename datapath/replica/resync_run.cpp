@@ -130,7 +130,7 @@ Status ResyncRun::settle() {
 Status ResyncRun::run_full() {
   for (std::uint32_t root = 0; root < inodes_.root_count(); ++root) {
     SK_TRY(const FileHandle handle, inodes_.handle_of(inodes_.root_id(root)));
-    push({.kind = Kind::Scan, .key = to_key(handle), .deep = true});
+    push({.kind = Kind::Scan, .key = to_key(handle), .depth = Depth::All});
   }
   more_scans(false);
   return settle();
@@ -142,24 +142,89 @@ void ResyncRun::more_scans(bool come) {
 }
 
 Status ResyncRun::run_zones(const journal::ZoneMap& map) {
-  struct Dirty {
-    std::size_t depth{0};
-    HandleKey key{};
-    bool deep{false};
-  };
   std::vector<Dirty> directories;
   std::vector<Job> inodes;
-  const auto give_up = [&](const Error& error) -> Status {
+  const auto give_up = [&](const Status& status) -> Status {
     for (const Job& job : inodes) inodes_.unpin(job.work->id);
-    return error;
+    return status;
   };
+  if (const Status sorted = sort_marks(map, directories, inodes); !sorted) return give_up(sorted);
+  // Parents first: a listing makes the places that the paths of deeper ones lead through.
+  std::ranges::stable_sort(directories, {}, &Dirty::depth);
+  Status sent{};
+  for (const Dirty& dirty : directories) {
+    more_scans(true);
+    sent = list(dirty.job);
+    if (!sent) break;
+  }
+  more_scans(false);
+  if (sent) sent = settle();
+  if (!sent) return give_up(sent);
+  for (Job& job : inodes) push(std::move(job));
+  return settle();
+}
+
+namespace {
+
+std::vector<std::uint64_t> zones_of(const journal::InodeMarks& marks) {
+  std::vector<std::uint64_t> zones;
+  for (const auto& [group, bits] : marks.zones) {
+    for (unsigned bit = 0; bit < 64; ++bit) {
+      if ((bits >> bit & 1) != 0) zones.push_back(group * 64 + bit);
+    }
+  }
+  return zones;
+}
+
+/// Neighbours as one.
+std::vector<std::pair<std::uint64_t, std::uint64_t>> zones_in_doubt(const journal::GroupSet& groups) {
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
+  const auto put = [&](std::uint64_t begin, std::uint64_t end) {
+    if (!ranges.empty() && ranges.back().second == begin) {
+      ranges.back().second = end;
+    } else {
+      ranges.emplace_back(begin, end);
+    }
+  };
+  constexpr std::uint64_t kZones = journal::kGroupZones;
+  for (const auto& [word, bits] : groups.words) {
+    for (unsigned bit = 0; bit < 64; ++bit) {
+      if ((bits >> bit & 1) != 0) put((word * 64 + bit) * kZones, (word * 64 + bit + 1) * kZones);
+    }
+  }
+  if (groups.from < UINT64_MAX / kZones) put(groups.from * kZones, UINT64_MAX);
+  return ranges;
+}
+
+}  // namespace
+
+/// Errors: NotFound for what is gone, or was moved to where it is compared with its directory.
+Result<InodeId> ResyncRun::pin_marked(const journal::ZoneMap& map, const HandleKey& key, const journal::InodeMarks& marks) {
+  SK_TRY(const auto handle, from_key(key));
+  if (!marks.name.empty()) {
+    // By its name first: a file that nobody has looked up is found by its handle alone only in a walk of the whole tree.
+    const auto above = from_key(marks.parent);
+    const auto parent = above ? inodes_.pin(*above) : Result<InodeId>{above.error()};
+    const auto id = parent ? inodes_.pin(*parent, marks.name) : Result<InodeId>{parent.error()};
+    if (parent) inodes_.unpin(*parent);
+    if (id) {
+      const auto found = inodes_.handle_of(*id);
+      if (found && *found == handle) return *id;
+      inodes_.unpin(*id);
+    }
+    const auto listed = map.inodes().find(marks.parent);
+    if (parent && listed != map.inodes().end() && listed->second.children) return Error{Code::NotFound, "moved"};
+  }
+  return inodes_.pin(handle);
+}
+
+/// What is to be listed, and the inodes, pinned, whose content or attributes are to be made equal then.
+Status ResyncRun::sort_marks(const journal::ZoneMap& map, std::vector<Dirty>& directories, std::vector<Job>& inodes) {
   for (const auto& [key, marks] : map.inodes()) {
-    const auto handle = from_key(key);
-    if (!handle) continue;
     const auto names = order_.names_shared();
-    const auto id = inodes_.pin(*handle);
+    const auto id = pin_marked(map, key, marks);
     if (!id) {
-      if (id.error().code != Code::NotFound) return give_up(id.error());
+      if (id.error().code != Code::NotFound) return id.error();
       continue;  // it is gone: its directory is dirty too
     }
     const auto path = inodes_.path_of(*id);
@@ -169,46 +234,35 @@ Status ResyncRun::run_zones(const journal::ZoneMap& map) {
     if (!fd || ::fstat(*fd, &st) != 0) {
       const Error error = fd ? system_error("stat", errno) : fd.error();
       inodes_.unpin(*id);
-      if (error.code != Code::NotFound) return give_up(error);
+      if (error.code != Code::NotFound) return error;
       continue;
     }
     if (S_ISDIR(st.st_mode)) {
       const auto depth = static_cast<std::size_t>(std::ranges::count(path->path, '/')) + (path->path.empty() ? 0 : 1);
-      directories.push_back({depth, key, marks.whole});
+      const Depth looks = marks.whole ? Depth::All : marks.children ? Depth::Children : Depth::Entries;
+      directories.push_back({depth, {.kind = Kind::Scan, .key = key, .depth = looks, .doubtful = marks.children}});
+      for (const std::string& name : marks.trees) {
+        directories.push_back({depth, {.kind = Kind::Fix, .key = key, .name = name, .depth = Depth::All, .doubtful = true}});
+      }
       inodes_.unpin(*id);
       continue;
     }
     if (marks.whole && st.st_nlink > 1) {
       // One of its names may be in a directory that is not marked: the peer could not know that it is this inode's.
       inodes_.unpin(*id);
-      return give_up({Code::Conflict, "a file with several names is new: all names are compared with the next connection"});
+      return Error{Code::Conflict, "a file with several names is new: all names are compared with the next connection"};
     }
     auto work = std::make_shared<Work>();
     work->id = *id;
     Job job{.kind = Kind::Inode, .work = std::move(work), .fate = wire::EntryFate::Compare};
     if (!marks.whole) {
       job.only_zones = true;
-      for (const auto& [group, bits] : marks.zones) {
-        for (unsigned bit = 0; bit < 64; ++bit) {
-          if ((bits >> bit & 1) != 0) job.zones.push_back(group * 64 + bit);
-        }
-      }
+      job.zones = zones_of(marks);
+      job.compared = zones_in_doubt(marks.doubtful);
     }
     inodes.push_back(std::move(job));
   }
-  // Parents first: a listing makes the places that the paths of deeper ones lead through.
-  std::ranges::sort(directories, {}, &Dirty::depth);
-  Status sent{};
-  for (const Dirty& dirty : directories) {
-    more_scans(true);
-    sent = list({.kind = Kind::Scan, .key = dirty.key, .deep = dirty.deep});
-    if (!sent) break;
-  }
-  more_scans(false);
-  if (sent) sent = settle();
-  if (!sent) return give_up(sent.error());
-  for (Job& job : inodes) push(std::move(job));
-  return settle();
+  return {};
 }
 
 Status ResyncRun::run_leftovers(const std::vector<InodeId>& leftovers) {
@@ -239,7 +293,7 @@ Status ResyncRun::fix_path(InodeId id) {
   InodeId at = inodes_.root_id(path->root);
   SK_TRY(FileHandle parent, inodes_.handle_of(at));
   if (path->path.empty()) {
-    push({.kind = Kind::Scan, .key = to_key(parent), .deep = true});
+    push({.kind = Kind::Scan, .key = to_key(parent), .depth = Depth::All});
     return {};
   }
   std::vector<InodeId> pinned;
@@ -255,7 +309,7 @@ Status ResyncRun::fix_path(InodeId id) {
     at = *next;
     if (const auto handle = inodes_.handle_of(at)) parent = *handle;
   }
-  push({.kind = Kind::Fix, .key = to_key(parent), .name = name, .deep = true});
+  push({.kind = Kind::Fix, .key = to_key(parent), .name = name, .depth = Depth::All});
   for (const InodeId pin : pinned) inodes_.unpin(pin);
   return {};
 }
@@ -265,7 +319,7 @@ void ResyncRun::names_changed(const HandleKey& parent, const std::string& name) 
     const std::lock_guard lock{mutex_};
     if (scans_ == 0 || stopped_) return;
   }
-  push({.kind = Kind::Fix, .key = parent, .name = name, .deep = true});
+  push({.kind = Kind::Fix, .key = parent, .name = name, .depth = Depth::All});
 }
 
 /// A directory: all its entries, or the one name that changed behind a listing.
@@ -288,12 +342,12 @@ Status ResyncRun::list_once(const Job& job) {
     SK_TRY(id, inodes_.pin(handle));
     sent = host_.make_known(id);
     if (sent && job.kind == Kind::Fix) {
-      sent = put_listing(id, {job.name}, false, job.deep);
+      sent = put_listing(id, {job.name}, job);
     } else if (sent) {
       const auto opened = inodes_.open(id, O_RDONLY | O_DIRECTORY);
       const Fd fd{opened ? *opened : -1};
       const auto entries = opened ? tree::entries_of(fd.get()) : Result<std::vector<std::string>>{opened.error()};
-      sent = entries ? put_listing(id, *entries, true, job.deep) : Status{entries.error()};
+      sent = entries ? put_listing(id, *entries, job) : Status{entries.error()};
     }
   }
   if (sent) sent = send_state(id);
@@ -302,10 +356,11 @@ Status ResyncRun::list_once(const Job& job) {
 }
 
 /// Caller holds names exclusively.
-Status ResyncRun::put_listing(InodeId directory, const std::vector<std::string>& names, bool complete, bool deep) {
+Status ResyncRun::put_listing(InodeId directory, const std::vector<std::string>& names, const Job& job) {
   SK_TRY(const int opened, inodes_.open(directory, O_RDONLY | O_DIRECTORY));
   const Fd fd{opened};
-  Listed list{.entries = {}, .deep = deep};
+  const bool complete = job.kind == Kind::Scan;
+  Listed list{.entries = {}, .depth = job.depth, .doubtful = job.doubtful};
   const auto give_up = [&](const Error& error) -> Status {
     for (const Entry& entry : list.entries) inodes_.unpin(entry.id);
     return error;
@@ -318,6 +373,12 @@ Status ResyncRun::put_listing(InodeId directory, const std::vector<std::string>&
     if (!entry) {
       if (entry.error().code == Code::NotFound) continue;
       return give_up(entry.error());
+    }
+    if (job.doubtful && !S_ISDIR(out.mode) && out.links > 1) {
+      // Which of its names came or went nobody has noted.
+      inodes_.unpin(entry->id);
+      return give_up({Code::Conflict, fmt::format("'{}', of a directory that was changed, has several names: all names are "
+                                                  "compared with the next connection", name)});
     }
     bytes += out.name.size() + out.link_target.size() + 40;
     frame.entries.push_back(std::move(out));
@@ -398,10 +459,12 @@ void ResyncRun::answer(wire::ListingAnswer&& message) {
 void ResyncRun::listed(Listed&& list, const std::vector<wire::EntryFate>& fates) {
   for (std::size_t i = 0; i < list.entries.size(); ++i) {
     Entry& entry = list.entries[i];
+    const bool directory = S_ISDIR(entry.mode);
     // No answer for it: the directory itself was not there; the peer names it as a leftover.
-    const bool skip = i >= fates.size() || (fates[i] == wire::EntryFate::Kept && !list.deep);
-    if (skip || S_ISDIR(entry.mode)) {
-      if (!skip) push({.kind = Kind::Scan, .key = std::move(entry.key), .deep = true});
+    const bool kept = i < fates.size() && fates[i] == wire::EntryFate::Kept;
+    const bool skip = i >= fates.size() || (kept && (list.depth == Depth::Entries || (directory && list.depth == Depth::Children)));
+    if (skip || directory) {
+      if (!skip) push({.kind = Kind::Scan, .key = std::move(entry.key), .depth = Depth::All, .doubtful = list.doubtful});
       inodes_.unpin(entry.id);
       continue;
     }

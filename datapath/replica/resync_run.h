@@ -62,9 +62,16 @@ class ResyncRun {
     HandleKey key{};
     std::uint32_t mode{0};
   };
+  /// What is looked at of what the peer had already.
+  enum class Depth : std::uint8_t {
+    Entries,   ///< nothing
+    Children,  ///< what is not a directory
+    All,       ///< everything, and all below
+  };
   struct Listed {
     std::vector<Entry> entries{};
-    bool deep{false};
+    Depth depth{Depth::Entries};
+    bool doubtful{false};
   };
   struct Asked {
     WorkRef work{};
@@ -75,25 +82,33 @@ class ResyncRun {
     Kind kind{};
     HandleKey key{};       ///< Scan, Fix: the directory
     std::string name{};    ///< Fix
-    bool deep{false};      ///< Scan, Fix: also what is kept is compared, and all below
+    Depth depth{Depth::Entries};  ///< Scan, Fix
+    bool doubtful{false};  ///< Scan, Fix: a log names it, which knows directories, not each name
     WorkRef work{};        ///< Inode, Zones
     wire::EntryFate fate{wire::EntryFate::Kept};  ///< Inode
     std::vector<std::uint64_t> zones{};           ///< Zones; Inode of a dirty file: only these
     bool only_zones{false};
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> compared{};  ///< with only_zones: first and end of zones in doubt
   };
 
+  struct Dirty {
+    std::size_t depth{0};
+    Job job{};
+  };
+  Status sort_marks(const journal::ZoneMap& map, std::vector<Dirty>& directories, std::vector<Job>& inodes);
+  Result<InodeId> pin_marked(const journal::ZoneMap& map, const HandleKey& key, const journal::InodeMarks& marks);
   void push(Job job);
   void work();
   Status do_job(Job& job);
   Status list(const Job& job);
   Status list_once(const Job& job);
-  Status put_listing(InodeId directory, const std::vector<std::string>& names, bool complete, bool deep);
+  Status put_listing(InodeId directory, const std::vector<std::string>& names, const Job& job);
   Result<Entry> describe(InodeId directory, int fd, const std::string& name, wire::ListingEntry& entry);
   void listed(Listed&& list, const std::vector<wire::EntryFate>& fates);
   Status send_inode(const Job& job);
   Status send_state(InodeId id);
   Status send_all(InodeId id);
-  Status compare(const WorkRef& work);
+  Status compare(const WorkRef& work, std::uint64_t begin, std::uint64_t end);
   Status send_zones(InodeId id, const std::vector<std::uint64_t>& zones);
   Status send_range(InodeId id, int fd, std::uint64_t begin, std::uint64_t end, bool punch);
   Status release(const WorkRef& work);

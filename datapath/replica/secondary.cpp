@@ -4,6 +4,8 @@
 
 #include <cerrno>
 
+#include "datapath/journal/activity_file.h"
+#include "datapath/replica/activity_paths.h"
 #include "datapath/resync/zone_digest.h"
 
 namespace safekit::replica {
@@ -169,7 +171,10 @@ Status Secondary::greet(Stream& stream, wire::FrameReader& frames) {
   unacknowledged_bytes_ = 0;
   pending_sync_.reset();
   const journal::State state = journal_.state();
-  SK_TRY_VOID(send_message(stream, make_hello(settings_, state, false), settings_.send_timeout));
+  wire::Hello mine = make_hello(settings_, state, false);
+  std::vector<wire::ActiveEntry> active = own_activity(mine);
+  SK_TRY_VOID(send_message(stream, mine, settings_.send_timeout));
+  if (mine.own_log.id != 0) SK_TRY_VOID(send_activity(stream, std::move(active), settings_.send_timeout));
   const journal::DataGenerations theirs{hello->current, hello->base, hello->history};
   const journal::Relation relation = journal::compare(state.generations, theirs);
   log_.write(LogLevel::Info, kLog, fmt::format("connection=made peer={} generations={}", settings_.peer, to_string(relation)));
@@ -181,6 +186,20 @@ Status Secondary::greet(Stream& stream, wire::FrameReader& frames) {
               .diverged = loses_,
               .progress = {.phase = Progress::Phase::Comparing}};
   });
+  return {};
+}
+
+std::vector<wire::ActiveEntry> Secondary::own_activity(wire::Hello& hello) {
+  if (hello.own_log.id == 0) return {};
+  const auto activity = journal::ActivityFile::read(journal_.directory(), {hello.own_log.id, hello.own_log.checkpoint},
+                                                    settings_.zone_bytes);
+  auto paths = activity ? to_paths(*activity, applier_.root_descriptors())
+                        : Result<std::vector<wire::ActiveEntry>>{activity.error()};
+  if (paths && paths->size() <= wire::kActiveEntriesMax) return std::move(*paths);
+  log_.write(LogLevel::Warning, kLog,
+             fmt::format("step=read-activity error='{}': the copies are compared in full",
+                         paths ? "too much was touched" : paths.error().what));
+  hello.base_log = hello.own_log = {};
   return {};
 }
 
@@ -254,6 +273,7 @@ Status Secondary::take(const StreamRef& stream, const wire::FrameView& frame) {
     sync_all_later(stream);
     return {};
   }
+  if (const auto* point = std::get_if<wire::Checkpoint>(&message)) return checkpoint(stream, *point);
   if (std::holds_alternative<wire::Heartbeat>(message)) return {};
   return Error{Code::Corrupt, "a frame that a primary does not send"};
 }
@@ -327,6 +347,30 @@ void Secondary::sync_all_later(const StreamRef& stream) {
       true);
 }
 
+Status Secondary::checkpoint(const StreamRef& stream, const wire::Checkpoint& checkpoint) {
+  if (applier_.in_resync()) return Error{Code::Corrupt, "a checkpoint during a synchronisation"};
+  const SequenceNumber sequence{received_};
+  pool_->run(
+      [this, stream, sequence, spoiled = spoiled_before_, log = checkpoint.log] {
+        bool valid = false;
+        Status done = applier_.sync_all();
+        if (done) {
+          done = journal_.update([&](journal::State& state) {
+            const std::lock_guard lock{mutex_};
+            valid = !stopped_ && spoiled_ == spoiled;
+            if (valid) state.base_log = {log.id, log.checkpoint};
+          });
+        }
+        if (!done) {
+          fail(*stream, done.error());
+        } else if (valid) {
+          (void)send_message(*stream, wire::Durable{sequence}, settings_.send_timeout);  // a lost stream shows elsewhere
+        }
+      },
+      true);
+  return {};
+}
+
 void Secondary::digest_later(const StreamRef& stream, wire::ZoneDigests&& digests) {
   const SequenceNumber sequence{received_};
   auto fd = applier_.descriptor(digests.id);
@@ -366,7 +410,8 @@ Status Secondary::begin_resync(Stream& stream, wire::ResyncMode mode) {
 Status Secondary::end_resync(Stream& stream, const wire::ResyncEnd& end) {
   wire::ResyncEndAnswer answer{.sequence = {received_}, .leftovers = applier_.leftovers()};
   if (answer.leftovers.empty()) {
-    if (applier_.in_resync()) SK_TRY_VOID(applier_.sync_all());
+    // With another log this copy's disk must have all that the log does not name.
+    if (applier_.in_resync() || journal_.state().base_log.id != end.log.id) SK_TRY_VOID(applier_.sync_all());
     SK_TRY_VOID(end_set_aside());
     bool spoiled = false;
     SK_TRY_VOID(journal_.update([&](journal::State& state) {
@@ -384,8 +429,11 @@ Status Secondary::end_resync(Stream& stream, const wire::ResyncEnd& end) {
       state.exact = true;
       state.exact_in_boot = settings_.boot_id;
       state.full_wanted = false;
+      state.base_log = {end.log.id, end.log.checkpoint};
+      state.own_log = {};
     }));
     if (spoiled) return Error{Code::Unavailable, "this copy was marked out of date"};
+    journal::ActivityFile::remove(journal_.directory());
     applier_.end_resync();
     log_.write(LogLevel::Info, kLog, "synchronisation=done");
     set_status([&](SecondaryStatus& status) {
@@ -460,6 +508,7 @@ void Secondary::fail(Stream& stream, const Error& error) {
     }
     state.up_to_date = false;
     state.exact = false;
+    state.base_log = state.own_log = {};
   });
   const std::string what = fmt::format("this copy could not be kept equal: {}", noted ? error.what : noted.error().what);
   log_.write(LogLevel::Error, kLog, fmt::format("step=apply error='{}'", what));

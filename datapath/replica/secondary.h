@@ -62,6 +62,9 @@ class Secondary {
   void serve();
   Status serve_one(const StreamRef& stream);
   Status greet(Stream& stream, wire::FrameReader& frames);
+  /// What this copy did as a primary, by paths; the Hello says nothing of it when that cannot be told.
+  std::vector<wire::ActiveEntry> own_activity(wire::Hello& hello);
+  Status checkpoint(const StreamRef& stream, const wire::Checkpoint& checkpoint);
   Status receive(const StreamRef& stream, wire::FrameReader& frames);
   Status take(const StreamRef& stream, const wire::FrameView& frame);
   Status take(const StreamRef& stream, wire::Operation& operation, BytesView data);

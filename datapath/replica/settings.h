@@ -33,6 +33,7 @@ struct Progress {
   std::uint64_t files_total{0};
   std::uint64_t files_done{0};
   std::uint64_t bytes_copied{0};
+  std::uint64_t bytes_compared{0};  ///< by digests
   friend bool operator==(const Progress&, const Progress&) = default;
 };
 

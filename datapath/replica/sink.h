@@ -2,9 +2,12 @@
 
 #include <array>
 #include <cstdint>
+#include <initializer_list>
 #include <mutex>
 #include <shared_mutex>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "datapath/wire/operation.h"
@@ -39,10 +42,30 @@ inline constexpr SequenceNumber kBeforeTakeOver{1};
 /// What must be true of the peer before a call may return to the application.
 enum class Acknowledged { Received, Durable };
 
+/// What a call is about to change.
+struct Change {
+  enum class What : std::uint8_t {
+    Content,     ///< bytes [offset, offset + size)
+    Tail,        ///< all from `offset` on
+    Attributes,
+    Names,       ///< entries of a directory
+    Tree,        ///< the entry `name` of a directory, which is or becomes a directory, and all below
+  };
+  What what{What::Attributes};
+  InodeId id{};  ///< 0: of nothing that is replicated
+  std::uint64_t offset{0};
+  std::uint64_t size{0};
+  std::string_view name{};
+};
+
 /// Where file-system operations hand what they have done. Called by FUSE threads.
 class Sink {
  public:
   virtual ~Sink() = default;
+  /// Before the local call of each operation: when it returns, no crash can hide what is touched. May wait for the disk the
+  /// first time in a while. Until `end_change`, which comes after `append`, no checkpoint passes. Any lock may be held.
+  virtual std::uint32_t begin_change(std::span<const Change> changes) = 0;
+  virtual void end_change(std::uint32_t ticket) = 0;
   /// Puts the operation, already done locally, into the stream; the caller holds the TreeOrder lock that orders it.
   /// While the peer is away it only marks zones. May block while the window is full, at most the send time-out.
   /// `data` (of a Write) is copied or sent before the call returns.
@@ -52,12 +75,32 @@ class Sink {
   virtual Status wait(SequenceNumber sequence, Acknowledged level) = 0;
 };
 
+/// From before the local call until it is appended.
+class ChangeScope {
+ public:
+  ChangeScope(Sink& sink, std::initializer_list<Change> changes)
+      : sink_(sink), ticket_(sink.begin_change({changes.begin(), changes.size()})) {}
+  ~ChangeScope() { sink_.end_change(ticket_); }
+  ChangeScope(const ChangeScope&) = delete;
+  ChangeScope& operator=(const ChangeScope&) = delete;
+
+ private:
+  Sink& sink_;
+  std::uint32_t ticket_{0};
+};
+
 /// A persistent, node-local name of an inode (name_to_handle_at). A value.
 struct FileHandle {
   std::uint32_t root{0};  ///< index of the replicated directory
   std::int32_t type{0};
   std::vector<std::uint8_t> bytes{};
   friend auto operator<=>(const FileHandle&, const FileHandle&) = default;
+};
+
+/// An entry of a directory.
+struct EntryPlace {
+  FileHandle parent{};
+  std::string name{};
 };
 
 /// What a resynchronisation needs to know of the trees below the FUSE mounts, by inode id. Implemented by the FUSE side.
@@ -80,6 +123,8 @@ class Inodes {
     return true;
   }
   virtual Result<FileHandle> handle_of(InodeId id) = 0;
+  /// A name that the inode has now, as far as anybody has looked it up; any lock may be held. Errors: NotFound.
+  virtual Result<EntryPlace> place_of(InodeId id) = 0;
   /// A descriptor of the inode underneath the mount with these open(2) flags (O_RDONLY, O_PATH, O_DIRECTORY). The caller
   /// closes it.
   virtual Result<int> open(InodeId id, int flags) = 0;

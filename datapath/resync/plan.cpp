@@ -5,16 +5,22 @@ namespace safekit::resync {
 using journal::Relation;
 using wire::ResyncMode;
 
+bool are_logged(const Logs& primary, const Logs& secondary) {
+  return reaches(primary.own, secondary.base) || (primary.own.id != 0 && reaches(secondary.own, primary.base));
+}
+
 Decision choose(const Meeting& meeting) {
   const bool diverged = meeting.relation == Relation::Diverged || meeting.relation == Relation::Unrelated ||
                         meeting.relation == Relation::MineIsOlder;
-  const auto full = [&](std::string reason) { return Decision{ResyncMode::Full, diverged, std::move(reason)}; };
+  const auto full = [&](std::string reason) { return Decision{.diverged = diverged, .reason = std::move(reason)}; };
   if (diverged) return full("both copies were written");
-  if (meeting.peer_inconsistent && !meeting.peer_exact) return full("the last synchronisation of the peer did not end");
+  if (meeting.peer_inconsistent && !meeting.peer_exact && !meeting.logged) {
+    return full("the last synchronisation of the peer did not end");
+  }
   if (!meeting.same_partner) return full("first synchronisation of these two nodes");
   if (meeting.full_wanted) return full("asked for");
-  if (!meeting.peer_exact) return full("the peer was not left in order");
-  if (!meeting.zones_complete) return full("the changes were not all noted");
+  if (!meeting.peer_exact && !meeting.logged) return full("the peer was not left in order");
+  if (!meeting.zones_complete && !meeting.logged) return full("the changes were not all noted");
   switch (meeting.relation) {
     case Relation::Same:
     case Relation::PeerIsBase: break;
@@ -24,10 +30,15 @@ Decision choose(const Meeting& meeting) {
     case Relation::Diverged:
     case Relation::Unrelated: return full("the changes since the peer's state were not noted");
   }
+  // Zones say more precisely what differs; the logs are for when one side was not left in order.
+  const bool by_logs = !meeting.peer_exact || !meeting.zones_complete;
+  const bool empty = by_logs ? meeting.logs_empty : meeting.zones_empty;
   // An interrupted copying of zones: what it left half done is in the zone map still, unless that is another one.
-  if (meeting.peer_inconsistent && meeting.zones_empty) return full("the last synchronisation of the peer did not end");
-  if (meeting.zones_empty) return Decision{ResyncMode::None, false, "nothing was changed"};
-  return Decision{ResyncMode::Zones, false, "the changes are known"};
+  if (meeting.peer_inconsistent && empty) return full("the last synchronisation of the peer did not end");
+  if (empty) return {.mode = ResyncMode::None, .by_logs = by_logs, .reason = "nothing was changed"};
+  return {.mode = ResyncMode::Zones,
+          .by_logs = by_logs,
+          .reason = by_logs ? "what was touched since the last checkpoint is known" : "the changes are known"};
 }
 
 }  // namespace safekit::resync

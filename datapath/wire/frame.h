@@ -8,7 +8,7 @@
 
 namespace safekit::wire {
 
-inline constexpr std::uint32_t kProtocolVersion = 1;
+inline constexpr std::uint32_t kProtocolVersion = 2;
 
 /// What a frame holds. Numbers are the protocol: never reused, never renumbered (docs/wire.md).
 enum class FrameType : std::uint8_t {
@@ -23,12 +23,14 @@ enum class FrameType : std::uint8_t {
   ResyncEnd = 15,
   Detach = 16,
   SyncAll = 17,
+  Checkpoint = 18,
   Acknowledge = 30,  ///< secondary to primary
   Durable = 31,
   ListingAnswer = 32,
   ZonesWanted = 33,
   ResyncEndAnswer = 34,
   Failed = 35,
+  Active = 36,
 };
 [[nodiscard]] bool is_known(std::uint8_t type);
 /// Frames of the ordered stream: they take a sequence number, counted from 1 on each connection, the same on both sides.

@@ -226,6 +226,18 @@ std::vector<DataGeneration> take_generations(ByteReader& in) {
   return list;
 }
 
+void put(ByteWriter& out, const LogPoint& point) {
+  out.u64(point.id);
+  out.u64(point.checkpoint);
+}
+
+LogPoint take_log_point(ByteReader& in) {
+  LogPoint point;
+  point.id = in.u64();
+  point.checkpoint = in.u64();
+  return point;
+}
+
 void put(ByteWriter& out, const Hello& value) {
   out.u32(value.protocol);
   out.text(value.cluster_id);
@@ -242,6 +254,8 @@ void put(ByteWriter& out, const Hello& value) {
   out.u8(value.sync_durable ? 1 : 0);
   out.u32(value.zone_bytes);
   out.u32(value.root_count);
+  put(out, value.base_log);
+  put(out, value.own_log);
 }
 
 Hello take_hello(ByteReader& in) {
@@ -266,6 +280,48 @@ Hello take_hello(ByteReader& in) {
   value.sync_durable = in.u8() != 0;
   value.zone_bytes = in.u32();
   value.root_count = in.u32();
+  value.base_log = take_log_point(in);
+  value.own_log = take_log_point(in);
+  return value;
+}
+
+void put(ByteWriter& out, const Active& value) {
+  out.u8(value.last ? 1 : 0);
+  out.u32(static_cast<std::uint32_t>(value.entries.size()));
+  for (const ActiveEntry& entry : value.entries) {
+    out.u32(entry.at.root);
+    out.text(entry.at.path);
+    out.u8(static_cast<std::uint8_t>((entry.attributes ? 1 : 0) | (entry.names ? 2 : 0)));
+    out.u64(entry.groups_from);
+    out.u32(static_cast<std::uint32_t>(entry.groups.size()));
+    for (const auto& [word, bits] : entry.groups) {
+      out.u64(word);
+      out.u64(bits);
+    }
+    out.u32(static_cast<std::uint32_t>(entry.trees.size()));
+    for (const std::string& name : entry.trees) out.text(name);
+  }
+}
+
+Active take_active(ByteReader& in) {
+  Active value;
+  value.last = in.u8() != 0;
+  value.entries.resize(take_count(in, 25));
+  for (ActiveEntry& entry : value.entries) {
+    entry.at.root = in.u32();
+    entry.at.path = in.text(kPathBytesMax);
+    const std::uint8_t flags = in.u8();
+    entry.attributes = (flags & 1) != 0;
+    entry.names = (flags & 2) != 0;
+    entry.groups_from = in.u64();
+    entry.groups.resize(take_count(in, 16));
+    for (auto& [word, bits] : entry.groups) {
+      word = in.u64();
+      bits = in.u64();
+    }
+    entry.trees.resize(take_count(in, 4));
+    for (std::string& name : entry.trees) name = in.text(kNameBytesMax);
+  }
   return value;
 }
 
@@ -379,10 +435,13 @@ Result<Message> take(FrameType type, ByteReader& in, BytesView& data) {
       ResyncEnd value;
       value.current.value = in.u64();
       value.history = take_generations(in);
+      value.log = take_log_point(in);
       return Message{std::move(value)};
     }
     case FrameType::Detach: return Message{Detach{}};
     case FrameType::SyncAll: return Message{SyncAll{}};
+    case FrameType::Checkpoint: return Message{Checkpoint{.log = take_log_point(in)}};
+    case FrameType::Active: return Message{take_active(in)};
     case FrameType::Acknowledge: return Message{Acknowledge{.received = take_sequence(in)}};
     case FrameType::Durable: return Message{Durable{.sequence = take_sequence(in)}};
     case FrameType::ListingAnswer: return Message{take_listing_answer(in)};
@@ -412,7 +471,8 @@ FrameType type_of(const Message& message) {
       FrameType::Hello,       FrameType::Refuse,      FrameType::Heartbeat,   FrameType::Change,
       FrameType::ResyncBegin, FrameType::Listing,     FrameType::InodeState,  FrameType::ZoneDigests,
       FrameType::ResyncEnd,   FrameType::Detach,      FrameType::SyncAll,     FrameType::Acknowledge, FrameType::Durable,
-      FrameType::ListingAnswer, FrameType::ZonesWanted, FrameType::ResyncEndAnswer, FrameType::Failed};
+      FrameType::ListingAnswer, FrameType::ZonesWanted, FrameType::ResyncEndAnswer, FrameType::Failed,
+      FrameType::Checkpoint,  FrameType::Active};
   static_assert(kTypes.size() == std::variant_size_v<Message>);
   return kTypes[message.index()];
 }
@@ -437,6 +497,7 @@ void append_message(Bytes& out, const Message& message, BytesView data) {
                  [&](const ResyncEnd& value) {
                    body.u64(value.current.value);
                    put_generations(body, value.history);
+                   put(body, value.log);
                  },
                  [&](const Detach&) {},
                  [&](const SyncAll&) {},
@@ -458,6 +519,8 @@ void append_message(Bytes& out, const Message& message, BytesView data) {
                    for (const InodeId id : value.leftovers) body.u64(id.value);
                  },
                  [&](const Failed& value) { body.text(value.reason); },
+                 [&](const Checkpoint& value) { put(body, value.log); },
+                 [&](const Active& value) { put(body, value); },
              },
              message);
   append_frame(out, type_of(message), body.bytes(), data);

@@ -12,6 +12,13 @@
 
 namespace safekit::wire {
 
+/// A moment in a log of activity (datapath/journal/activity_log.h); id 0: none.
+struct LogPoint {
+  std::uint64_t id{0};
+  std::uint64_t checkpoint{0};
+  friend bool operator==(const LogPoint&, const LogPoint&) = default;
+};
+
 /// First frame of each side. Who I am and what my copy is (datapath/journal/data_generations.h).
 struct Hello {
   std::uint32_t protocol{kProtocolVersion};
@@ -29,7 +36,24 @@ struct Hello {
   bool sync_durable{false};  ///< Sync is answered when it is on disk (`secondaryAck: durable`); the primary's wish
   std::uint32_t zone_bytes{0};
   std::uint32_t root_count{0};
+  LogPoint base_log{};  ///< this copy differs from that moment of the peer's log by what the logs say; none: not known
+  LogPoint own_log{};   ///< what it did as a primary is in this log; a secondary sends it behind its Hello (Active)
   friend bool operator==(const Hello&, const Hello&) = default;
+};
+/// What a secondary has touched as a primary, in one or more frames behind its Hello.
+struct ActiveEntry {
+  TreePath at{};
+  bool attributes{false};
+  bool names{false};  ///< of a directory: entries; what is not a directory in it is to be compared
+  std::uint64_t groups_from{UINT64_MAX};  ///< of 64 zones each: all of these, to the end
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> groups{};  ///< words of 64: number and bits
+  std::vector<std::string> trees{};  ///< of a directory: entries under which everything is to be compared
+  friend bool operator==(const ActiveEntry&, const ActiveEntry&) = default;
+};
+struct Active {
+  bool last{true};
+  std::vector<ActiveEntry> entries{};
+  friend bool operator==(const Active&, const Active&) = default;
 };
 struct Refuse {
   std::string reason{};
@@ -81,6 +105,7 @@ struct ZoneDigests {
 struct ResyncEnd {
   DataGeneration current{};
   std::vector<DataGeneration> history{};
+  LogPoint log{};  ///< of the primary: what it touches from now on is in it
   friend bool operator==(const ResyncEnd&, const ResyncEnd&) = default;
 };
 /// The primary leaves in order. Answered by Durable when all is on disk and noted.
@@ -90,6 +115,12 @@ struct Detach {
 /// Everything applied so far is to be put on disk, beside the stream. Answered by Durable.
 struct SyncAll {
   friend bool operator==(const SyncAll&, const SyncAll&) = default;
+};
+
+/// As SyncAll; when all is on disk the secondary notes, on disk, that this checkpoint of the primary's log is behind it.
+struct Checkpoint {
+  LogPoint log{};
+  friend bool operator==(const Checkpoint&, const Checkpoint&) = default;
 };
 
 /// All up to `received` is applied.
@@ -129,11 +160,13 @@ struct Failed {
   friend bool operator==(const Failed&, const Failed&) = default;
 };
 
+inline constexpr std::size_t kActiveEntriesMax = 500'000;  ///< of all frames together
 inline constexpr std::size_t kListingEntriesMax = 4096;
 inline constexpr std::size_t kZoneDigestsMax = 4096;
 
 using Message = std::variant<Hello, Refuse, Heartbeat, Operation, ResyncBegin, Listing, InodeState, ZoneDigests, ResyncEnd,
-                             Detach, SyncAll, Acknowledge, Durable, ListingAnswer, ZonesWanted, ResyncEndAnswer, Failed>;
+                             Detach, SyncAll, Acknowledge, Durable, ListingAnswer, ZonesWanted, ResyncEndAnswer, Failed,
+                             Checkpoint, Active>;
 
 [[nodiscard]] FrameType type_of(const Message& message);
 [[nodiscard]] Bytes encode(const Operation& operation);

@@ -11,7 +11,8 @@ std::vector<Message> one_of_each() {
   const Attributes attributes{.mode = 0100644, .uid = 1, .gid = 2, .device = 3, .size = 4, .mtime = {5, 6}};
   return {
       Hello{.cluster_id = "c", .module = "AM", .node = "a", .primary = true, .current = {7}, .base = {8},
-            .history = {{9}, {10}}, .exact = true, .zone_bytes = 65536, .root_count = 2},
+            .history = {{9}, {10}}, .exact = true, .zone_bytes = 65536, .root_count = 2,
+            .base_log = {11, 12}, .own_log = {13, 14}},
       Refuse{"because"},
       Heartbeat{},
       Operation{Bind{.id = {1}, .at = {1, "a/b"}, .identity = 77}},
@@ -29,7 +30,7 @@ std::vector<Message> one_of_each() {
       Listing{.directory = {1}, .entries = {{.name = "x", .id = {2}, .identity = 3, .mode = 4, .device = 5, .links = 2, .link_target = "y"}}},
       InodeState{.id = {1}, .attributes = attributes, .xattrs = {{"user.a", "b"}}},
       ZoneDigests{.id = {1}, .first = 2, .digests = {{3, 4}, {5, 6}}},
-      ResyncEnd{.current = {1}, .history = {{2}}},
+      ResyncEnd{.current = {1}, .history = {{2}}, .log = {3, 4}},
       Detach{},
       SyncAll{},
       Acknowledge{{1}},
@@ -38,6 +39,10 @@ std::vector<Message> one_of_each() {
       ZonesWanted{{1}, {0, 5}},
       ResyncEndAnswer{{1}, {{2}}},
       Failed{"disk full"},
+      Checkpoint{{1, 2}},
+      Active{.last = false,
+             .entries = {{.at = {1, "a/b"}, .attributes = true, .names = true, .groups_from = 9, .groups = {{1, 2}, {3, 4}},
+                          .trees = {"x", "y"}}}},
   };
 }
 

@@ -1,6 +1,6 @@
 """Load for replica tests, run inside a replicated directory: random changes of every kind, or acknowledged appends.
 
-usage: replica_load.py random DIRECTORY SEED      until SIGTERM
+usage: replica_load.py random DIRECTORY SEED [WITHOUT]   until SIGTERM; WITHOUT names a kind of change that is left out
        replica_load.py append FILE                prints each number once it is on both nodes' safe side (fsync returned)
 """
 import ctypes, errno, os, random, shutil, signal, sys
@@ -31,8 +31,8 @@ def punch(path, offset, size):
 
 
 class Changes:
-    def __init__(self, root, seed):
-        self.root, self.random = root, random.Random(seed)
+    def __init__(self, root, seed, without=None):
+        self.root, self.random, self.without = root, random.Random(seed), without
         os.makedirs(root, exist_ok=True)
 
     def pick(self, kind):
@@ -56,6 +56,8 @@ class Changes:
         r = self.random
         what = r.choice("make make make write write write append append cut rename rename swap link remove remove mkdir mkdir "
                         "tree symlink mode owner xattr punch sync big temporary".split())
+        if what == self.without:
+            return
         directory = self.pick("directory")
         target = os.path.join(directory, self.name())
         file = self.pick("file")
@@ -134,4 +136,4 @@ signal.signal(signal.SIGTERM, stop)
 if sys.argv[1] == "append":
     append(sys.argv[2])
 else:
-    Changes(sys.argv[2], int(sys.argv[3])).run()
+    Changes(sys.argv[2], int(sys.argv[3]), *sys.argv[4:]).run()

@@ -4,7 +4,7 @@ import hashlib, os, shutil, signal, socket, stat, struct, subprocess, sys, tempf
 IDLE, PRIMARY, SECONDARY = 0, 1, 2
 FLAGS = ("settled configured up_to_date inconsistent ever_synchronised has_data last_primary connected "
          "peer_synchronised waiting_for_alone diverged fatal replaceable").split()
-NUMBERS = "files_total files_done bytes_copied zones_dirty generation pairing".split()
+NUMBERS = "files_total files_done bytes_copied zones_dirty generation pairing bytes_compared".split()
 
 
 def text(value):
@@ -95,10 +95,10 @@ class Node:
             report[name] = bool(body[10 + i])
         at = 10 + len(FLAGS)
         report["phase"] = body[at]
-        for i, value in enumerate(struct.unpack_from("<6Q", body, at + 1)):
+        for i, value in enumerate(struct.unpack_from("<7Q", body, at + 1)):
             report[NUMBERS[i]] = value
-        size = struct.unpack_from("<I", body, at + 49)[0]
-        report["problem"] = body[at + 53:at + 53 + size].decode()
+        size = struct.unpack_from("<I", body, at + 57)[0]
+        report["problem"] = body[at + 61:at + 61 + size].decode()
         if self.on_report:
             self.on_report(report)
         with self.changed:

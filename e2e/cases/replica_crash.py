@@ -1,0 +1,246 @@
+#!/usr/bin/env python3
+"""After a crash of either node, or of both, the next synchronisation looks only at what was touched since the last checkpoint.
+Power losses are real to the file system: the node's disk is an image, and what is mounted afterwards is a copy of the image as it
+was at that moment, without what was in the page cache; the boot has another id. Usage: replica_crash.py PROGRAM [CASE...]
+SK_SEED chooses the load."""
+import os, subprocess, sys, time
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from replica_nodes import PRIMARY, SECONDARY, Pair
+
+LOAD = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "replica_load.py")]
+SEED = int(os.environ.get("SK_SEED", "1"))
+DIRECTORIES, FILES, BIG = 60, 50, 48 << 20  # the tree, and a database beside it
+LOOKED_AT_MAX = DIRECTORIES * FILES // 2  # files; the load's own tree may be listed more than once
+
+
+def sh(*command):
+    subprocess.run(command, check=True)
+
+
+class Disk:
+    """A node's disk: an ext4 image that holds its data and its state."""
+
+    def __init__(self, node):
+        self.node, self.pair, self.count = node, node.pair, 0
+        self.image = f"{self.pair.root}/{node.name}.0.img"
+        with open(self.image, "wb") as out:
+            out.truncate(400 << 20)
+        sh("mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", self.image)
+        self.at = f"{self.pair.root}/disk-{node.name}"
+        os.makedirs(self.at)
+        self.mount()
+        for name in ("data", "state"):
+            os.makedirs(f"{self.root}{self.at}/{name}")
+        self.bind()
+
+    @property
+    def root(self):
+        return f"/proc/{self.node.keeper.pid}/root"
+
+    def mount(self):
+        # No commit but what somebody syncs: whatever is not on disk by a promise is lost.
+        self.node.run("mount", "-o", "loop,commit=300", self.image, self.at)
+
+    def bind(self):
+        self.node.run("mount", "--bind", f"{self.at}/data", self.pair.mount)
+        self.node.run("mount", "--bind", f"{self.at}/state", f"{self.pair.root}/state-{self.node.name}")
+        boot = f"{self.pair.root}/boot-{self.node.name}-{self.count}"
+        with open(boot, "w") as out:
+            out.write(f"{self.node.name}-boot-{self.count}\n")
+        self.node.run("mount", "--bind", boot, "/proc/sys/kernel/random/boot_id")
+        self.node.data = f"{self.root}{self.at}/data"
+
+    def lose_power(self):
+        self.node.kill()
+        self.count += 1
+        old, self.image = self.image, f"{self.pair.root}/{self.node.name}.{self.count}.img"
+        sh("cp", "--sparse=always", old, self.image)
+        self.node.run("sh", "-c", f"while umount -l {self.pair.mount} 2>/dev/null; do :; done; umount -l {self.at} "
+                                  f"{self.pair.root}/state-{self.node.name} /proc/sys/kernel/random/boot_id")
+        self.mount()
+        self.bind()
+        os.unlink(old)
+
+
+class Load:
+    """Random changes, an appended and a database file, and names that move, until the node is lost."""
+
+    def __init__(self, node, number):
+        at, given = node.pair.mount, {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.processes = [node.popen(*LOAD, "random", f"{at}/load", str(SEED * 100 + number), "link", **given),
+                          node.popen(*LOAD, "append", f"{at}/d7/appended-{number}", **given)]
+        node.run("sh", "-ec", f"""
+            cd {at}
+            for i in 1 2 3 4 5 6 7 8; do
+                dd if=/dev/urandom of=db/big bs=4k count=1 seek=$((i * 997 + {number})) conv=notrunc,fsync status=none
+            done
+            mv d8/f{number} d9/moved-{number}
+            rm d9/f{number}
+            mv d1{number} moved-{number}
+            mkdir d1{number}
+            echo new > d1{number}/f0
+            mv moved-{number}/f1 d8/f{number}""")
+        time.sleep(1.5)
+
+    def end(self):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+def fill(directory):
+    for d in range(DIRECTORIES):
+        os.makedirs(f"{directory}/d{d}")
+        for f in range(FILES):
+            with open(f"{directory}/d{d}/f{f}", "wb") as out:
+                out.write(os.urandom(1000 + d * 50 + f))
+    os.makedirs(f"{directory}/db")
+    with open(f"{directory}/db/big", "wb") as out:
+        out.write(os.urandom(BIG))
+
+
+def mirrored(pair, *disks):
+    made = [Disk(node) for node in disks]
+    fill(pair.a.data)
+    pair.a.start()
+    pair.b.start()
+    pair.a.settle(PRIMARY, may_be_alone=True)
+    pair.b.settle(SECONDARY)
+    pair.a.synchronised()
+    pair.b.synchronised()
+    pair.a.want(PRIMARY)
+    return made
+
+
+def meet(primary, secondary):
+    """They synchronise, and look at little; both are as they say."""
+    began = primary.log_size()
+    if secondary.process.poll() is not None:
+        secondary.start()
+    secondary.settle(SECONDARY)
+    primary.synchronised()
+    secondary.synchronised()
+    primary.want(PRIMARY)
+    primary.wait_for_log("synchronisation=sent", began)
+    report = primary.report
+    line = [l for l in open(f"{primary.pair.root}/{primary.name}.log").read()[began:].splitlines() if "synchronisation=sent" in l][0]
+    print("  ", line.split("synchronisation=")[1], flush=True)
+    assert "synchronise=zones" in open(f"{primary.pair.root}/{primary.name}.log").read()[began:], "all was compared"
+    assert 0 < report["files_done"] < LOOKED_AT_MAX, report
+    assert report["bytes_compared"] < 2 * BIG and report["bytes_copied"] < BIG // 3, report
+    deadline = time.monotonic() + 10
+    while (different := primary.pair.differences()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not different, "the copies differ:\n" + "\n".join(different[:20])
+
+
+def case_primary_killed(pair):
+    """kill -9 of the primary's replicad: it goes on as primary, then the other takes over."""
+    mirrored(pair)
+    load = Load(pair.a, 1)
+    pair.a.kill()
+    load.end()
+    pair.a.start()
+    pair.a.settle(PRIMARY, may_be_alone=True)
+    meet(pair.a, pair.b)
+    load = Load(pair.a, 2)
+    pair.a.kill()
+    pair.b.settle(PRIMARY, may_be_alone=True)
+    load.end()
+    load = Load(pair.b, 3)
+    load.end()
+    meet(pair.b, pair.a)
+
+
+def case_secondary_loses_power(pair):
+    (disk,) = mirrored(pair, pair.b)
+    load = Load(pair.a, 1)
+    disk.lose_power()
+    pair.a.want(PRIMARY, may_be_alone=True)
+    load.end()
+    meet(pair.a, pair.b)
+
+
+def case_primary_loses_power(pair):
+    """Once as a node that comes back as primary, once as one that finds another primary, which has crashed meanwhile too."""
+    (disk,) = mirrored(pair, pair.a)
+    load = Load(pair.a, 1)
+    disk.lose_power()
+    load.end()
+    pair.a.start()
+    pair.a.settle(PRIMARY, may_be_alone=True)
+    meet(pair.a, pair.b)
+    load = Load(pair.a, 2)
+    disk.lose_power()
+    load.end()
+    pair.b.settle(PRIMARY, may_be_alone=True)
+    load = Load(pair.b, 3)
+    pair.b.kill()
+    load.end()
+    pair.b.start()
+    pair.b.settle(PRIMARY, may_be_alone=True)
+    meet(pair.b, pair.a)
+
+
+def case_both_lose_power(pair):
+    """Either may be the one that serves then."""
+    one, two = mirrored(pair, pair.a, pair.b)
+    load = Load(pair.a, 1)
+    one.lose_power()
+    two.lose_power()
+    load.end()
+    pair.b.start()
+    pair.b.settle(PRIMARY, may_be_alone=True)
+    load = Load(pair.b, 2)
+    load.end()
+    meet(pair.b, pair.a)
+    load = Load(pair.b, 3)
+    two.lose_power()
+    one.lose_power()
+    load.end()
+    pair.b.start()
+    pair.b.settle(PRIMARY, may_be_alone=True)
+    meet(pair.b, pair.a)
+
+
+def case_damaged_log_compares_all(pair):
+    mirrored(pair)
+    load = Load(pair.a, 1)
+    pair.a.kill()
+    load.end()
+    (log_file,) = [name for name in os.listdir(f"{pair.root}/state-a") if name.startswith("activity.")]
+    with open(f"{pair.root}/state-a/{log_file}", "r+b") as log:
+        log.seek(200)
+        log.write(b"damage")
+    pair.a.start()
+    pair.a.settle(PRIMARY, may_be_alone=True)
+    pair.a.synchronised()
+    text = open(f"{pair.root}/a.log").read()
+    assert "log=unusable" in text and "is damaged" in text and "compared in full" in text, text
+    assert pair.a.report["files_done"] > DIRECTORIES * FILES - 100, pair.a.report
+    assert not pair.differences()
+
+
+CASES = [value for name, value in list(globals().items()) if name.startswith("case_")]
+
+
+def main():
+    program, wanted = os.path.abspath(sys.argv[1]), sys.argv[2:]
+    failed = []
+    for case in CASES:
+        if wanted and case.__name__ not in wanted:
+            continue
+        pair, began = Pair(program), time.monotonic()
+        print(f"{case.__name__} ...", flush=True)
+        try:
+            case(pair)
+            print(f"{case.__name__} ok ({time.monotonic() - began:.1f} s)", flush=True)
+        except Exception as error:
+            failed.append(case.__name__)
+            print(f"{case.__name__} FAILED: {error!r}\n{error}\n{pair.logs()}", flush=True)
+        finally:
+            pair.close(keep=bool(failed) and bool(os.environ.get("SK_KEEP")))
+    sys.exit(1 if failed else 0)
+
+
+main()
