@@ -379,7 +379,7 @@ TEST_F(PrimaryTest, ACallWhosePeerIsLostWhileTheRoleIsLeftEndsWithAnErrorAtOnce)
 TEST_F(PrimaryTest, WhatAnEarlierProcessDidIsWaitedForUntilThePeerKnowsOfTheComparison) {
   source_.let(false);
   std::vector<bool> noted;
-  primary_->prepare(*inodes_, std::nullopt,
+  primary_->prepare(*inodes_, std::nullopt, {},
                     {.taken_over = true, .unconfirmed = true, .note_alone = [&](bool alone) { noted.push_back(alone); }});
   EXPECT_FALSE(primary_->status().waiting_for_alone);  // the peer has not been lost
   auto close = std::async(std::launch::async, [&] { return primary_->wait(kBeforeTakeOver, Acknowledged::Received); });
@@ -398,7 +398,7 @@ TEST_F(PrimaryTest, WhatAnEarlierProcessDidIsWaitedForUntilThePeerKnowsOfTheComp
 
 TEST_F(PrimaryTest, WhoWasAloneGoesOnAloneAfterATakeOver) {
   source_.let(false);
-  primary_->prepare(*inodes_, std::nullopt, {.taken_over = true, .was_alone = true, .unconfirmed = true});
+  primary_->prepare(*inodes_, std::nullopt, {}, {.taken_over = true, .was_alone = true, .unconfirmed = true});
   auto call = sync();
   expect_returns(call);
   EXPECT_TRUE(primary_->wait(kBeforeTakeOver, Acknowledged::Received));
@@ -407,7 +407,7 @@ TEST_F(PrimaryTest, WhoWasAloneGoesOnAloneAfterATakeOver) {
 
 TEST_F(PrimaryTest, AfterAnOrderlyHandOverNothingIsCompared) {
   std::vector<bool> noted;
-  primary_->prepare(*inodes_, journal::ZoneMap{Settings{}.zone_bytes},
+  primary_->prepare(*inodes_, journal::ZoneMap{Settings{}.zone_bytes}, {},
                     {.taken_over = true, .was_alone = true, .note_alone = [&](bool alone) { noted.push_back(alone); }});
   begin();
   // From before the end of the synchronisation on, the next process must not go on alone by itself.

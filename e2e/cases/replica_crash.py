@@ -5,7 +5,7 @@ was at that moment, without what was in the page cache; the boot has another id.
 SK_SEED chooses the load."""
 import os, subprocess, sys, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from replica_nodes import PRIMARY, SECONDARY, Pair
+from replica_nodes import PRIMARY, SECONDARY, run_cases
 
 LOAD = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "replica_load.py")]
 SEED = int(os.environ.get("SK_SEED", "1"))
@@ -208,8 +208,8 @@ def case_damaged_log_compares_all(pair):
     load = Load(pair.a, 1)
     pair.a.kill()
     load.end()
-    (log_file,) = [name for name in os.listdir(f"{pair.root}/state-a") if name.startswith("activity.")]
-    with open(f"{pair.root}/state-a/{log_file}", "r+b") as log:
+    (log_file,) = [name for name in os.listdir(f"{pair.root}/state-a/replica") if name.startswith("activity.")]
+    with open(f"{pair.root}/state-a/replica/{log_file}", "r+b") as log:
         log.seek(200)
         log.write(b"damage")
     pair.a.start()
@@ -221,26 +221,4 @@ def case_damaged_log_compares_all(pair):
     assert not pair.differences()
 
 
-CASES = [value for name, value in list(globals().items()) if name.startswith("case_")]
-
-
-def main():
-    program, wanted = os.path.abspath(sys.argv[1]), sys.argv[2:]
-    failed = []
-    for case in CASES:
-        if wanted and case.__name__ not in wanted:
-            continue
-        pair, began = Pair(program), time.monotonic()
-        print(f"{case.__name__} ...", flush=True)
-        try:
-            case(pair)
-            print(f"{case.__name__} ok ({time.monotonic() - began:.1f} s)", flush=True)
-        except Exception as error:
-            failed.append(case.__name__)
-            print(f"{case.__name__} FAILED: {error!r}\n{error}\n{pair.logs()}", flush=True)
-        finally:
-            pair.close(keep=bool(failed) and bool(os.environ.get("SK_KEEP")))
-    sys.exit(1 if failed else 0)
-
-
-main()
+run_cases(dict(globals()))
