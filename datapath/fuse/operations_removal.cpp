@@ -51,6 +51,7 @@ Call<void> Operations::remove(const Request& request, bool directory) {
     if (replicated) sequence = outbox_.append(wire::Remove{.parent = parent->id, .name = name, .directory = directory});
     forget_name(inodes_, victim, *parent, name);
     if (replicated) forget_replicated_name(inodes_, victim, *parent);
+    outbox_.let_go(victim.inode);
     outbox_.touch(*parent);
   }
   return outbox_.after_change(sequence);
@@ -140,6 +141,7 @@ Call<void> Operations::move(const Move& move, Attempt& attempt) {
                                              .new_name = move.new_name,
                                              .flags = move.flags});
       forget_name(inodes_, replaced, *move.to, move.new_name);
+      outbox_.let_go(replaced.inode);
       inodes_.remove_name(*inode, move.from->id, move.name);
       inodes_.add_name(*inode, move.to->id, move.new_name);
       if (other != nullptr) {

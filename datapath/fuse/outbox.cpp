@@ -77,6 +77,19 @@ void Outbox::touch(Inode& inode) {
   if (due_.size() == 1) wake_.notify_one();
 }
 
+void Outbox::let_go(Inode* inode) {
+  if (inode == nullptr || !inode->nameless || !inode->queued) return;
+  {
+    const std::lock_guard lock{mutex_};
+    const auto found = std::ranges::find(due_, inode);
+    if (found == due_.end()) return;
+    *found = due_.back();
+    due_.pop_back();
+    inode->queued = false;
+  }
+  inodes_.unpin(inode->id);
+}
+
 Call<void> Outbox::wait(SequenceNumber sequence, replica::Acknowledged level) {
   if (!sink_.wait(sequence, level)) return Errno{EIO};
   return {};

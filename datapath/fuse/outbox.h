@@ -44,6 +44,8 @@ class Outbox {
   void append_mtime(Inode& inode);
   /// The mtime of the inode has changed and is due.
   void touch(Inode& inode);
+  /// One that has no name any more is held for no mtime: its room on the disk may be wanted at once. Nothing happens to others.
+  void let_go(Inode* inode);
 
   // Waits; the caller holds no lock. Errors: EIO when this node must not acknowledge writes.
   Call<void> after_change(SequenceNumber sequence);
