@@ -83,8 +83,14 @@ class Daemon {
   Duration delay_{kRestartDelayMin / 2};
 };
 
+/// Nothing of the caller's but what a sanitizer is told: where the daemons' reports go.
 void set_environment(const std::string& node) {
+  std::map<std::string, std::string> kept;
+  for (const char* name : {"ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"}) {
+    if (const char* value = ::getenv(name)) kept[name] = value;
+  }
   ::clearenv();
+  for (const auto& [name, value] : kept) ::setenv(name.c_str(), value.c_str(), 1);
   ::setenv("PATH", node_path().c_str(), 1);
   ::setenv("HOME", "/root", 1);
   ::setenv("LANG", "C.UTF-8", 1);
