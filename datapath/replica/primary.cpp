@@ -69,7 +69,7 @@ SequenceNumber Primary::append(const wire::Operation& operation, BytesView data)
   }
   const bool is_sync = std::holds_alternative<wire::Sync>(operation);
   if (is_sync && !settings_.sync_durable) return SequenceNumber{sequence_};
-  if (link_ && window_.is_full()) wait_while_full(lock);
+  if (link_ && window_.is_full(run_ != nullptr)) wait_while_full(lock);
   const bool names_held = changes_names(operation);
   for (std::uint64_t link = 0; link_ && link != link_->number;) {
     link = link_->number;
@@ -145,12 +145,12 @@ const HandleKey* Primary::key_of(InodeId id) {
   return nullptr;
 }
 
-void Primary::push(const wire::Message& message, BytesView data, const Touch& touch) {
+void Primary::push(const wire::Message& message, BytesView data, const Touch& touch, Window::Source source) {
   ++sequence_;
   if (link_) {
     const std::size_t before = out_.size();
     wire::append_message(out_, message, data);
-    window_.push(touch, static_cast<std::uint32_t>(out_.size() - before), clock_.mono_now());
+    window_.push(touch, static_cast<std::uint32_t>(out_.size() - before), clock_.mono_now(), source);
     if (out_.size() >= kSendBytes || sender_parked_) kick_sender();
   }
   if (!synchronised_) mark(touch);
@@ -216,7 +216,7 @@ void Primary::note_names(const wire::Operation& operation) {
 
 void Primary::wait_while_full(Lock& lock) {
   flush(lock, kInlineRoundsMax);
-  const auto room = [this] { return !link_ || !window_.is_full() || stopped_; };
+  const auto room = [this] { return !link_ || !window_.is_full(run_ != nullptr) || stopped_; };
   const std::uint64_t number = link_ ? link_->number : 0;
   have_it_read();
   ++waiting_calls_;
@@ -326,7 +326,7 @@ void Primary::send_heartbeats() {
 Result<SequenceNumber> Primary::put(const wire::Message& message, BytesView data) {
   Lock lock{mutex_};
   if (!link_ || stopped_) return Error{Code::Unavailable, "the connection was lost"};
-  push(message, data, {});
+  push(message, data, {}, Window::Source::Resync);
   return SequenceNumber{sequence_ - link_->base};
 }
 
@@ -354,7 +354,7 @@ Status Primary::wait_for_room() {
   Lock lock{mutex_};
   const std::uint64_t number = link_ ? link_->number : 0;
   ++waiting_calls_;
-  waiters_.wait(lock, [&] { return stopped_ || !link_ || link_->number != number || window_.bytes() < kBulkBytesMax; });
+  waiters_.wait(lock, [&] { return stopped_ || !link_ || link_->number != number || window_.resync_bytes() < kBulkBytesMax; });
   --waiting_calls_;
   if (!link_ || link_->number != number || stopped_) return Error{Code::Unavailable, "the connection was lost"};
   return {};

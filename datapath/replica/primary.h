@@ -118,7 +118,8 @@ class Primary final : public Sink, private ResyncHost {
   bool know(Lock& lock, InodeId id, bool names_held);
   Result<const HandleKey*> find_key(InodeId id);
   const HandleKey* key_of(InodeId id);
-  void push(const wire::Message& message, BytesView data, const Touch& touch);
+  void push(const wire::Message& message, BytesView data, const Touch& touch,
+            Window::Source source = Window::Source::Application);
   void mark(const Touch& touch);
   void wait_while_full(Lock& lock);
   void forget(InodeId id);

@@ -7,20 +7,21 @@ namespace safekit::replica {
 void Window::restart(SequenceNumber next) {
   entries_.clear();
   first_ = next.value;
-  bytes_ = 0;
+  bytes_ = resync_bytes_ = 0;
 }
 
-void Window::push(const Touch& touch, std::uint32_t bytes, MonoTime now) {
-  entries_.push_back({touch, bytes, now});
-  bytes_ += bytes;
+void Window::push(const Touch& touch, std::uint32_t bytes, MonoTime now, Source source) {
+  entries_.push_back({touch, bytes, source, now});
+  (source == Source::Resync ? resync_bytes_ : bytes_) += bytes;
 }
 
 bool Window::acknowledge(SequenceNumber sequence, std::vector<Touch>& freed) {
   if (sequence.value >= first_ + entries_.size()) return false;
   while (!entries_.empty() && first_ <= sequence.value) {
     const Entry& oldest = entries_.front();
-    SK_ASSERT(bytes_ >= oldest.bytes);
-    bytes_ -= oldest.bytes;
+    std::uint64_t& counted = oldest.source == Source::Resync ? resync_bytes_ : bytes_;
+    SK_ASSERT(counted >= oldest.bytes);
+    counted -= oldest.bytes;
     if (oldest.touch.what == Touch::kForget) freed.push_back(oldest.touch);
     entries_.pop_front();
     ++first_;

@@ -30,22 +30,28 @@ struct Touch {
 };
 
 /// The operations sent on one connection that the peer has not acknowledged. Sequence numbers are dense. A value.
-/// Bounds: bytes and operations; `is_full` tells when the next one must wait.
+/// Bounds: bytes and operations of the application; `is_full` tells when the next one must wait. What a resynchronisation sends is
+/// counted by itself, so that neither can keep the other out.
 class Window {
  public:
+  enum class Source : std::uint8_t { Application, Resync };
   static constexpr std::uint64_t kBytesMax = 32U << 20;
+  static constexpr std::uint64_t kBytesMaxInResync = 8U << 20;  ///< of the application, which would leave the rest a small share
   static constexpr std::size_t kOperationsMax = 1U << 16;
 
   /// Forgets everything; the next operation pushed has number `next`.
   void restart(SequenceNumber next);
-  void push(const Touch& touch, std::uint32_t bytes, MonoTime now);
+  void push(const Touch& touch, std::uint32_t bytes, MonoTime now, Source source = Source::Application);
   /// The peer has all up to `sequence`: what that frees, oldest first. A number never given changes nothing and gives
   /// false (the peer is confused).
   bool acknowledge(SequenceNumber sequence, std::vector<Touch>& freed);
 
-  [[nodiscard]] bool is_full() const { return bytes_ >= kBytesMax || entries_.size() >= kOperationsMax; }
+  [[nodiscard]] bool is_full(bool in_resync = false) const {
+    return bytes_ >= (in_resync ? kBytesMaxInResync : kBytesMax) || entries_.size() >= kOperationsMax;
+  }
   [[nodiscard]] bool empty() const { return entries_.empty(); }
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+  [[nodiscard]] std::uint64_t resync_bytes() const { return resync_bytes_; }
   /// When the oldest one was pushed. Not for an empty window.
   [[nodiscard]] MonoTime oldest() const { return entries_.front().at; }
   [[nodiscard]] std::vector<Touch> unacknowledged() const;
@@ -54,11 +60,13 @@ class Window {
   struct Entry {
     Touch touch{};
     std::uint32_t bytes{0};
+    Source source{};
     MonoTime at{};
   };
   std::deque<Entry> entries_{};
   std::uint64_t first_{1};  ///< number of entries_.front()
   std::uint64_t bytes_{0};
+  std::uint64_t resync_bytes_{0};
 };
 
 }  // namespace safekit::replica

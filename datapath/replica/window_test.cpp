@@ -37,6 +37,21 @@ TEST(Window, IsFullByBytesOrByCount) {
   EXPECT_TRUE(window.is_full());
 }
 
+TEST(Window, WhatAResynchronisationSendsAndTheApplicationDoNotKeepEachOtherOut) {
+  Window window;
+  window.push(write(1), Window::kBytesMaxInResync, {});
+  EXPECT_TRUE(window.is_full(true));
+  EXPECT_FALSE(window.is_full(false));
+  EXPECT_EQ(window.resync_bytes(), 0U);
+  window.restart({1});
+  window.push({}, Window::kBytesMax, {}, Window::Source::Resync);
+  EXPECT_FALSE(window.is_full(true));
+  EXPECT_EQ(window.resync_bytes(), Window::kBytesMax);
+  std::vector<Touch> freed;
+  EXPECT_TRUE(window.acknowledge({1}, freed));
+  EXPECT_EQ(window.resync_bytes(), 0U);
+}
+
 TEST(Window, GivesBackForgets) {
   Window window;
   window.push({.what = Touch::kForget, .id = {7}}, 1, {});
