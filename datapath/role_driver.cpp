@@ -189,6 +189,9 @@ RoleDriver::Step RoleDriver::step(const control::Configure& configure, const con
   }
   if (Step problem = keep_marks(want)) return problem;
   // role_, primary_ and secondary_ are written by this thread only.
+  if (role_ == ReplicaRole::Idle && left_at_) {
+    if (Step problem = note_left()) return problem;  // the next role was not reached
+  }
   if (role_ == want.role) {
     if (role_ == ReplicaRole::Idle) return be_idle(configure);
     const std::lock_guard lock{mutex_};
@@ -201,6 +204,16 @@ RoleDriver::Step RoleDriver::step(const control::Configure& configure, const con
   if (role_ == ReplicaRole::Secondary) {
     if (Step problem = leave_secondary(want.role == ReplicaRole::Primary)) return problem;
   }
+  const Step entered = enter(configure, want);
+  // From one role into the next nothing is left alone; else whatever comes is somebody else's.
+  if (left_at_ && (entered || want.role == ReplicaRole::Idle)) {
+    if (Step problem = note_left()) return entered ? entered : problem;
+  }
+  left_at_.reset();
+  return entered;
+}
+
+RoleDriver::Step RoleDriver::enter(const control::Configure& configure, const control::Want& want) {
   switch (want.role) {
     case ReplicaRole::Idle: return be_idle(configure);
     case ReplicaRole::Primary: return enter_primary(configure, want);
@@ -312,7 +325,39 @@ replica::Settings RoleDriver::settings(const control::Configure& configure) cons
           .lost_bytes_max = configure.lost_bytes_max};
 }
 
+/// Looks for what others changed in the copy before it was taken up; not between one role and the next.
+Status RoleDriver::look_outside(const journal::State& before, std::vector<Fd> roots, const replica::Exclusions& exclusions,
+                                const control::Configure& configure) {
+  if (left_at_) return {};
+  SK_TRY_VOID(journal_.update([](journal::State& state) {
+    state.watched.left = false;
+    state.watched.unsettled = state.ever_synchronised;
+  }));
+  outside_ = std::make_shared<replica::OutsideChanges>(
+      replica::OutsideChanges::Options{
+          .roots = std::move(roots),
+          .exclusions = exclusions,
+          .scope = resync::scope_of(before, replica::is_exact(before, boot_id_), linux_os::file_moment(), boot_id_),
+          .workers = std::max(1U, configure.resync_workers),
+          .left = before.watched.left},
+      ports_.clock, ports_.log);
+  return {};
+}
+
+/// What is found at the next start was done by others, if what was found at the last one is not to be told still.
+RoleDriver::Step RoleDriver::note_left() {
+  outside_.reset();
+  const Status noted = journal_.update([&](journal::State& state) {
+    resync::watch_until(state, *left_at_, boot_id_);
+    state.watched.left = !state.watched.unsettled;
+  });
+  if (!noted) return Problem{noted.error().what, true};
+  left_at_.reset();
+  return {};
+}
+
 RoleDriver::Step RoleDriver::enter_secondary(const control::Configure& configure, const control::Want& want) {
+  const journal::State before = journal_.state();
   if (Step problem = prepare_directories(configure)) return problem;
   auto role = std::make_shared<SecondaryRole>();
   role->paths = paths_of(configure);
@@ -326,6 +371,12 @@ RoleDriver::Step RoleDriver::enter_secondary(const control::Configure& configure
   role->source = make_tls_listener(tls_peer(configure), configure.listen_address, configure.port);
   role->secondary = std::make_unique<replica::Secondary>(settings(configure), journal_, *role->applier, *role->source,
                                                          ports_.clock, ports_.log, changed_);
+  std::vector<Fd> roots;
+  for (const int root : role->applier->root_descriptors()) roots.emplace_back(::fcntl(root, F_DUPFD_CLOEXEC, 0));
+  if (const Status looked = look_outside(before, std::move(roots), *exclusions, configure); !looked) {
+    return Problem{looked.error().what, true};
+  }
+  role->secondary->expect(outside_);
   role->secondary->hold(want.mark_out_of_date);
   role->secondary->start();
   {
@@ -338,6 +389,8 @@ RoleDriver::Step RoleDriver::enter_secondary(const control::Configure& configure
 
 RoleDriver::Step RoleDriver::leave_secondary(bool takeover) {
   secondary_->secondary->stop(!takeover);
+  // A takeover goes on at once, and does not wait for the clock.
+  if (!left_at_) left_at_ = takeover ? linux_os::file_moment() : linux_os::next_file_moment();
   for (const std::string& path : secondary_->paths) {
     if (Step problem = plain_again(path, takeover)) return problem;
   }

@@ -12,6 +12,8 @@
 #include "datapath/control/message.h"
 #include "datapath/fuse/tree.h"
 #include "datapath/journal/journal.h"
+#include "datapath/linux/clock.h"
+#include "datapath/replica/outside_changes.h"
 #include "datapath/replica/primary.h"
 #include "datapath/replica/secondary.h"
 #include "schema/port/clock.h"
@@ -77,6 +79,11 @@ class RoleDriver {
   void hand_over_primary();
   void begin_primary(const std::shared_ptr<PrimaryRole>& role, const control::Want& want);
   Step enter_secondary(const control::Configure& configure, const control::Want& want);
+  Step enter(const control::Configure& configure, const control::Want& want);
+  Status look_outside(const journal::State& before, std::vector<Fd> roots, const replica::Exclusions& exclusions,
+                      const control::Configure& configure);
+  static Result<std::vector<Fd>> roots_below(replica::Inodes& inodes);
+  Step note_left();
   Step leave_primary();
   Step leave_secondary(bool takeover);
   Step prepare_directories(const control::Configure& configure);
@@ -95,6 +102,10 @@ class RoleDriver {
   std::function<void()> changed_{};
   std::string boot_id_{};
   Succession succession_{};  ///< of the driver's thread
+  /// Of the driver's thread: what others changed before the role was taken up, and when the role before it was left, until the
+  /// next one is reached or that is noted.
+  std::shared_ptr<replica::OutsideChanges> outside_{};
+  std::optional<linux_os::FileMoment> left_at_{};
 
   mutable std::mutex mutex_{};
   std::condition_variable wake_{};
@@ -111,6 +122,7 @@ class RoleDriver {
   bool has_data_{false};
   Problem problem_{};
   std::string mount_lost_{};
+  linux_os::FileMoment mount_lost_at_{};
   std::string take_over_failed_{};
   std::string hidden_{};  ///< what is mounted inside a replicated directory
   std::shared_ptr<PrimaryRole> primary_{};

@@ -1,4 +1,6 @@
 // The primary role: mounted, or taken over from the process before.
+#include <fcntl.h>
+
 #include "datapath/exclusions.h"
 #include "datapath/role_driver_roles.h"
 
@@ -8,6 +10,7 @@ namespace {
 constexpr const char* kLog = "replicad";
 /// For calls that wait for a slow disk or the peer; those that take longer are done again by the next process.
 constexpr std::chrono::seconds kHandOverMax{5};
+constexpr Duration kMountLossSeenIn = seconds{1};
 
 fuse::Options fuse_options(const control::Configure& configure) {
   fuse::Options options;
@@ -64,6 +67,8 @@ std::shared_ptr<RoleDriver::PrimaryRole> RoleDriver::make_primary(const control:
   options.on_end = [this, paths = paths_of(configure)](std::uint32_t root) {
     {
       const std::lock_guard lock{mutex_};
+      mount_lost_at_ = linux_os::file_moment();
+      mount_lost_at_.now -= kMountLossSeenIn.count();
       mount_lost_ = fmt::format("the mount over '{}' was taken off by somebody else; start the module again", paths[root]);
       poked_ = true;
     }
@@ -99,11 +104,28 @@ RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, 
     const bool fatal = mounted.error().code == Code::Unsupported || mounted.error().code == Code::Invalid;
     return Problem{mounted.error().what, fatal};
   }
+  auto roots = roots_below(role->trees->inodes());
+  Status looked = roots ? look_outside(state, std::move(*roots), *exclusions, configure) : Status{roots.error()};
+  if (!looked) {
+    (void)role->trees->unmount();  // nobody uses it yet
+    (void)role->primary->stop();   // puts the zones back; the error before is the one to tell
+    return Problem{looked.error().what, true};
+  }
+  role->primary->expect(outside_);
   if (const std::string why = role->trees->unkept(); !why.empty()) {
     ports_.log.write(LogLevel::Warning, kLog, fmt::format("take-over=impossible reason='{}'", why));
   }
   begin_primary(role, want);
   return {};
+}
+
+Result<std::vector<Fd>> RoleDriver::roots_below(replica::Inodes& inodes) {
+  std::vector<Fd> roots;
+  for (std::uint32_t root = 0; root < inodes.root_count(); ++root) {
+    SK_TRY(const int fd, inodes.open(inodes.root_id(root), O_RDONLY | O_DIRECTORY));
+    roots.emplace_back(fd);
+  }
+  return roots;
 }
 
 /// The application has the mounts in use, and its calls wait: nothing below them may be touched.
@@ -126,6 +148,11 @@ RoleDriver::Step RoleDriver::resume_primary(const control::Configure& configure,
                             .note_alone = [trees = role->trees.get()](bool on) { trees->note_alone(on); }});
     // A permission that the process before may have used up is none: the control plane gives another when it is due.
     if (alone) role->primary->allow_alone(want.may_be_alone, want.pairing);
+    if (state.watched.unsettled) {
+      SK_TRY(auto roots, roots_below(role->trees->inodes()));
+      SK_TRY_VOID(look_outside(state, std::move(roots), *exclusions, configure));
+      role->primary->expect(outside_);
+    }
     SK_TRY_VOID(role->trees->resume());
     ports_.log.write(LogLevel::Info, kLog, fmt::format("take-over=done in-order={} alone={}", in_order, alone));
     return {};
@@ -168,6 +195,12 @@ void RoleDriver::hand_over_primary() {
 }
 
 RoleDriver::Step RoleDriver::leave_primary() {
+  // Before the first directory can be seen; what is still written back meanwhile is only compared once more.
+  if (!left_at_) left_at_ = linux_os::next_file_moment();
+  {
+    const std::lock_guard lock{mutex_};
+    if (!mount_lost_.empty() && mount_lost_at_.now < left_at_->now) left_at_ = mount_lost_at_;
+  }
   if (primary_->trees) {
     const Status unmounted = primary_->trees->unmount();
     if (!unmounted && (mount_lost_.empty() || primary_->trees->mounted())) return Problem{unmounted.error().what, false};

@@ -41,6 +41,11 @@ Bytes encode(const State& state) {
     out.u64(point.id);
     out.u64(point.checkpoint);
   }
+  out.u64(static_cast<std::uint64_t>(state.watched.until));
+  out.u64(static_cast<std::uint64_t>(state.watched.setting));
+  out.text(state.watched.boot);
+  out.u8(state.watched.left ? 1 : 0);
+  out.u8(state.watched.unsettled ? 1 : 0);
   return seal_record(kMagic, kVersion, out.bytes());
 }
 
@@ -64,6 +69,11 @@ Result<State> decode_state(BytesView bytes) {
       point->id = in.u64();
       point->checkpoint = in.u64();
     }
+    state.watched.until = static_cast<std::int64_t>(in.u64());
+    state.watched.setting = static_cast<std::int64_t>(in.u64());
+    state.watched.boot = in.text();
+    state.watched.left = in.u8() != 0;
+    state.watched.unsettled = in.u8() != 0;
   }
   if (!in.ok() || !in.at_end()) return Error{Code::Corrupt, "file has a wrong length"};
   return state;

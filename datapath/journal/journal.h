@@ -13,6 +13,17 @@
 
 namespace safekit::journal {
 
+/// Until when all that was done to this copy was done by us (docs/resync.md, "Changed while it was stopped"). A value.
+struct Watched {
+  std::int64_t until{0};    ///< who changes an inode later gives it a ctime from here on; ns, 0: not known
+  std::int64_t setting{0};  ///< of the clock then (linux_os::FileMoment)
+  std::string boot{};       ///< then
+  bool left{false};         ///< the role was left in order then: nothing was done by us since
+  /// What others had done before may not have reached the peer, nor the zone map: `until` stands still.
+  bool unsettled{false};
+  friend bool operator==(const Watched&, const Watched&) = default;
+};
+
 /// What one copy must remember across stop and crash (runtime.md 1.3). A value.
 struct State {
   DataGenerations generations{};
@@ -31,6 +42,7 @@ struct State {
   /// in its own log. Both none: nothing is known.
   LogPoint base_log{};
   LogPoint own_log{};
+  Watched watched{};
   bool full_wanted{false};        ///< the next synchronisation must compare everything
   friend bool operator==(const State&, const State&) = default;
 };

@@ -26,7 +26,8 @@ class JournalTest : public ::testing::Test {
 State full_state() {
   return {.generations = {{3}, {2}, {{2}, {1}}}, .peer = "b", .up_to_date = true, .inconsistent = true,
           .ever_synchronised = true, .last_primary = true, .exact = true, .exact_in_boot = "boot", .base_log = {5, 6},
-          .own_log = {7, 8}, .full_wanted = true};
+          .own_log = {7, 8},
+          .watched = {.until = 9, .setting = -10, .boot = "other", .left = true, .unsettled = true}, .full_wanted = true};
 }
 
 TEST_F(JournalTest, RulesAreKeptAndADamageIsOtherRules) {
@@ -54,12 +55,13 @@ TEST_F(JournalTest, RemembersAcrossOpen) {
 
 TEST_F(JournalTest, ReadsTheFirstFormat) {
   const Bytes now = encode(full_state());
-  // Without the two points of the logs at its end.
-  const BytesView body = BytesView{now}.subspan(16, now.size() - 20 - 32);
+  // Without the two points of the logs and what was watched at its end.
+  const BytesView body = BytesView{now}.subspan(16, now.size() - 20 - 32 - 27);
   const auto state = decode_state(seal_record(0x4a4b5253, 1, body));
   ASSERT_TRUE(state) << state.error().what;
   State expected = full_state();
   expected.base_log = expected.own_log = {};
+  expected.watched = {};
   EXPECT_EQ(*state, expected);
 }
 

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -14,6 +15,7 @@
 #include "datapath/journal/journal.h"
 #include "datapath/replica/activity_tracker.h"
 #include "datapath/replica/handshake.h"
+#include "datapath/replica/outside_changes.h"
 #include "datapath/replica/resync_run.h"
 #include "datapath/replica/settings.h"
 #include "datapath/replica/sink.h"
@@ -73,6 +75,8 @@ class Primary final : public Sink, private ResyncHost {
   /// none, then a crash leads to a comparison of everything.
   void prepare(Inodes& inodes, std::optional<journal::ZoneMap> marks, std::unique_ptr<ActivityTracker> activity = {},
                Continuity continuity = {});
+  /// Before `start`: the peer is not met before it is known what others changed in this copy.
+  void expect(std::shared_ptr<OutsideChanges> outside) { outside_ = std::move(outside); }
   /// Begins to look for the peer.
   void start();
   /// May it go on without the peer? Level; see control::Want. One for another pairing than the present is none.
@@ -140,9 +144,11 @@ class Primary final : public Sink, private ResyncHost {
   void drop_old_permission();
   void send_heartbeats();
   void look_for_peer();
+  bool mark_outside();
   Status serve(std::unique_ptr<Stream> stream);
   Status greet(Stream& stream, wire::FrameReader& frames, resync::Decision& decision);
   Status meet(const wire::Hello& hello, const std::vector<wire::ActiveEntry>& active, resync::Decision& decision);
+  void take_outside(const wire::Hello& hello, const std::vector<wire::ActiveEntry>& active, resync::Meeting& meeting);
   wire::ResyncMode install(std::unique_ptr<Stream> stream, wire::FrameReader&& frames, const resync::Decision& decision);
   Status receive(const std::shared_ptr<Link>& link);
   Status read_once(Lock& lock, Link& link, Duration timeout);
@@ -175,6 +181,9 @@ class Primary final : public Sink, private ResyncHost {
   std::unique_ptr<ActivityTracker> activity_{};
   bool activity_based_{false};  ///< what this disk had before the log was begun is on it
 
+  std::shared_ptr<OutsideChanges> outside_{};
+  std::stop_source stop_waiting_{};
+
   mutable std::mutex mutex_{};
   std::condition_variable waiters_{};   ///< acknowledged, released, room, lost
   std::condition_variable sender_{};
@@ -199,6 +208,8 @@ class Primary final : public Sink, private ResyncHost {
   Window window_{};
   journal::ZoneMap marks_{};
   bool marks_complete_{false};
+  bool outside_unknown_{false};  ///< what others changed in this copy
+  bool outside_marked_{false};   ///< it is in marks_ and nowhere else
   std::unordered_map<std::uint64_t, Known> known_{};
   std::shared_ptr<Link> link_{};
   std::uint64_t links_{0};

@@ -68,6 +68,9 @@ Status Primary::checkpoint() {
     SK_TRY_VOID(await_durable(lock, *link, sequence, kSyncMax));
   }
   SK_TRY_VOID(activity_->confirm(point));
+  SK_TRY_VOID(journal_.update([&](journal::State& state) {
+    resync::watch_until(state, linux_os::file_moment(), settings_.boot_id);
+  }));
   log_.write(LogLevel::Info, kLog, fmt::format("checkpoint={} entries={}", point.checkpoint, activity_->entries()));
   return {};
 }

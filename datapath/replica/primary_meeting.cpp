@@ -22,7 +22,7 @@ Status Primary::greet(Stream& stream, wire::FrameReader& frames, resync::Decisio
   if (hello == nullptr) return Error{Code::Corrupt, "the peer does not greet"};
   SK_TRY_VOID(check_hello(settings_, *hello, true));
   std::vector<wire::ActiveEntry> active;
-  for (bool last = hello->own_log.id == 0; !last;) {
+  for (bool last = hello->own_log.id == 0 && hello->outside != wire::Outside::Listed; !last;) {
     SK_TRY(auto next, read_message(stream, frames, kHelloMax));
     auto* part = std::get_if<wire::Active>(&next);
     if (part == nullptr || active.size() + part->entries.size() > wire::kActiveEntriesMax) {
@@ -32,6 +32,18 @@ Status Primary::greet(Stream& stream, wire::FrameReader& frames, resync::Decisio
     last = part->last;
   }
   return meet(*hello, active, decision);
+}
+
+/// What others changed in the peer's copy is to be compared as what they changed in this one.
+void Primary::take_outside(const wire::Hello& hello, const std::vector<wire::ActiveEntry>& active, resync::Meeting& meeting) {
+  std::vector<wire::ActiveEntry> entries;
+  std::ranges::copy_if(active, std::back_inserter(entries), &wire::ActiveEntry::outside);
+  journal::ZoneMap theirs{settings_.zone_bytes};
+  const Status marked = mark_paths(entries, *inodes_, order_, theirs);
+  if (!marked) log_.write(LogLevel::Warning, kLog, fmt::format("step=read-changes error='{}'", marked.error().what));
+  const std::lock_guard lock{mutex_};
+  meeting.outside_known = marked && hello.outside != wire::Outside::Unknown && !outside_unknown_ && !theirs.overflown();
+  if (meeting.outside_known) marks_.merge(theirs);
 }
 
 Status Primary::meet(const wire::Hello& hello, const std::vector<wire::ActiveEntry>& active, resync::Decision& decision) {
@@ -48,12 +60,15 @@ Status Primary::meet(const wire::Hello& hello, const std::vector<wire::ActiveEnt
       .logged = resync::are_logged({.base = state.base_log, .own = own}, theirs_logs),
       .full_wanted = hello.full_wanted || state.full_wanted,
       .same_partner = state.peer == settings_.peer};
+  take_outside(hello, active, meeting);
+  std::vector<wire::ActiveEntry> own_active;
+  std::ranges::remove_copy_if(active, std::back_inserter(own_active), &wire::ActiveEntry::outside);
   journal::ZoneMap logged{settings_.zone_bytes};
   if (meeting.logged) {
     const journal::Activity touched = activity_->activity();
     if (touched.everything) logged.set_overflown();
     for (const auto& [key, inode] : touched.inodes) logged.add(key, inode);
-    if (const Status marked = mark_paths(active, *inodes_, order_, logged); !marked) {
+    if (const Status marked = mark_paths(own_active, *inodes_, order_, logged); !marked) {
       log_.write(LogLevel::Warning, kLog, fmt::format("step=read-activity error='{}'", marked.error().what));
       logged.set_overflown();
     }

@@ -133,7 +133,23 @@ void Primary::check_times() {
   if (mode_ == Mode::Waiting && !leaving_ && !patient) go_alone();
 }
 
+/// False when there is nothing to be met any more.
+bool Primary::mark_outside() {
+  if (outside_ == nullptr) return true;
+  const auto found = outside_->await(stop_waiting_.get_token());
+  if (found == nullptr) return false;
+  const std::lock_guard lock{mutex_};
+  outside_unknown_ = !found->unknown.empty();
+  for (const auto& [key, inode] : found->changes.inodes) marks_.add(key, inode);
+  outside_marked_ = !found->changes.empty();
+  if (!found->empty()) return true;
+  // Were this lost, it would only be looked for again.
+  (void)journal_.update([&](journal::State& state) { state.watched.unsettled = false; });
+  return true;
+}
+
 void Primary::look_for_peer() {
+  if (!mark_outside()) return;
   for (;;) {
     auto stream = source_.next(kConnectMax);
     {
@@ -313,6 +329,7 @@ void Primary::synchronised() {
     state.ever_synchronised = true;
     state.full_wanted = false;
     state.base_log = {};  // the peer's log has ended: what differs from now on is in this one
+    resync::settle(state, linux_os::file_moment(), settings_.boot_id);
   });
   if (!noted) {
     set_problem(noted.error().what);
@@ -320,6 +337,8 @@ void Primary::synchronised() {
   }
   marks_.clear();
   marks_complete_ = true;
+  outside_unknown_ = outside_marked_ = false;
+  if (outside_ != nullptr) outside_->settle();
   synchronised_ = true;
   checkpoint_wanted_ = true;
   checkpointer_.notify_all();
@@ -438,10 +457,13 @@ Status Primary::stop() {
       window_.restart({sequence_ + 1});
     }
     if (link_) lose(link_->number, "stopped");
-    if (!confirmed && unconfirmed_) note_alone();
+    // What is only in the zone map from here on must be seen by the generations, as any write.
+    const bool keeps_outside = outside_marked_ && marks_complete_ && !outside_unknown_ && !marks_.overflown();
+    if (!confirmed && (unconfirmed_ || keeps_outside)) note_alone();
     mode_ = Mode::Alone;
     released_ = sequence_;
   }
+  stop_waiting_.request_stop();
   source_.shut();
   waiters_.notify_all();
   sender_.notify_all();
@@ -450,13 +472,14 @@ Status Primary::stop() {
   if (connector_.joinable()) connector_.join();
   if (sender_thread_.joinable()) sender_thread_.join();
   const std::lock_guard lock{mutex_};
-  if (marks_complete_ && !marks_.overflown()) {
+  if (marks_complete_ && !outside_unknown_ && !marks_.overflown()) {
     SK_TRY_VOID(journal_.save_zones(marks_));
     // Of what is not on the disk yet the zones tell nothing: after a crash they say too little.
     const bool on_disk = sync_roots();
     return journal_.update([&](journal::State& state) {
       state.exact = true;
       state.exact_in_boot = on_disk ? std::string{} : settings_.boot_id;
+      if (outside_marked_) state.watched.unsettled = false;
     });
   }
   return {};

@@ -5,7 +5,6 @@
 #include <cerrno>
 
 #include "datapath/journal/activity_file.h"
-#include "datapath/replica/activity_paths.h"
 #include "datapath/resync/zone_digest.h"
 
 namespace safekit::replica {
@@ -54,6 +53,7 @@ void Secondary::stop(bool orderly) {
     stopped_ = true;
     if (current_ != nullptr) current_->shut();
   }
+  stop_waiting_.request_stop();
   source_.shut();
   wake_.notify_all();
   if (acceptor_.joinable()) acceptor_.join();
@@ -110,6 +110,12 @@ void Secondary::accept() {
 }
 
 void Secondary::serve() {
+  if (outside_ != nullptr) {
+    const auto found = outside_->await(stop_waiting_.get_token());
+    if (found == nullptr) return;
+    // Were this lost, it would only be looked for again.
+    if (found->empty()) (void)journal_.update([](journal::State& state) { state.watched.unsettled = false; });
+  }
   for (;;) {
     StreamRef stream;
     {
@@ -173,8 +179,9 @@ Status Secondary::greet(Stream& stream, wire::FrameReader& frames) {
   const journal::State state = journal_.state();
   wire::Hello mine = make_hello(settings_, state, false);
   std::vector<wire::ActiveEntry> active = own_activity(mine);
+  add_outside(mine, active);
   SK_TRY_VOID(send_message(stream, mine, settings_.send_timeout));
-  if (mine.own_log.id != 0) SK_TRY_VOID(send_activity(stream, std::move(active), settings_.send_timeout));
+  if (mine.own_log.id != 0 || mine.outside == wire::Outside::Listed) SK_TRY_VOID(send_activity(stream, std::move(active), settings_.send_timeout));
   const journal::DataGenerations theirs{hello->current, hello->base, hello->history};
   const journal::Relation relation = journal::compare(state.generations, theirs);
   log_.write(LogLevel::Info, kLog, fmt::format("connection=made peer={} generations={}", settings_.peer, to_string(relation)));
@@ -186,20 +193,6 @@ Status Secondary::greet(Stream& stream, wire::FrameReader& frames) {
               .diverged = loses_,
               .progress = {.phase = Progress::Phase::Comparing}};
   });
-  return {};
-}
-
-std::vector<wire::ActiveEntry> Secondary::own_activity(wire::Hello& hello) {
-  if (hello.own_log.id == 0) return {};
-  const auto activity = journal::ActivityFile::read(journal_.directory(), {hello.own_log.id, hello.own_log.checkpoint},
-                                                    settings_.zone_bytes);
-  auto paths = activity ? to_paths(*activity, applier_.root_descriptors())
-                        : Result<std::vector<wire::ActiveEntry>>{activity.error()};
-  if (paths && paths->size() <= wire::kActiveEntriesMax) return std::move(*paths);
-  log_.write(LogLevel::Warning, kLog,
-             fmt::format("step=read-activity error='{}': the copies are compared in full",
-                         paths ? "too much was touched" : paths.error().what));
-  hello.base_log = hello.own_log = {};
   return {};
 }
 
@@ -358,7 +351,9 @@ Status Secondary::checkpoint(const StreamRef& stream, const wire::Checkpoint& ch
           done = journal_.update([&](journal::State& state) {
             const std::lock_guard lock{mutex_};
             valid = !stopped_ && spoiled_ == spoiled;
-            if (valid) state.base_log = {log.id, log.checkpoint};
+            if (!valid) return;
+            state.base_log = {log.id, log.checkpoint};
+            resync::watch_until(state, linux_os::file_moment(), settings_.boot_id);
           });
         }
         if (!done) {
@@ -431,9 +426,11 @@ Status Secondary::end_resync(Stream& stream, const wire::ResyncEnd& end) {
       state.full_wanted = false;
       state.base_log = {end.log.id, end.log.checkpoint};
       state.own_log = {};
+      resync::settle(state, linux_os::file_moment(), settings_.boot_id);
     }));
     if (spoiled) return Error{Code::Unavailable, "this copy was marked out of date"};
     journal::ActivityFile::remove(journal_.directory());
+    if (outside_ != nullptr) outside_->settle();
     applier_.end_resync();
     log_.write(LogLevel::Info, kLog, "synchronisation=done");
     set_status([&](SecondaryStatus& status) {
@@ -446,46 +443,6 @@ Status Secondary::end_resync(Stream& stream, const wire::ResyncEnd& end) {
     applier_.clear_leftovers();
   }
   return send_message(stream, answer, settings_.send_timeout);
-}
-
-Status Secondary::begin_set_aside() {
-  told_missed_ = false;
-  SK_TRY(auto keeper, LostKeeper::make({.directory = settings_.lost_directory,
-                                        .quota = settings_.lost_bytes_max,
-                                        .head = {.module = settings_.module,
-                                                 .node = settings_.node,
-                                                 .peer = settings_.peer,
-                                                 .lost = journal_.state().generations.current,
-                                                 .kept = primary_.current,
-                                                 .roots = applier_.root_paths()},
-                                        .own = std::move(own_marks_),
-                                        .own_is_whole = own_marks_whole_,
-                                        .roots = applier_.root_descriptors()},
-                                       clock_));
-  applier_.set_aside_by(std::move(keeper));
-  log_.write(LogLevel::Info, kLog, fmt::format("lost-writes=begin directory='{}'", settings_.lost_directory));
-  return {};
-}
-
-/// Before the journal takes over the primary's generation: by the old one the set is found again.
-Status Secondary::end_set_aside() {
-  LostKeeper* keeper = applier_.keeper();
-  if (keeper == nullptr) return {};
-  SK_TRY_VOID(keeper->end());
-  const lost::Summary& set = keeper->summary();
-  log_.write(LogLevel::Info, kLog, fmt::format("lost-writes=end items={} bytes={} missed={}", set.items, set.bytes, set.missed_bytes));
-  return {};
-}
-
-void Secondary::tell_missed() {
-  const LostKeeper* keeper = applier_.keeper();
-  if (keeper == nullptr || told_missed_ || keeper->summary().missed_items == 0) return;
-  told_missed_ = true;
-  const std::string what = fmt::format("not all that this node wrote alone can be set aside in '{}': lostWritesMax is reached, the "
-                                       "disk is full, or a file cannot be read; the rest is overwritten, the set names it",
-                                       settings_.lost_directory);
-  log_.write(LogLevel::Warning, kLog, fmt::format("problem='{}'", what));
-  set_status([&](SecondaryStatus& status) { status.problem = what; });
 }
 
 Status Secondary::detach(Stream& stream) {

@@ -6,12 +6,14 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <thread>
 
 #include "datapath/journal/journal.h"
 #include "datapath/replica/applier.h"
 #include "datapath/replica/handshake.h"
+#include "datapath/replica/outside_changes.h"
 #include "datapath/replica/settings.h"
 #include "datapath/replica/worker_pool.h"
 #include "schema/port/clock.h"
@@ -43,6 +45,8 @@ class Secondary {
   Secondary(const Secondary&) = delete;
   Secondary& operator=(const Secondary&) = delete;
 
+  /// Before `start`: the primary is not met before it is known what others changed in this copy.
+  void expect(std::shared_ptr<OutsideChanges> outside) { outside_ = std::move(outside); }
   void start();
   /// `orderly`: what was applied is put on disk and noted. Without, it returns as fast as it can (takeover): a sync that
   /// is under way goes on until the destructor.
@@ -64,6 +68,8 @@ class Secondary {
   Status greet(Stream& stream, wire::FrameReader& frames);
   /// What this copy did as a primary, by paths; the Hello says nothing of it when that cannot be told.
   std::vector<wire::ActiveEntry> own_activity(wire::Hello& hello);
+  /// What others did to it, beside that.
+  void add_outside(wire::Hello& hello, std::vector<wire::ActiveEntry>& entries);
   Status checkpoint(const StreamRef& stream, const wire::Checkpoint& checkpoint);
   Status receive(const StreamRef& stream, wire::FrameReader& frames);
   Status take(const StreamRef& stream, const wire::FrameView& frame);
@@ -96,6 +102,9 @@ class Secondary {
   const Clock& clock_;
   Log& log_;
   std::function<void()> changed_{};
+
+  std::shared_ptr<OutsideChanges> outside_{};
+  std::stop_source stop_waiting_{};
 
   mutable std::mutex mutex_{};
   std::condition_variable wake_{};

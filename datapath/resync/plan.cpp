@@ -21,6 +21,7 @@ Decision choose(const Meeting& meeting) {
   if (meeting.full_wanted) return full("asked for");
   if (!meeting.peer_exact && !meeting.logged) return full("the peer was not left in order");
   if (!meeting.zones_complete && !meeting.logged) return full("the changes were not all noted");
+  if (!meeting.outside_known) return full("what was changed while a node was stopped is not known");
   switch (meeting.relation) {
     case Relation::Same:
     case Relation::PeerIsBase: break;

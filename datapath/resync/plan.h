@@ -29,6 +29,7 @@ struct Meeting {
   bool zones_empty{false};
   bool logged{false};           ///< the logs of both name all that may differ (are_logged), and both could be read
   bool logs_empty{false};       ///< with the zone map they name nothing
+  bool outside_known{true};     ///< what others changed in either copy while it was stopped is in the zone map
   bool full_wanted{false};      ///< either side was told to compare everything
   bool same_partner{false};     ///< both were last synchronised with each other
 };

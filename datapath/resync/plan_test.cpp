@@ -11,7 +11,7 @@ using wire::ResyncMode;
 // Every combination: the three ways are allowed only where they are safe.
 TEST(ResyncPlan, ShortcutsOnlyWhenEverythingIsKnown) {
   for (int relation = 0; relation <= static_cast<int>(Relation::Unrelated); ++relation) {
-    for (unsigned bits = 0; bits < 512; ++bits) {
+    for (unsigned bits = 0; bits < 1024; ++bits) {
       const Meeting meeting{.relation = static_cast<Relation>(relation),
                             .peer_exact = (bits & 1) != 0,
                             .peer_inconsistent = (bits & 2) != 0,
@@ -20,13 +20,14 @@ TEST(ResyncPlan, ShortcutsOnlyWhenEverythingIsKnown) {
                             .zones_empty = (bits & 16) != 0,
                             .logged = (bits & 128) != 0,
                             .logs_empty = (bits & 256) != 0,
+                            .outside_known = (bits & 512) == 0,
                             .full_wanted = (bits & 32) != 0,
                             .same_partner = (bits & 64) != 0};
       const Decision decision = choose(meeting);
       const bool by_zones = meeting.peer_exact && meeting.zones_complete;
       const bool empty = by_zones ? meeting.zones_empty : meeting.logs_empty;
       const bool known = (by_zones || meeting.logged) && !(meeting.peer_inconsistent && empty) &&
-                         !meeting.full_wanted && meeting.same_partner &&
+                         !meeting.full_wanted && meeting.same_partner && meeting.outside_known &&
                          (meeting.relation == Relation::Same || meeting.relation == Relation::PeerIsBase);
       EXPECT_EQ(decision.mode != ResyncMode::Full, known);
       EXPECT_EQ(decision.mode == ResyncMode::None, known && empty);

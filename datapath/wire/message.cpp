@@ -256,6 +256,7 @@ void put(ByteWriter& out, const Hello& value) {
   out.u32(value.root_count);
   put(out, value.base_log);
   put(out, value.own_log);
+  out.u8(static_cast<std::uint8_t>(value.outside));
 }
 
 Hello take_hello(ByteReader& in) {
@@ -282,6 +283,8 @@ Hello take_hello(ByteReader& in) {
   value.root_count = in.u32();
   value.base_log = take_log_point(in);
   value.own_log = take_log_point(in);
+  const std::uint8_t outside = in.u8();
+  value.outside = outside <= static_cast<std::uint8_t>(Outside::Unknown) ? static_cast<Outside>(outside) : Outside::Unknown;
   return value;
 }
 
@@ -291,7 +294,7 @@ void put(ByteWriter& out, const Active& value) {
   for (const ActiveEntry& entry : value.entries) {
     out.u32(entry.at.root);
     out.text(entry.at.path);
-    out.u8(static_cast<std::uint8_t>((entry.attributes ? 1 : 0) | (entry.names ? 2 : 0)));
+    out.u8(static_cast<std::uint8_t>((entry.attributes ? 1 : 0) | (entry.names ? 2 : 0) | (entry.outside ? 4 : 0)));
     out.u64(entry.groups_from);
     out.u32(static_cast<std::uint32_t>(entry.groups.size()));
     for (const auto& [word, bits] : entry.groups) {
@@ -313,6 +316,7 @@ Active take_active(ByteReader& in) {
     const std::uint8_t flags = in.u8();
     entry.attributes = (flags & 1) != 0;
     entry.names = (flags & 2) != 0;
+    entry.outside = (flags & 4) != 0;
     entry.groups_from = in.u64();
     entry.groups.resize(take_count(in, 16));
     for (auto& [word, bits] : entry.groups) {

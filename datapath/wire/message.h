@@ -19,6 +19,13 @@ struct LogPoint {
   friend bool operator==(const LogPoint&, const LogPoint&) = default;
 };
 
+/// What others changed in a secondary's copy while it was not served.
+enum class Outside : std::uint8_t {
+  Nothing,
+  Listed,   ///< in Active, behind the Hello
+  Unknown,  ///< it cannot be told: everything may differ
+};
+
 /// First frame of each side. Who I am and what my copy is (datapath/journal/data_generations.h).
 struct Hello {
   std::uint32_t protocol{kProtocolVersion};
@@ -38,11 +45,13 @@ struct Hello {
   std::uint32_t root_count{0};
   LogPoint base_log{};  ///< this copy differs from that moment of the peer's log by what the logs say; none: not known
   LogPoint own_log{};   ///< what it did as a primary is in this log; a secondary sends it behind its Hello (Active)
+  Outside outside{Outside::Nothing};
   friend bool operator==(const Hello&, const Hello&) = default;
 };
-/// What a secondary has touched as a primary, in one or more frames behind its Hello.
+/// What a secondary has touched as a primary, or others in its copy, in one or more frames behind its Hello.
 struct ActiveEntry {
   TreePath at{};
+  bool outside{false};  ///< by others, while it was not served
   bool attributes{false};
   bool names{false};  ///< of a directory: entries; what is not a directory in it is to be compared
   std::uint64_t groups_from{UINT64_MAX};  ///< of 64 zones each: all of these, to the end

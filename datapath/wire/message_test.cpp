@@ -12,7 +12,7 @@ std::vector<Message> one_of_each() {
   return {
       Hello{.cluster_id = "c", .module = "AM", .node = "a", .primary = true, .current = {7}, .base = {8},
             .history = {{9}, {10}}, .exact = true, .zone_bytes = 65536, .root_count = 2,
-            .base_log = {11, 12}, .own_log = {13, 14}},
+            .base_log = {11, 12}, .own_log = {13, 14}, .outside = Outside::Listed},
       Refuse{"because"},
       Heartbeat{},
       Operation{Bind{.id = {1}, .at = {1, "a/b"}, .identity = 77}},
@@ -41,7 +41,7 @@ std::vector<Message> one_of_each() {
       Failed{"disk full"},
       Checkpoint{{1, 2}},
       Active{.last = false,
-             .entries = {{.at = {1, "a/b"}, .attributes = true, .names = true, .groups_from = 9, .groups = {{1, 2}, {3, 4}},
+             .entries = {{.at = {1, "a/b"}, .outside = true, .attributes = true, .names = true, .groups_from = 9, .groups = {{1, 2}, {3, 4}},
                           .trees = {"x", "y"}}}},
   };
 }

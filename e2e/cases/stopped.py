@@ -1,0 +1,300 @@
+#!/usr/bin/env python3
+"""What somebody changes in a plain directory while its node is stopped is found at the next start: the copies become equal, and
+nothing else is looked at. Usage: stopped.py PROGRAM [CASE...]"""
+import ctypes, os, random, sys, time
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from replica_nodes import IDLE, PRIMARY, SECONDARY, run_cases
+
+DIRECTORIES, FILES = 30, 20
+EXCHANGE = 2
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def fill(directory):
+    for d in range(DIRECTORIES):
+        os.makedirs(f"{directory}/d{d}/deep")
+        for f in range(FILES):
+            with open(f"{directory}/d{d}/f{f}", "wb") as out:
+                out.write(random.Random(d * 100 + f).randbytes(2000 + f))
+        with open(f"{directory}/d{d}/deep/x", "w") as out:
+            out.write(f"deep {d}")
+    with open(f"{directory}/big", "wb") as out:
+        out.write(random.Random(7).randbytes(3 << 20))
+
+
+def change_byte(path, offset=100):
+    """As somebody who hides it: size and mtime stay."""
+    before = os.stat(path)
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)
+        file.seek(offset)
+        file.write(bytes([byte[0] ^ 1]))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def exchange(one, other):
+    assert libc.renameat2(-100, one.encode(), -100, other.encode(), EXCHANGE) == 0, os.strerror(ctypes.get_errno())
+
+
+def keeping_times(change, *directories):
+    before = [(d, os.stat(d)) for d in directories]
+    change()
+    for directory, st in before:
+        os.utime(directory, ns=(st.st_atime_ns, st.st_mtime_ns))
+
+
+def change_byte_of_big(top):
+    change_byte(f"{top}/big", 2 << 20)
+
+
+def change_mode(top):
+    os.chmod(f"{top}/d1/f1", 0o751)
+    os.chmod(f"{top}/d2", 0o700)
+
+
+def change_xattr(top):
+    os.setxattr(f"{top}/d3/f3", "user.by", b"hand")
+
+
+def change_names(top):
+    with open(f"{top}/d4/new", "w") as file:
+        file.write("new")
+    os.makedirs(f"{top}/d4/made/within")
+    with open(f"{top}/d4/made/within/y", "w") as file:
+        file.write("y")
+    os.unlink(f"{top}/d5/f5")
+    os.unlink(f"{top}/d5/deep/x")
+    os.rmdir(f"{top}/d5/deep")
+    os.rename(f"{top}/d6/f6", f"{top}/d6/renamed")
+    os.rename(f"{top}/d6/f7", f"{top}/d7/f7")  # over another one
+    os.symlink("f1", f"{top}/d7/link")
+
+
+def move_directory(top):
+    os.rename(f"{top}/d8", f"{top}/d9/moved")
+    change_byte(f"{top}/d9/moved/deep/x", 2)
+
+
+def replace_directory(top):
+    """The new one has the same names with other content, all of it old."""
+    os.rename(f"{top}/d10/deep", f"{top}/d10/gone")
+    os.rename(f"{top}/d11/deep", f"{top}/d10/deep")
+
+
+def exchange_directories(top):
+    """Nobody has touched what is in them, and their parents look as before."""
+    keeping_times(lambda: exchange(f"{top}/d12", f"{top}/d13"), top)
+    keeping_times(lambda: exchange(f"{top}/d14/deep", f"{top}/d15/deep"), f"{top}/d14", f"{top}/d15")
+
+
+def exchange_files(top):
+    keeping_times(lambda: exchange(f"{top}/d16/f1", f"{top}/d17/f2"), f"{top}/d16", f"{top}/d17")
+
+
+CHANGES = (change_byte_of_big, change_mode, change_xattr, change_names, move_directory, replace_directory, exchange_directories,
+           exchange_files)
+
+
+def log_lines(node, began, words):
+    with open(f"{node.pair.root}/{node.name}.log") as log:
+        log.seek(began)
+        return [line for line in log.read().splitlines() if words in line]
+
+
+def equal(pair):
+    deadline = time.monotonic() + 10
+    while (different := pair.differences()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not different, "the copies differ:\n" + "\n".join(different[:20])
+
+
+def stop(pair, *nodes):
+    for node in nodes:
+        node.settle(IDLE)
+    for node in nodes:
+        assert node.stop() == 0
+
+
+def start(primary, secondary):
+    """Both; returns what the primary decided, and its report."""
+    began = {node.name: node.log_size() for node in (primary, secondary)}
+    primary.start()
+    secondary.start()
+    primary.settle(PRIMARY, may_be_alone=True)
+    secondary.settle(SECONDARY)
+    primary.synchronised()
+    secondary.synchronised()
+    primary.want(PRIMARY)
+    (made,) = log_lines(primary, began[primary.name], "connection=made")
+    found = {node.name: log_lines(node, began[node.name], "changed-while-stopped=") for node in (primary, secondary)}
+    print("  ", made.split("synchronise=")[1], {name: [l.split("changed-")[1] for l in lines] for name, lines in found.items()}, flush=True)
+    return made, found
+
+
+def mirrored(pair):
+    fill(pair.a.data)
+    pair.a.start()
+    pair.b.start()
+    pair.a.settle(PRIMARY, may_be_alone=True)
+    pair.b.settle(SECONDARY)
+    pair.a.synchronised()
+    pair.b.synchronised()
+    pair.a.want(PRIMARY)
+    pair.a.run("sh", "-ec", f"cd {pair.mount}; echo mine > d0/mine; sync d0/mine; chmod 640 d0/f1")
+    equal(pair)
+
+
+def untouched(pair, primary, secondary):
+    made, found = start(primary, secondary)
+    assert "synchronise=nothing" in made and "nothing was changed" in made, made
+    for lines in found.values():
+        assert len(lines) == 1 and "changed-while-stopped=0 " in lines[0], lines
+    assert primary.report["bytes_compared"] == primary.report["bytes_copied"] == primary.report["files_done"] == 0, primary.report
+    equal(pair)
+
+
+def case_untouched_copies_are_not_compared(pair):
+    mirrored(pair)
+    stop(pair, pair.a, pair.b)
+    untouched(pair, pair.a, pair.b)
+    stop(pair, pair.b, pair.a)
+    untouched(pair, pair.b, pair.a)
+
+
+def changed_on(pair, who, change, limit=DIRECTORIES * FILES // 4):
+    """Both are stopped, one is changed, both are started: the changes of the primary stay, those of the secondary go."""
+    stop(pair, pair.a, pair.b)
+    before = pair.differences()
+    assert not before, before
+    change(who.data)
+    expected = snapshot(pair.a.data)
+    print("  ", change.__name__, "on", who.name, flush=True)
+    made, found = start(pair.a, pair.b)
+    equal(pair)
+    assert snapshot(pair.a.data) == expected, "the primary's copy was changed"
+    assert "synchronise=zones" in made, made
+    (line,) = found[who.name]
+    assert "changed-while-stopped=0" not in line and "first='" in line, line
+    assert "changed-while-stopped=0 " in found["a" if who is pair.b else "b"][0], found
+    assert pair.a.report["files_done"] < limit, pair.a.report
+
+
+def snapshot(directory):
+    entries = {}
+    for top, directories, files in os.walk(directory):
+        for name in directories + files:
+            path = os.path.join(top, name)
+            st = os.lstat(path)
+            content = open(path, "rb").read() if os.path.isfile(path) and not os.path.islink(path) else None
+            entries[path] = (st.st_mode, st.st_size, content)
+    return entries
+
+
+def case_changed_primary(pair):
+    mirrored(pair)
+    for change in CHANGES:
+        changed_on(pair, pair.a, change)
+    stop(pair, pair.a, pair.b)
+    untouched(pair, pair.a, pair.b)
+
+
+def case_changed_secondary(pair):
+    mirrored(pair)
+    for change in CHANGES:
+        changed_on(pair, pair.b, change)
+    stop(pair, pair.a, pair.b)
+    untouched(pair, pair.a, pair.b)
+
+
+def case_changed_both(pair):
+    mirrored(pair)
+    stop(pair, pair.a, pair.b)
+    for change in CHANGES:
+        change(pair.a.data)
+    exchange(f"{pair.b.data}/d12", f"{pair.b.data}/d14")
+    os.rename(f"{pair.b.data}/d4", f"{pair.b.data}/d18/d4")
+    change_byte(f"{pair.b.data}/d1/f1")
+    change_byte(f"{pair.b.data}/d19/f1")
+    made, _ = start(pair.a, pair.b)
+    assert "synchronise=zones" in made, made
+    equal(pair)
+
+
+def case_hard_links_compare_all(pair):
+    mirrored(pair)
+    stop(pair, pair.a, pair.b)
+    os.link(f"{pair.b.data}/d1/f1", f"{pair.b.data}/d2/f1-too")
+    made, found = start(pair.a, pair.b)
+    assert "synchronise=full" in made and "has several names" in found["b"][0], (made, found)
+    equal(pair)
+
+
+def case_found_but_not_told(pair):
+    """What was found is not forgotten by a stop before the other node was met, in either role; nor does that hide it."""
+    mirrored(pair)
+    stop(pair, pair.a, pair.b)
+    change_byte(f"{pair.a.data}/d1/f1")
+    began = pair.a.log_size()
+    pair.a.start()
+    pair.a.settle(PRIMARY, may_be_alone=True)
+    pair.a.wait_for_log("changed-while-stopped=1 ", began)
+    stop(pair, pair.a)
+    change_byte(f"{pair.b.data}/d2/f2")
+    began = pair.b.log_size()
+    pair.b.start()
+    pair.b.settle(SECONDARY)
+    pair.b.wait_for_log("changed-while-stopped=1 ", began)
+    stop(pair, pair.b)
+    made, found = start(pair.a, pair.b)
+    assert "synchronise=zones" in made, made
+    equal(pair)
+    # The other one serves: it must see that the first one has something.
+    stop(pair, pair.a, pair.b)
+    change_byte(f"{pair.a.data}/d1/f1")
+    began = pair.a.log_size()
+    pair.a.start()
+    pair.a.settle(PRIMARY, may_be_alone=True)
+    pair.a.wait_for_log("changed-while-stopped=1 ", began)
+    stop(pair, pair.a)
+    pair.b.start()
+    pair.a.start()
+    pair.b.settle(PRIMARY, may_be_alone=True)
+    pair.a.settle(SECONDARY)
+    pair.b.synchronised()
+    pair.a.synchronised()
+    equal(pair)
+
+
+def case_after_a_crash(pair):
+    """The log of activity says what the primary did; what others did then is found beside it."""
+    mirrored(pair)
+    pair.a.run("sh", "-ec", f"cd {pair.mount}; echo more >> d20/f1; sync d20/f1")
+    pair.a.kill()
+    pair.b.kill()
+    for node in (pair.a, pair.b):
+        node.run("sh", "-c", f"while grep -q ' {pair.mount} fuse' /proc/self/mounts; do umount -l {pair.mount}; done")
+    change_byte(f"{pair.a.data}/d21/f1")
+    exchange(f"{pair.b.data}/d22", f"{pair.b.data}/d23")
+    expected = snapshot(pair.a.data)
+    made, found = start(pair.a, pair.b)
+    assert "synchronise=zones" in made and found == {"a": [], "b": []}, (made, found)
+    equal(pair)
+    assert snapshot(pair.a.data) == expected
+
+
+def case_a_failover_looks_at_nothing(pair):
+    mirrored(pair)
+    began = pair.b.log_size()
+    pair.a.kill()
+    pair.b.settle(PRIMARY, may_be_alone=True)
+    pair.b.run("sh", "-ec", f"cd {pair.mount}; echo more >> d20/f1; sync d20/f1")
+    pair.a.start()
+    pair.a.settle(SECONDARY)
+    pair.a.synchronised()
+    pair.b.synchronised()
+    assert not log_lines(pair.b, began, "changed-") and log_lines(pair.a, 0, "changed-since-last-noted=")
+    equal(pair)
+
+
+run_cases(dict(globals()))
