@@ -105,7 +105,7 @@ class Scanner {
       --busy_;
       found_.looked_at += reading.looked_at;
       std::ranges::move(reading.below, std::back_inserter(waiting_));
-      if (!done) give_up_locked(fmt::format("'{}': {}", at.path.empty() ? "." : at.path, done.error().what));
+      if (!done) give_up_locked(fmt::format("{}: {}", at.path.empty() ? "." : at.path, done.error().what));
       if (waiting_.size() > kWaitingMax) give_up_locked("too many directories");
       ended_ = ended_ || stop_.stop_requested();
       wake_.notify_all();
@@ -160,7 +160,7 @@ class Scanner {
       return {};
     }
     if (st.stx_nlink > 1) {
-      give_up(fmt::format("'{}', which was changed, has several names", path));
+      give_up(fmt::format("{} was changed and has several names", path));
       return {};
     }
     // Content from the first zone to the end.

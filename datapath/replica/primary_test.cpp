@@ -7,6 +7,7 @@
 
 #include <deque>
 #include <filesystem>
+#include <fstream>
 #include <future>
 
 #include "schema/fake/kept_log.h"
@@ -40,6 +41,7 @@ class PlayedPeer {
   std::atomic<int> zone_comparisons{0};
   /// Its copy is on disk as at this checkpoint of the primary's log, and no more is known of it.
   std::optional<std::uint64_t> crashed_at{};
+  wire::Outside outside{wire::Outside::Nothing};  ///< Listed: its directory, by names
 
   Bytes answers_to(const wire::FrameView& frame, std::uint64_t& received) {
     BytesView data;
@@ -62,7 +64,11 @@ class PlayedPeer {
       mine.own_log = {};
       mine.base_log = {hello->own_log.id, crashed_at.value_or(0)};
       if (crashed_at) mine.exact = false;
+      mine.outside = outside;
       wire::append_message(out, mine);
+      if (outside == wire::Outside::Listed) {
+        wire::append_message(out, wire::Active{.entries = {{.outside = true, .names = true}}});
+      }
       std::swap(mine.node, peer_);
     } else if (const auto* operation = std::get_if<wire::Operation>(&*message)) {
       const bool sync = std::holds_alternative<wire::Sync>(*operation);
@@ -138,7 +144,9 @@ class PlayedSource final : public StreamSource {
     reachable_ = reachable;
     wake_.notify_all();
   }
+  std::atomic<int> asked{0};
   Result<std::unique_ptr<Stream>> next(Duration timeout) override {
+    ++asked;
     std::unique_lock lock{mutex_};
     if (!wake_.wait_for(lock, timeout, [this] { return shut_ || reachable_; })) return Error{Code::Timeout, "nobody"};
     if (shut_) return Error{Code::Unavailable, "shut"};
@@ -247,6 +255,14 @@ class PrimaryTest : public ::testing::Test {
     ASSERT_TRUE(tracker->open(random_));
     primary_->prepare(*inodes_, std::nullopt, std::move(tracker));
     const ChangeScope scope{*primary_, {{.what = Change::What::Names, .id = {1}}}};
+  }
+  /// As at a start; what was changed since is somebody else's.
+  void expect_changes(resync::Scope scope) {
+    std::vector<Fd> roots;
+    roots.emplace_back(::open((directory_ + "/data").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    ASSERT_TRUE(journal_->update([](journal::State& state) { state.watched.unsettled = true; }));
+    primary_->expect(std::make_shared<OutsideChanges>(
+        OutsideChanges::Options{.roots = std::move(roots), .scope = std::move(scope), .left = true}, clock_, log_));
   }
   std::future<Status> sync() {
     const auto sequence = primary_->append(wire::Operation{wire::Sync{InodeId{1}, false}}, {});
@@ -457,6 +473,65 @@ TEST_F(PrimaryTest, TheLogIsEmptiedByACheckpointOfBothNodes) {
   begin();
   EXPECT_TRUE(becomes([&] { return journal_->state().own_log.checkpoint == 2; }));
   EXPECT_TRUE(logged("checkpoint=2 entries=0"));
+}
+
+TEST_F(PrimaryTest, WhatOthersChangedIsCompared) {
+  const std::int64_t since = linux_os::next_file_moment().now;
+  std::ofstream{directory_ + "/data/new"} << "x";
+  expect_changes({.look = resync::Scope::Look::Changed, .since = since});
+  begin();
+  EXPECT_EQ(peer_.zone_comparisons, 1);
+  EXPECT_EQ(peer_.full_comparisons, 0);
+  EXPECT_TRUE(logged("changed-while-stopped=2 looked-at=1 "));
+  EXPECT_FALSE(journal_->state().watched.unsettled);
+  EXPECT_GT(journal_->state().watched.until, since);
+}
+
+TEST_F(PrimaryTest, WhatNobodyChangedIsNotCompared) {
+  std::ofstream{directory_ + "/data/old"} << "x";
+  expect_changes({.look = resync::Scope::Look::Changed, .since = linux_os::next_file_moment().now});
+  begin();
+  EXPECT_EQ(peer_.zone_comparisons + peer_.full_comparisons, 0);
+  EXPECT_TRUE(logged("changed-while-stopped=0 looked-at=1 "));
+  EXPECT_FALSE(journal_->state().watched.unsettled);
+}
+
+TEST_F(PrimaryTest, WhatCannotBeToldIsComparedInFull) {
+  expect_changes({.look = resync::Scope::Look::Everywhere, .why = "the clock was set back"});
+  begin();
+  EXPECT_EQ(peer_.full_comparisons, 1);
+  EXPECT_TRUE(logged("reason='the clock was set back'"));
+}
+
+TEST_F(PrimaryTest, WhatOthersChangedOnThePeerIsCompared) {
+  peer_.outside = wire::Outside::Listed;
+  begin();
+  EXPECT_EQ(peer_.zone_comparisons, 1);
+  EXPECT_EQ(peer_.full_comparisons, 0);
+}
+
+TEST_F(PrimaryTest, WhatThePeerCannotTellIsComparedInFull) {
+  peer_.outside = wire::Outside::Unknown;
+  begin();
+  EXPECT_EQ(peer_.full_comparisons, 1);
+}
+
+TEST_F(PrimaryTest, WhatIsKnownOnlyByTheZoneMapIsOfANewGeneration) {
+  source_.let(false);
+  const std::int64_t since = linux_os::next_file_moment().now;
+  std::ofstream{directory_ + "/data/new"} << "x";
+  expect_changes({.look = resync::Scope::Look::Changed, .since = since});
+  primary_->start();
+  ASSERT_TRUE(becomes([&] { return source_.asked > 0; }));  // all is marked before
+  ASSERT_TRUE(primary_->stop());
+  const journal::State state = journal_->state();
+  EXPECT_NE(state.generations.current, DataGeneration{7});
+  EXPECT_EQ(state.generations.base, DataGeneration{7});
+  EXPECT_TRUE(state.exact);
+  EXPECT_FALSE(state.watched.unsettled);
+  const auto zones = journal_->see_zones();
+  ASSERT_TRUE(zones);
+  EXPECT_EQ(zones->inodes().size(), 2U);
 }
 
 }  // namespace

@@ -162,7 +162,7 @@ def case_untouched_copies_are_not_compared(pair):
     untouched(pair, pair.b, pair.a)
 
 
-def changed_on(pair, who, change, limit=DIRECTORIES * FILES // 4):
+def changed_on(pair, who, change, limit=DIRECTORIES * FILES // 3):
     """Both are stopped, one is changed, both are started: the changes of the primary stay, those of the secondary go."""
     stop(pair, pair.a, pair.b)
     before = pair.differences()
