@@ -329,15 +329,18 @@ replica::Settings RoleDriver::settings(const control::Configure& configure) cons
 Status RoleDriver::look_outside(const journal::State& before, std::vector<Fd> roots, const replica::Exclusions& exclusions,
                                 const control::Configure& configure) {
   if (left_at_) return {};
-  SK_TRY_VOID(journal_.update([](journal::State& state) {
+  const auto scope = resync::scope_of(before, replica::is_exact(before, boot_id_), linux_os::file_moment(), boot_id_);
+  SK_TRY_VOID(journal_.update([&](journal::State& state) {
     state.watched.left = false;
     state.watched.unsettled = state.ever_synchronised;
+    // Nor can it be told later, when a clock that was set back has caught up.
+    if (scope.look == resync::Scope::Look::Everywhere) state.watched.until = 0;
   }));
   outside_ = std::make_shared<replica::OutsideChanges>(
       replica::OutsideChanges::Options{
           .roots = std::move(roots),
           .exclusions = exclusions,
-          .scope = resync::scope_of(before, replica::is_exact(before, boot_id_), linux_os::file_moment(), boot_id_),
+          .scope = scope,
           .workers = std::max(1U, configure.resync_workers),
           .left = before.watched.left},
       ports_.clock, ports_.log);

@@ -15,6 +15,7 @@
 #include <optional>
 #include <thread>
 
+#include "datapath/journal/zone_map.h"
 #include "datapath/replica/handle.h"
 #include "datapath/resync/outside.h"
 
@@ -55,7 +56,6 @@ class Scanner {
     for (unsigned i = 1; i < workers; ++i) threads.emplace_back([this] { work(); });
     work();
     for (std::thread& thread : threads) thread.join();
-    if (found_.changes.everything) found_.unknown = "too much was changed";
     if (!found_.unknown.empty()) found_.changes = {};
     return std::move(found_);
   }
@@ -177,10 +177,12 @@ class Scanner {
   void note(const ActivityEntry& entry, const std::string& path) {
     const std::lock_guard lock{mutex_};
     found_.changes.add(entry);
+    if (found_.changes.everything || found_.changes.inodes.size() > journal::ZoneMap::kInodesMax) {
+      give_up_locked("too much was changed");
+    }
     if (path.empty()) return;
     ++found_.found;
     if (found_.first.empty()) found_.first = path;
-    ended_ = ended_ || found_.changes.everything;
   }
   void give_up(std::string why) {
     const std::lock_guard lock{mutex_};

@@ -26,7 +26,7 @@ struct Outside {
 /// Unknown: a file that was changed and has several names; a directory that cannot be read; too much.
 /// Skipped: what `exclusions` (by index; may be fewer) name, other mounts, and what goes away meanwhile: who changes names now
 ///          tells of it in another way.
-/// Bounds:  one descriptor per worker; paths of at most kWaitingMax directories; journal::Activity::kEntriesMax.
+/// Bounds:  one descriptor per worker; paths of at most kWaitingMax directories; journal::ZoneMap::kInodesMax.
 /// Returns early, with less, when `stop` is asked for. Thread: any; starts workers.
 Outside scan(const std::vector<Fd>& roots, const Exclusions& exclusions, std::int64_t since, unsigned workers,
              const std::stop_token& stop);
