@@ -11,6 +11,7 @@
 #include "controllers/checker/effect.h"
 #include "controllers/cluster_trust.h"
 #include "controllers/config/effect.h"
+#include "controllers/copy_inspections.h"
 #include "controllers/errd/effect.h"
 #include "controllers/lost_writes.h"
 #include "controllers/membership/effect.h"
@@ -125,6 +126,7 @@ struct Daemon::Impl {
   // Controllers, in no order: they meet only in the store.
   std::unique_ptr<role::RoleController> role{};
   std::vector<std::unique_ptr<engine::Controller>> controllers{};
+  std::unique_ptr<CopyInspections> inspections{};  // speaks to one of them
 };
 
 void Daemon::Impl::wire_controllers() {
@@ -140,7 +142,7 @@ void Daemon::Impl::wire_controllers() {
       script::Paths{.state_dir = options.state_dir,
                     .program_dir = options.program_dir,
                     .extra_environment = {"SAFEKIT_SOCKET=" + options.run_dir + "/safekitd.sock"}}));
-  add(std::make_unique<replication::ReplicationController>(
+  auto replication = std::make_unique<replication::ReplicationController>(
       replication::ReplicationController::Ports{
           store, ports.clock, ports.processes, ports.files,
           [this](const std::string& module) {
@@ -148,7 +150,9 @@ void Daemon::Impl::wire_controllers() {
             return lost::list_sets(lost_writes_directory(options.state_dir, module)).value_or(std::vector<lost::Summary>{});
           }},
       replication::client_connector(ports.loop), [this] { return replica_identity(); }, engine.waker("replication"),
-      replication::Paths{.state_dir = options.state_dir, .program_dir = options.program_dir}));
+      replication::Paths{.state_dir = options.state_dir, .program_dir = options.program_dir});
+  inspections = std::make_unique<CopyInspections>(CopyInspections::Ports{store, ports.loop, *replication});
+  add(std::move(replication));
   add(std::make_unique<vip::VipController>(store, ports.clock, interfaces, engine.waker("vip")));
   add(std::make_unique<errd::ErrdController>(store, ports.clock, ports.processes, engine.waker("errd")));
   add(std::make_unique<checker::CheckerController>(
@@ -201,6 +205,7 @@ void Daemon::Impl::wire_api() {
                          respond(authority ? api::text(200, *authority) : api::failure(authority.error()));
                        });
   lost_writes.add_routes(server->routes());
+  inspections->add_routes(server->routes());
   server->routes().add(api::Method::Get, "modules/*/spread",
                        [this](const api::Request& request, const api::Routes::Parameters& at, const api::Respond& respond) {
                          spread.answer(request, at.front(), respond);

@@ -104,6 +104,7 @@ Result<RoleDriver::Succession> succession(const Arguments& arguments) {
 int serve(control::Server& server, RoleDriver& driver, std::atomic<bool>& changed) {
   control::Report told;
   linux_os::SystemClock clock;
+  control::Inspection told_inspection;
   MonoTime told_at{};
   bool stopping = false;
   for (;;) {
@@ -115,6 +116,7 @@ int serve(control::Server& server, RoleDriver& driver, std::atomic<bool>& change
     if (*message && !stopping) {
       if (const auto* configure = std::get_if<control::Configure>(&**message)) driver.configure(*configure);
       if (const auto* want = std::get_if<control::Want>(&**message)) driver.want(*want);
+      if (const auto* inspect = std::get_if<control::Inspect>(&**message)) driver.inspect(*inspect);
     }
     if (signalled && !stopping) {
       stopping = true;
@@ -127,6 +129,10 @@ int serve(control::Server& server, RoleDriver& driver, std::atomic<bool>& change
       server.send(report);
       told = report;
       told_at = clock.mono_now();
+    }
+    if (auto inspection = driver.inspection(); inspection.number != 0 && (connected || inspection != told_inspection)) {
+      server.send(inspection);
+      told_inspection = std::move(inspection);
     }
     if (stopping && driver.is_idle()) return 0;
     if (const std::string why = driver.take_over_failed(); !why.empty()) {

@@ -46,6 +46,9 @@ class RoleDriver {
 
   void configure(control::Configure configure);
   void want(const control::Want& want);
+  /// Asks the primary for a look at the copies; where there is none, `inspection` says so.
+  void inspect(const control::Inspect& inspect);
+  [[nodiscard]] control::Inspection inspection() const;
   /// As a wish for Idle; `is_idle` tells when that is reached.
   void shut();
   [[nodiscard]] bool is_idle() const;
@@ -124,6 +127,7 @@ class RoleDriver {
   std::string mount_lost_{};
   linux_os::FileMoment mount_lost_at_{};
   std::string take_over_failed_{};
+  std::optional<control::Inspection> inspected_{};  ///< the last one, of no primary that is there
   std::string hidden_{};  ///< what is mounted inside a replicated directory
   std::shared_ptr<PrimaryRole> primary_{};
   std::shared_ptr<SecondaryRole> secondary_{};

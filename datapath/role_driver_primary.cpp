@@ -58,6 +58,7 @@ Result<std::unique_ptr<replica::ActivityTracker>> RoleDriver::open_activity(std:
 std::shared_ptr<RoleDriver::PrimaryRole> RoleDriver::make_primary(const control::Configure& configure,
                                                                   const replica::Exclusions& exclusions) {
   auto role = std::make_shared<PrimaryRole>();
+  role->paths = paths_of(configure);
   role->source = make_tls_connector(tls_peer(configure), configure.peer_address, configure.port);
   role->primary = std::make_unique<replica::Primary>(settings(configure), journal_, role->order, *role->source,
                                                      ports_.clock, ports_.random, ports_.log, changed_);
@@ -212,6 +213,7 @@ RoleDriver::Step RoleDriver::leave_primary() {
     old = std::move(primary_);
     primary_ = {};
     mount_lost_.clear();
+    if (const auto last = old->primary->inspection(); last.number != 0) inspected_ = to_control(last, old->paths);
   }
   old.reset();
   set_role(control::ReplicaRole::Idle);

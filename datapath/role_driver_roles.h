@@ -12,6 +12,7 @@
 namespace safekit {
 
 struct RoleDriver::PrimaryRole {
+  std::vector<std::string> paths{};
   replica::TreeOrder order{};
   std::unique_ptr<StreamSource> source{};
   std::unique_ptr<replica::Primary> primary{};
@@ -24,6 +25,9 @@ struct RoleDriver::SecondaryRole {
   std::unique_ptr<replica::Applier> applier{};
   std::unique_ptr<replica::Secondary> secondary{};
 };
+
+/// `paths`: of the replicated directories. Pure.
+[[nodiscard]] control::Inspection to_control(const replica::Inspection& from, const std::vector<std::string>& paths);
 
 inline std::vector<std::string> paths_of(const control::Configure& configure) {
   std::vector<std::string> paths;

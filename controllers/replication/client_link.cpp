@@ -10,10 +10,12 @@ class ClientLink final : public ReplicaLink {
   explicit ClientLink(Loop& loop) : client_(loop) {}
   Status connect(const std::string& path, LinkTasks tasks) {
     return client_.connect(path, std::move(tasks.on_report),
-                           [closed = std::move(tasks.on_closed)](const std::string&) { closed(); });
+                           [closed = std::move(tasks.on_closed)](const std::string&) { closed(); },
+                           std::move(tasks.on_inspection));
   }
   Status send(const control::Configure& configure) override { return client_.send(configure); }
   Status send(const control::Want& want) override { return client_.send(want); }
+  Status send(const control::Inspect& inspect) override { return client_.send(inspect); }
 
  private:
   control::Client client_;

@@ -98,7 +98,7 @@ Result<engine::Outcome> ReplicationController::reconcile(const engine::Request& 
   }
   if (plan.finished) SK_TRY_VOID(ports_.store.finish(plan.finished->id, plan.finished->outcome));
   if (!live.memory.process) {
-    disconnect(live);
+    disconnect(module, live);
     live.observed.reported = false;
     note_last_words(module, live);
   }
@@ -208,6 +208,7 @@ Status ReplicationController::forget(const std::string& module) {
   SK_TRY_VOID(ports_.files.remove(directory + "/replica.sock"));
   SK_TRY_VOID(ports_.store.forget_fact(begun_key(module)));
   SK_TRY_VOID(ports_.store.forget_fact(lost_key(module)));
+  SK_TRY_VOID(ports_.store.forget_fact(verify_key(module)));
   return ports_.store.forget_fact(fact_key(module));
 }
 
@@ -277,7 +278,7 @@ Status ReplicationController::start(const std::string& module, Live& live, bool 
 }
 
 Status ReplicationController::connect(const std::string& module, Live& live) {
-  disconnect(live);
+  disconnect(module, live);
   const std::uint64_t number = ++live.link_number;
   const std::string path = module_directory(paths_, module) + "/replica.sock";
   auto link = connect_(path, LinkTasks{
@@ -289,12 +290,17 @@ Status ReplicationController::connect(const std::string& module, Live& live) {
                                        to.observed.reported = true;
                                        wake_(engine::Request{module});
                                      },
+                                 .on_inspection =
+                                     [this, module, number](control::Inspection&& inspection) {
+                                       if (modules_[module].link_number == number) take_inspection(module, std::move(inspection));
+                                     },
                                  .on_closed =
                                      [this, module, number] {
                                        Live& to = modules_[module];
                                        if (to.link_number != number) return;
                                        to.observed.connected = false;
                                        to.observed.report.reset();
+                                       lose_inspection(module, to);
                                        wake_(engine::Request{module});
                                      },
                              });
@@ -310,13 +316,14 @@ Status ReplicationController::connect(const std::string& module, Live& live) {
   return {};
 }
 
-void ReplicationController::disconnect(Live& live) {
+void ReplicationController::disconnect(const std::string& module, Live& live) {
   ++live.link_number;
   live.link.reset();
   live.observed.connected = false;
   live.observed.sent_configure.reset();
   live.observed.sent_number = 0;
   live.observed.report.reset();
+  lose_inspection(module, live);
 }
 
 void ReplicationController::tell_of_lost_writes(const std::string& module) {
@@ -327,19 +334,12 @@ void ReplicationController::tell_of_lost_writes(const std::string& module) {
   // Kept before it is said: after a power loss in between, the condition still says it.
   if (news.told != told && !ports_.store.set_fact(lost_key(module), news.told, true)) return;
   for (const Line& line : news.lines) ports_.store.record(name, line.component, line.level, line.text);
-  const auto conditions = ports_.store.status(name).conditions;
-  const auto old = std::ranges::find(conditions, kLostCondition, &status::Condition::type);
-  if (old != conditions.end() && news.condition) news.condition->since = old->since;
-  if (old == conditions.end() ? !news.condition : news.condition == *old) return;
-  if (news.condition && old == conditions.end()) news.condition->since = ports_.clock.wall_now();
-  ports_.store.update_status(name, [&](status::Module& m) {
-    std::erase_if(m.conditions, [](const status::Condition& condition) { return condition.type == kLostCondition; });
-    if (news.condition) m.conditions.push_back(*news.condition);
-  });
+  set_condition(name, std::string{kLostCondition}, std::move(news.condition));
 }
 
 void ReplicationController::publish(const std::string& module, const Desired& desired, Live& live) {
   tell_of_lost_writes(module);
+  tell_of_differences(module, live);
   if (live.observed.report) {
     const status::ReplicationSection marks = marks_of(*live.observed.report);
     if (marks != live.memory.last) {

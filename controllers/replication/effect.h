@@ -40,6 +40,14 @@ class ReplicationController final : public engine::Controller {
   [[nodiscard]] std::optional<engine::Request> wants(const store::Change& change) const override;
   Result<engine::Outcome> reconcile(const engine::Request& request) override;
 
+  /// Asks the replica for a look at the copies; gives the number that its Inspection will carry. Errors: Unavailable; Conflict
+  /// while there is one.
+  Result<std::uint64_t> inspect(const std::string& module, control::Inspect::Kind kind);
+  /// The last one of this life of the replica.
+  [[nodiscard]] std::optional<control::Inspection> inspection(const std::string& module) const;
+  /// After each change of one, with the module.
+  void on_inspection(std::function<void(const std::string&)> task) { inspected_ = std::move(task); }
+
  private:
   struct Live {
     bool loaded{false};
@@ -48,6 +56,7 @@ class ReplicationController final : public engine::Controller {
     std::uint64_t link_number{0};  ///< tasks of an older connection are not listened to
     Observed observed{};
     std::uint64_t watch{0};
+    std::optional<control::Inspection> inspection{};
     std::optional<control::Configure> configure{};  ///< last one made; holds while the specs do not give one
   };
 
@@ -65,9 +74,14 @@ class ReplicationController final : public engine::Controller {
   Status forget(const std::string& module);
   Status forget_namesake(const std::string& module, Live& live);
   Status connect(const std::string& module, Live& live);
-  void disconnect(Live& live);
+  void disconnect(const std::string& module, Live& live);
   void publish(const std::string& module, const Desired& desired, Live& live);
   void tell_of_lost_writes(const std::string& module);
+  void tell_of_differences(const std::string& module, const Live& live);
+  void set_condition(const ModuleName& name, const std::string& type, std::optional<status::Condition> condition);
+  void take_inspection(const std::string& module, control::Inspection&& inspection);
+  void lose_inspection(const std::string& module, Live& live);
+  static std::string verify_key(const std::string& module);
   Status save(const std::string& module, const Memory& memory);
 
   Ports ports_;
@@ -76,6 +90,7 @@ class ReplicationController final : public engine::Controller {
   Wake wake_;
   Paths paths_;
   std::map<std::string, Live> modules_{};
+  std::function<void(const std::string&)> inspected_{};
 };
 
 }  // namespace safekit::replication

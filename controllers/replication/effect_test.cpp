@@ -24,6 +24,7 @@ struct Replica {
   bool listens{true};
   std::vector<control::Configure> configured{};
   std::vector<control::Want> wanted{};
+  std::vector<control::Inspect> inspected{};
   LinkTasks tasks{};
 };
 class FakeLink final : public ReplicaLink {
@@ -35,6 +36,10 @@ class FakeLink final : public ReplicaLink {
   }
   Status send(const control::Want& want) override {
     replica_.wanted.push_back(want);
+    return {};
+  }
+  Status send(const control::Inspect& inspect) override {
+    replica_.inspected.push_back(inspect);
     return {};
   }
 
@@ -250,6 +255,42 @@ TEST_F(ReplicationTest, BeginsAsNewWhenTheEndOfANamesakeWasMissed) {
   settle();
   ASSERT_EQ(processes.started.size(), 2U);
   EXPECT_TRUE(files.entries.contains(journal));
+}
+
+TEST_F(ReplicationTest, AsksForOneLookAtTheCopiesAtATime) {
+  using control::Inspect;
+  using State = control::Inspection::State;
+  EXPECT_EQ(controller->inspect("db", Inspect::Kind::Verify).error().code, Code::Unavailable);
+  order(OrderRole::Primary);
+  settle();
+  report({.role = control::ReplicaRole::Primary, .up_to_date = true});
+  std::vector<std::string> changes;
+  controller->on_inspection([&](const std::string& module) { changes.push_back(module); });
+  const auto first = controller->inspect("db", Inspect::Kind::Verify);
+  ASSERT_TRUE(first);
+  ASSERT_EQ(replica.inspected.size(), 1U);
+  EXPECT_EQ(replica.inspected[0], (Inspect{.number = *first}));
+  EXPECT_EQ(controller->inspection("db")->state, State::Running);
+  EXPECT_EQ(controller->inspect("db", Inspect::Kind::Estimate).error().code, Code::Conflict);
+  EXPECT_TRUE(controller->inspect("db", Inspect::Kind::Stop));
+  EXPECT_EQ(replica.inspected.back().kind, Inspect::Kind::Stop);
+  replica.tasks.on_inspection({.number = *first, .state = State::Done, .differences = {{"/data/x", "mode"}}});
+  settle();
+  EXPECT_THAT(changes, ElementsAre("db"));
+  ASSERT_EQ(store->status(kDb).conditions.size(), 1U);
+  EXPECT_EQ(store->status(kDb).conditions[0].type, kCopiesDiffer);
+
+  // One that its replica does not live to end has an end too.
+  const auto second = controller->inspect("db", Inspect::Kind::Verify);
+  ASSERT_TRUE(second);
+  EXPECT_GT(*second, *first);
+  replica.tasks.on_closed();
+  EXPECT_EQ(controller->inspection("db")->state, State::Failed);
+  EXPECT_EQ(changes.size(), 2U);
+  settle();
+  EXPECT_EQ(store->status(kDb).conditions.size(), 1U);
+  report({.role = control::ReplicaRole::Secondary, .up_to_date = true});
+  EXPECT_TRUE(store->status(kDb).conditions.empty()) << "the other node speaks of the copies now";
 }
 
 TEST_F(ReplicationTest, SaysWhyAReplicaDoesNotRun) {

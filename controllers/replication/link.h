@@ -16,10 +16,12 @@ class ReplicaLink {
   virtual ~ReplicaLink() = default;
   virtual Status send(const control::Configure& configure) = 0;
   virtual Status send(const control::Want& want) = 0;
+  virtual Status send(const control::Inspect& inspect) = 0;
 };
 
 struct LinkTasks {
   std::function<void(const control::Report&)> on_report{};
+  std::function<void(control::Inspection&&)> on_inspection{};
   std::function<void()> on_closed{};  ///< runs once; the connection is of no more use
 };
 

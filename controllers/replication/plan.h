@@ -158,6 +158,18 @@ struct LostNews {
 /// Each set is told of once, when it is complete; the condition stands as long as there is one.
 [[nodiscard]] LostNews lost_news(const std::string& module, const std::vector<lost::Summary>& sets, const std::string& told);
 
+inline constexpr const char* kCopiesDiffer = "CopiesDiffer";
+/// What is to be said of the last verification. `told`: what the one before this call gave, kept on disk.
+struct VerifyNews {
+  std::vector<Line> lines{};
+  std::string told{};
+  std::optional<status::Condition> condition{};
+  friend bool operator==(const VerifyNews&, const VerifyNews&) = default;
+};
+/// Each verification is told of once, when it is complete; the condition stands until one finds no difference. Pure.
+[[nodiscard]] VerifyNews verify_news(const std::string& module, const std::optional<control::Inspection>& inspection,
+                                     const std::string& told);
+
 /// What a node needs to prove to its peer who it is; PEM files.
 struct ClusterIdentity {
   std::string cluster_id{};

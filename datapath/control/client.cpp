@@ -9,7 +9,7 @@
 
 namespace safekit::control {
 
-Status Client::connect(const std::string& path, ReportTask on_report, ClosedTask on_closed) {
+Status Client::connect(const std::string& path, ReportTask on_report, ClosedTask on_closed, InspectionTask on_inspection) {
   close();
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -26,6 +26,7 @@ Status Client::connect(const std::string& path, ReportTask on_report, ClosedTask
   fd_ = fd;
   on_report_ = std::move(on_report);
   on_closed_ = std::move(on_closed);
+  on_inspection_ = std::move(on_inspection);
   watcher_ = loop_.watch_readable(fd_, [this] { receive(); });
   return {};
 }
@@ -74,6 +75,9 @@ void Client::receive() {
     if (const auto* report = std::get_if<Report>(&**message)) {
       const ReportTask task = on_report_;
       task(*report);
+    } else if (auto* inspection = std::get_if<Inspection>(&**message)) {
+      const InspectionTask task = on_inspection_;
+      if (task) task(std::move(*inspection));
     }
   }
 }

@@ -12,6 +12,7 @@ namespace safekit::control {
 class Client {
  public:
   using ReportTask = std::function<void(const Report&)>;
+  using InspectionTask = std::function<void(Inspection&&)>;
   using ClosedTask = std::function<void(const std::string& reason)>;
 
   explicit Client(Loop& loop) : loop_(loop) {}
@@ -21,11 +22,12 @@ class Client {
 
   /// Reports come from now on, the first at once. `on_closed` runs once when the other end is gone (not after `close`);
   /// connect again then. Errors: Unavailable when nobody listens; Io.
-  Status connect(const std::string& path, ReportTask on_report, ClosedTask on_closed);
+  Status connect(const std::string& path, ReportTask on_report, ClosedTask on_closed, InspectionTask on_inspection = {});
   [[nodiscard]] bool is_connected() const { return fd_ >= 0; }
   /// Never blocks: messages are small and the replica always reads. Errors: Unavailable when the connection is gone.
   Status send(const Configure& configure) { return send_bytes(encode(configure)); }
   Status send(const Want& want) { return send_bytes(encode(want)); }
+  Status send(const Inspect& inspect) { return send_bytes(encode(inspect)); }
   void close();
 
  private:
@@ -38,6 +40,7 @@ class Client {
   WatcherId watcher_{0};
   Bytes buffer_{};
   ReportTask on_report_{};
+  InspectionTask on_inspection_{};
   ClosedTask on_closed_{};
 };
 

@@ -4,7 +4,7 @@ namespace safekit::control {
 
 namespace {
 
-enum class Type : std::uint8_t { Configure = 1, Want = 2, Report = 3 };
+enum class Type : std::uint8_t { Configure = 1, Want = 2, Report = 3, Inspect = 4, Inspection = 5 };
 
 void put_flags(ByteWriter& out, std::initializer_list<bool> flags) {
   for (const bool flag : flags) out.u8(flag ? 1 : 0);
@@ -127,6 +127,55 @@ Report take_report(ByteReader& in) {
   return value;
 }
 
+void put(ByteWriter& out, const Inspect& value) {
+  out.u64(value.number);
+  out.u8(static_cast<std::uint8_t>(value.kind));
+}
+
+Inspect take_inspect(ByteReader& in) {
+  Inspect value;
+  value.number = in.u64();
+  value.kind = take_enum(in, Inspect::Kind::Stop);
+  return value;
+}
+
+void put(ByteWriter& out, const Inspection& value) {
+  out.u64(value.number);
+  out.u8(static_cast<std::uint8_t>(value.kind));
+  out.u8(static_cast<std::uint8_t>(value.state));
+  out.text(value.reason);
+  for (const std::uint64_t number : {value.files, value.directories, value.bytes, value.compared_bytes, value.bytes_per_second}) {
+    out.u64(number);
+  }
+  put_flags(out, {value.ended_early, value.everything, value.compares_more});
+  out.u32(static_cast<std::uint32_t>(value.differences.size()));
+  for (const CopyDifference& difference : value.differences) {
+    out.text(difference.path);
+    out.text(difference.what);
+  }
+}
+
+Inspection take_inspection(ByteReader& in) {
+  Inspection value;
+  value.number = in.u64();
+  value.kind = take_enum(in, Inspect::Kind::Stop);
+  value.state = take_enum(in, Inspection::State::Failed);
+  value.reason = in.text();
+  for (std::uint64_t* number :
+       {&value.files, &value.directories, &value.bytes, &value.compared_bytes, &value.bytes_per_second}) {
+    *number = in.u64();
+  }
+  take_flags(in, {&value.ended_early, &value.everything, &value.compares_more});
+  const std::uint32_t differences = in.u32();
+  for (std::uint32_t i = 0; i < differences && in.ok(); ++i) {
+    CopyDifference difference;
+    difference.path = in.text();
+    difference.what = in.text();
+    value.differences.push_back(std::move(difference));
+  }
+  return value;
+}
+
 }  // namespace
 
 Bytes encode(const Message& message) {
@@ -137,6 +186,12 @@ Bytes encode(const Message& message) {
   } else if (const auto* want = std::get_if<Want>(&message)) {
     body.u8(static_cast<std::uint8_t>(Type::Want));
     put(body, *want);
+  } else if (const auto* inspect = std::get_if<Inspect>(&message)) {
+    body.u8(static_cast<std::uint8_t>(Type::Inspect));
+    put(body, *inspect);
+  } else if (const auto* inspection = std::get_if<Inspection>(&message)) {
+    body.u8(static_cast<std::uint8_t>(Type::Inspection));
+    put(body, *inspection);
   } else {
     body.u8(static_cast<std::uint8_t>(Type::Report));
     put(body, std::get<Report>(message));
@@ -158,6 +213,8 @@ Result<std::optional<Message>> take_message(Bytes& buffer) {
     case Type::Configure: message = take_configure(in); break;
     case Type::Want: message = take_want(in); break;
     case Type::Report: message = take_report(in); break;
+    case Type::Inspect: message = take_inspect(in); break;
+    case Type::Inspection: message = take_inspection(in); break;
   }
   if (!message || !in.ok() || !in.at_end()) return Error{Code::Corrupt, "control message that cannot be read"};
   buffer.erase(buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(4 + size));

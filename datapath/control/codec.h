@@ -7,8 +7,8 @@
 
 namespace safekit::control {
 
-/// What goes over the local socket: Configure and Want to the replica, Report from it.
-using Message = std::variant<Configure, Want, Report>;
+/// What goes over the local socket: Configure, Want and Inspect to the replica, Report and Inspection from it.
+using Message = std::variant<Configure, Want, Report, Inspect, Inspection>;
 
 /// Layout: u32 bytes behind it, u8 type, body. Both ends are of one release, so there is no version.
 inline constexpr std::size_t kMessageBytesMax = 1U << 20;

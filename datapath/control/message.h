@@ -111,4 +111,42 @@ struct Report {
   friend bool operator==(const Report&, const Report&) = default;
 };
 
+/// A look at the copies that a primary is to take; it changes neither.
+struct Inspect {
+  enum class Kind : std::uint8_t {
+    Verify,    ///< compare both copies
+    Estimate,  ///< what the next synchronisation would copy
+    Stop,      ///< end what is under way
+  };
+  std::uint64_t number{0};  ///< says which one an Inspection speaks of; a number that came last is not begun again
+  Kind kind{Kind::Verify};
+  friend bool operator==(const Inspect&, const Inspect&) = default;
+};
+
+struct CopyDifference {
+  std::string path{};  ///< absolute
+  std::string what{};  ///< `mode, owner`
+  friend bool operator==(const CopyDifference&, const CopyDifference&) = default;
+};
+
+/// How the last look that was asked for goes; sent after each change.
+struct Inspection {
+  enum class State : std::uint8_t { Running, Done, Failed };
+  std::uint64_t number{0};
+  Inspect::Kind kind{Inspect::Kind::Verify};
+  State state{State::Running};
+  std::string reason{};  ///< Failed: why
+  std::uint64_t files{0};        ///< Verify: compared. Estimate: that have something to copy or compare
+  std::uint64_t directories{0};  ///< Verify: compared. Estimate: to be listed
+  std::uint64_t bytes{0};        ///< Verify: compared. Estimate: to be copied
+  bool ended_early{false};       ///< there are more differences than these
+  std::vector<CopyDifference> differences{};
+  // Estimate:
+  bool everything{false};     ///< all would be compared: what differs is not known
+  bool compares_more{false};  ///< and what lies in some directories, whose size is not known
+  std::uint64_t compared_bytes{0};     ///< would be compared by digests
+  std::uint64_t bytes_per_second{0};   ///< of the last synchronisation; 0: not known
+  friend bool operator==(const Inspection&, const Inspection&) = default;
+};
+
 }  // namespace safekit::control

@@ -98,9 +98,9 @@ Result<std::optional<Message>> Server::next(Duration timeout) {
   return std::optional<Message>{};
 }
 
-void Server::send(const Report& report) {
+void Server::send(const Message& message) {
   if (client_ < 0) return;
-  const Bytes bytes = encode(report);
+  const Bytes bytes = encode(message);
   BytesView rest{bytes};
   while (!rest.empty()) {
     const ssize_t done = ::send(client_, rest.data(), rest.size(), MSG_NOSIGNAL);

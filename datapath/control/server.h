@@ -23,7 +23,7 @@ class Server {
   /// Waits for a message at most so long, or until `wake` is called. Nothing then.
   Result<std::optional<Message>> next(Duration timeout);
   /// A replica that cannot send is no reason to stop: a broken connection is closed.
-  void send(const Report& report);
+  void send(const Message& message);
   /// `next` returns soon. Thread: any; also from a signal handler.
   void wake() const;
   /// True once after each new connection, which has not heard anything yet.

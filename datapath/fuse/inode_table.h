@@ -150,6 +150,22 @@ class InodeTable : public replica::Inodes {
   void drop(InodeId id);
   /// Called, with no lock held, when there is something in `retired`. Set before threads start.
   void on_retired(std::function<void()> call) { on_retired_ = std::move(call); }
+  /// Who appends a time of change that is due. Set before threads start.
+  void on_tell_time(std::function<void(Inode&)> call) { tell_time_ = std::move(call); }
+  /// Counts a move across `notReplicated` while it lives.
+  class MoveScope {
+   public:
+    explicit MoveScope(InodeTable& table) : table_(table) {
+      ++table_.moves_begun_;
+      ++table_.moves_;
+    }
+    ~MoveScope() { --table_.moves_; }
+    MoveScope(const MoveScope&) = delete;
+    MoveScope& operator=(const MoveScope&) = delete;
+
+   private:
+    InodeTable& table_;
+  };
   [[nodiscard]] std::size_t size();
   [[nodiscard]] std::size_t cached_descriptors();
 
@@ -166,6 +182,9 @@ class InodeTable : public replica::Inodes {
   Result<replica::FileHandle> handle_of(InodeId id) override;
   Result<replica::EntryPlace> place_of(InodeId id) override;
   Result<int> open(InodeId id, int flags) override;
+  void tell_time(InodeId id) override;
+  bool is_time_told(InodeId id) override;
+  Moves moves_under_way() override { return {.count = moves_, .begun = moves_begun_}; }
 
  private:
   struct Key {
@@ -205,6 +224,9 @@ class InodeTable : public replica::Inodes {
   std::vector<mounts::Alone> roots_{};
   replica::Exclusions exclusions_{};
   std::function<void()> on_retired_{};
+  std::function<void(Inode&)> tell_time_{};
+  std::atomic<std::uint64_t> moves_{0};
+  std::atomic<std::uint64_t> moves_begun_{0};
   std::mutex mutex_{};
   std::uint64_t next_id_{kFirstId};
   std::unordered_map<std::uint64_t, std::unique_ptr<Inode>> inodes_{};

@@ -148,6 +148,16 @@ Result<replica::EntryPlace> InodeTable::place_of(InodeId id) {
   return replica::EntryPlace{.parent = inodes_.at(place.parent.value)->handle, .name = place.name};
 }
 
+void InodeTable::tell_time(InodeId id) {
+  const auto inode = find(id.value);
+  if (inode && tell_time_) tell_time_(**inode);
+}
+
+bool InodeTable::is_time_told(InodeId id) {
+  const auto inode = find(id.value);
+  return !inode || !(*inode)->touched;
+}
+
 Result<int> InodeTable::open(InodeId id, int flags) {
   const auto inode = find(id.value);
   if (!inode) return as_error(inode.error(), fmt::format("inode {}", id.value));

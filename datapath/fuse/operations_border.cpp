@@ -58,6 +58,7 @@ Call<std::optional<Operations::Crossing>> Operations::border(const Move& move) {
 }
 
 Call<void> Operations::move_across(const Move& move, Crossing& crossing) {
+  const InodeTable::MoveScope under_way{inodes_};
   Call<void> done{};
   for (Moved& moved : crossing) {
     if (done && moved.inode != nullptr && !moved.was_replicated && moved.is_replicated) done = stage(moved);

@@ -32,6 +32,7 @@ void Outbox::start() {
     const std::lock_guard lock{mutex_};
     if (!std::exchange(retired_, true)) wake_.notify_one();
   });
+  inodes_.on_tell_time([this](Inode& inode) { append_mtime(inode); });
   housekeeper_ = std::thread{[this] { keep_house(); }};
 }
 

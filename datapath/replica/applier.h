@@ -48,6 +48,8 @@ class Applier {
   Status sync_all();
   [[nodiscard]] std::vector<int> root_descriptors() const;
   [[nodiscard]] std::vector<std::string> root_paths() const;
+  [[nodiscard]] const InodeBinding& binding() const { return inodes_; }
+  [[nodiscard]] const Exclusion& exclusion(std::uint32_t root) const;
 
  private:
   Status perform(const wire::Bind& op);
@@ -72,7 +74,6 @@ class Applier {
   Status create_entry(int directory, std::uint32_t root, const wire::ListingEntry& entry, bool is_absent);
   [[nodiscard]] bool waits_for_room(const Error& error, InodeId id);
   [[nodiscard]] Error without_room(Error error, InodeId id) const;
-  [[nodiscard]] const Exclusion& exclusion(std::uint32_t root) const;
   /// Something that is not replicated may stand where the stream puts something: it goes.
   [[nodiscard]] bool is_in_the_way(InodeId directory, int number) const;
   static Result<bool> stays(const Exclusion& rules, int directory, const std::string& path, const std::string& name);

@@ -24,6 +24,14 @@ Result<Fd> open_piece(int directory, const std::string& path) {
   return fd;
 }
 
+int flags_for(mode_t type) {
+  if (S_ISREG(type)) return O_RDWR;
+  if (S_ISDIR(type)) return O_RDONLY | O_DIRECTORY;
+  return O_PATH | O_NOFOLLOW;
+}
+
+}  // namespace
+
 Result<Fd> open_beneath(int root, std::string path) {
   Fd above;
   while (path.size() > kPieceBytesMax) {
@@ -34,14 +42,6 @@ Result<Fd> open_beneath(int root, std::string path) {
   }
   return open_piece(above ? above.get() : root, path);
 }
-
-int flags_for(mode_t type) {
-  if (S_ISREG(type)) return O_RDWR;
-  if (S_ISDIR(type)) return O_RDONLY | O_DIRECTORY;
-  return O_PATH | O_NOFOLLOW;
-}
-
-}  // namespace
 
 Status InodeBinding::open_roots() {
   roots_.clear();

@@ -16,6 +16,9 @@ namespace safekit::replica {
 
 using SharedFd = std::shared_ptr<const Fd>;
 
+/// An O_PATH descriptor of what stands at a relative path; symbolic links and mounts are not followed. Errors: NotFound, Conflict, Io.
+Result<Fd> open_beneath(int root, std::string path);
+
 /// The secondary's side of inode ids: id to file handle and a bounded cache of open descriptors. During a
 /// resynchronisation also which inode of the primary (identity) each local inode stands for, so that two inodes of the
 /// primary never share one here (an old hard link) and one is never two. Nothing that is mounted inside a tree is entered.

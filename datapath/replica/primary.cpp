@@ -92,7 +92,7 @@ SequenceNumber Primary::append(const wire::Operation& operation, BytesView data)
   } else {
     push(wire::Operation{operation}, data, touch);
   }
-  if (run_ != nullptr && names_held) note_names(operation);
+  if ((run_ != nullptr || verify_ != nullptr) && names_held) note_names(operation);
   if (mode_ == Mode::Alone && !is_sync) note_alone();
   if (mode_ == Mode::Waiting) unconfirmed_ = unconfirmed_ || !is_sync;
   const SequenceNumber sequence{sequence_};
@@ -202,10 +202,12 @@ void Primary::forget(InodeId id) {
   }
 }
 
-/// A name that came from elsewhere, for a resynchronisation that is listing directories.
+/// A name that came from elsewhere, for a resynchronisation or verification that is listing directories.
 void Primary::note_names(const wire::Operation& operation) {
   const auto note = [&](InodeId parent, const std::string& name) {
-    if (const HandleKey* key = key_of(parent)) run_->names_changed(*key, name);
+    const HandleKey* key = key_of(parent);
+    if (key != nullptr && run_ != nullptr) run_->names_changed(*key, name);
+    if (key != nullptr && verify_ != nullptr) verify_->names_changed(*key, name);
   };
   if (const auto* link = std::get_if<wire::Link>(&operation)) note(link->parent, link->name);
   if (const auto* rename = std::get_if<wire::Rename>(&operation)) {

@@ -20,6 +20,7 @@
 #include "datapath/replica/settings.h"
 #include "datapath/replica/sink.h"
 #include "datapath/replica/sync_times.h"
+#include "datapath/replica/verify_run.h"
 #include "datapath/replica/window.h"
 #include "datapath/resync/plan.h"
 #include "schema/port/clock.h"
@@ -88,6 +89,13 @@ class Primary final : public Sink, private ResyncHost {
   /// the journal cannot be written.
   Status stop();
   [[nodiscard]] PrimaryStatus status() const;
+
+  /// Begins to compare both copies, or to say what the next synchronisation would copy; how it goes says `inspection`. Nothing
+  /// is changed. A number that was given last is not begun again. Errors: Conflict while there is one, Unavailable.
+  Status inspect(std::uint64_t number, Inspection::Kind kind);
+  /// Ends a comparison.
+  void end_inspection(const std::string& reason);
+  [[nodiscard]] Inspection inspection() const;
 
   std::uint32_t begin_change(std::span<const Change> changes) override;
   void end_change(std::uint32_t ticket) override;
@@ -168,6 +176,11 @@ class Primary final : public Sink, private ResyncHost {
   [[nodiscard]] bool checkpoint_due(MonoTime now);
   Status checkpoint();
   void set_problem(const std::string& problem);
+  // Looking at the copies (primary_inspect.cpp).
+  class VerifyLink;
+  Result<Inspection> verify();
+  Result<Inspection> estimate();
+  void join_inspection();
 
   Settings settings_{};
   journal::Journal& journal_;
@@ -225,6 +238,9 @@ class Primary final : public Sink, private ResyncHost {
   bool diverged_{false};
   Progress progress_{};
   std::string problem_{};
+  std::uint64_t copied_per_second_{0};  ///< by the last synchronisation that copied something; 0: none did
+  std::shared_ptr<VerifyRun> verify_{};
+  Inspection inspection_{};
   unsigned peer_failures_{0};  ///< synchronisations in a row that the peer could not take
   bool silent_{false};  ///< nothing heard for kHeartbeatLate
   std::atomic<std::int64_t> heard_{0};
@@ -237,6 +253,8 @@ class Primary final : public Sink, private ResyncHost {
   std::uint64_t looked_at_{0};     ///< sequence_ when it was looked for idleness
   MonoTime idle_since_{};
 
+  std::mutex inspect_mutex_{};  ///< of inspector_; before mutex_
+  std::thread inspector_{};
   std::thread checkpoint_thread_{};
   std::thread sender_thread_{};
   std::thread connector_{};

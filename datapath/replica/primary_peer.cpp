@@ -14,6 +14,7 @@ constexpr Duration kDetachMax = seconds{10};
 constexpr int kLeftoverRoundsMax = 20;
 constexpr Duration kEndMax = seconds{600};  ///< a file system may take long to write all that was copied
 constexpr std::size_t kDurableMax = 1U << 16;        ///< answers kept for calls that have not asked yet
+constexpr std::uint64_t kRateBytesMin = 1U << 20;    ///< copied; less says nothing of how fast it goes
 constexpr Duration kLookEvery = milliseconds{20};    ///< at the stream, while calls read for themselves
 constexpr const char* kLog = "primary";
 
@@ -44,6 +45,7 @@ void Primary::leave() {
   const std::lock_guard lock{mutex_};
   leaving_ = true;
   alone_allowed_ = false;
+  if (verify_ != nullptr) verify_->abort("this node leaves the primary role");
   waiters_.notify_all();
 }
 
@@ -103,6 +105,7 @@ void Primary::lose(std::uint64_t number, const std::string& reason) {
   window_.restart({sequence_ + 1});
   synchronised_ = false;
   if (run_ != nullptr) run_->abort();
+  if (verify_ != nullptr) verify_->abort(fmt::format("the connection to node '{}' was lost: {}", settings_.peer, reason));
   if (mode_ == Mode::Mirroring) {
     mode_ = Mode::Waiting;
     waiting_since_ = clock_.mono_now();
@@ -281,6 +284,8 @@ Status Primary::take(Lock& lock, Link& link, wire::Message&& message) {
     lock.unlock();
     if (run != nullptr) run->answer(std::move(*zones));
     lock.lock();
+  } else if (auto* looked = std::get_if<wire::VerifyAnswer>(&message)) {
+    if (verify_ != nullptr) verify_->answer(std::move(*looked));
   } else if (auto* end = std::get_if<wire::ResyncEndAnswer>(&message)) {
     take_end_answer(std::move(*end));
   } else if (const auto* failed = std::get_if<wire::Failed>(&message)) {
@@ -372,6 +377,7 @@ Status Primary::synchronise_once(const std::shared_ptr<Link>& link, wire::Resync
     map = marks_;
     run_ = run;
   }
+  const MonoTime began = clock_.mono_now();
   const auto work = [&]() -> Status {
     const Status sent = mode == wire::ResyncMode::Full ? run->run_full() : run->run_zones(map);
     if (!sent && sent.error().code == Code::Conflict && mode == wire::ResyncMode::Zones) {
@@ -390,6 +396,10 @@ Status Primary::synchronise_once(const std::shared_ptr<Link>& link, wire::Resync
   const std::lock_guard lock{mutex_};
   progress_ = run->progress();
   run_.reset();
+  const double took = std::chrono::duration<double>(clock_.mono_now() - began).count();
+  if (progress_.bytes_copied >= kRateBytesMin && took > 0) {
+    copied_per_second_ = static_cast<std::uint64_t>(static_cast<double>(progress_.bytes_copied) / took);
+  }
   forgotten_.clear();
   log_.write(LogLevel::Info, kLog,
              fmt::format("synchronisation={} files={} bytes-compared={} bytes-copied={}", done ? "sent" : "ended",
@@ -447,6 +457,7 @@ bool Primary::sync_roots() {
 }
 
 Status Primary::stop() {
+  join_inspection();
   const bool confirmed = detach();
   {
     const std::lock_guard lock{mutex_};
@@ -471,6 +482,7 @@ Status Primary::stop() {
   if (checkpoint_thread_.joinable()) checkpoint_thread_.join();
   if (connector_.joinable()) connector_.join();
   if (sender_thread_.joinable()) sender_thread_.join();
+  join_inspection();  // one that was asked for in between
   const std::lock_guard lock{mutex_};
   if (marks_complete_ && !outside_unknown_ && !marks_.overflown()) {
     SK_TRY_VOID(journal_.save_zones(marks_));

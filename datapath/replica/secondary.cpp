@@ -172,6 +172,7 @@ Status Secondary::greet(Stream& stream, wire::FrameReader& frames) {
   SK_TRY_VOID(check_hello(settings_, *hello, false));
   primary_ = *hello;
   SK_TRY_VOID(applier_.reset());
+  look_.reset();
   received_ = 0;
   acknowledged_ = 0;
   unacknowledged_bytes_ = 0;
@@ -268,6 +269,7 @@ Status Secondary::take(const StreamRef& stream, const wire::FrameView& frame) {
   }
   if (const auto* point = std::get_if<wire::Checkpoint>(&message)) return checkpoint(stream, *point);
   if (std::holds_alternative<wire::Heartbeat>(message)) return {};
+  if (auto asked = verify(stream, message)) return std::move(*asked);
   return Error{Code::Corrupt, "a frame that a primary does not send"};
 }
 

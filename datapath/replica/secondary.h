@@ -12,6 +12,7 @@
 
 #include "datapath/journal/journal.h"
 #include "datapath/replica/applier.h"
+#include "datapath/replica/copy_look.h"
 #include "datapath/replica/handshake.h"
 #include "datapath/replica/outside_changes.h"
 #include "datapath/replica/settings.h"
@@ -90,6 +91,8 @@ class Secondary {
   Status sync_here(const StreamRef& stream);
   void sync_all_later(const StreamRef& stream);
   void digest_later(const StreamRef& stream, wire::ZoneDigests&& digests);
+  /// A question of a verification; nothing for any other message.
+  std::optional<Status> verify(const StreamRef& stream, wire::Message& message);
   Status acknowledge(Stream& stream);
   /// This copy can no longer be trusted: noted on disk, told to the primary.
   void fail(Stream& stream, const Error& error);
@@ -117,6 +120,7 @@ class Secondary {
   SecondaryStatus status_{};
 
   // The receiver's own:
+  CopyLook look_{applier_};
   std::uint64_t spoiled_before_{0};  ///< the connection was greeted
   std::uint64_t received_{0};
   std::uint64_t acknowledged_{0};

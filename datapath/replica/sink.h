@@ -125,6 +125,19 @@ class Inodes {
   virtual Result<FileHandle> handle_of(InodeId id) = 0;
   /// A name that the inode has now, as far as anybody has looked it up; any lock may be held. Errors: NotFound.
   virtual Result<EntryPlace> place_of(InodeId id) = 0;
+  /// Puts the time of change that the peer has not been told yet, if any, into the stream. Caller holds content(id), not names.
+  virtual void tell_time(InodeId id) { (void)id; }
+  [[nodiscard]] virtual bool is_time_told(InodeId id) {
+    (void)id;
+    return true;
+  }
+  /// Moves across `notReplicated`, which put a name into the stream before all that it stands for.
+  struct Moves {
+    std::uint64_t count{0};  ///< at this moment
+    std::uint64_t begun{0};  ///< so far
+    friend bool operator==(const Moves&, const Moves&) = default;
+  };
+  [[nodiscard]] virtual Moves moves_under_way() { return {}; }
   /// A descriptor of the inode underneath the mount with these open(2) flags (O_RDONLY, O_PATH, O_DIRECTORY). The caller
   /// closes it.
   virtual Result<int> open(InodeId id, int flags) = 0;

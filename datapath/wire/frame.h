@@ -24,6 +24,9 @@ enum class FrameType : std::uint8_t {
   Detach = 16,
   SyncAll = 17,
   Checkpoint = 18,
+  VerifyNames = 19,
+  VerifyState = 20,
+  VerifyZones = 21,
   Acknowledge = 30,  ///< secondary to primary
   Durable = 31,
   ListingAnswer = 32,
@@ -31,6 +34,7 @@ enum class FrameType : std::uint8_t {
   ResyncEndAnswer = 34,
   Failed = 35,
   Active = 36,
+  VerifyAnswer = 37,
 };
 [[nodiscard]] bool is_known(std::uint8_t type);
 /// Frames of the ordered stream: they take a sequence number, counted from 1 on each connection, the same on both sides.

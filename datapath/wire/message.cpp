@@ -1,5 +1,7 @@
 #include "datapath/wire/message.h"
 
+#include "datapath/wire/fields.h"
+
 namespace safekit::wire {
 
 namespace {
@@ -13,31 +15,6 @@ struct Overloaded : Ts... {
 enum class OperationType : std::uint8_t {
   Bind = 1, Create, Link, Remove, Rename, Write, Fallocate, SetAttributes, SetXattr, Sync, Forget,
 };
-
-void put(ByteWriter& out, const Attributes& value) {
-  out.u32(value.mode);
-  out.u32(value.uid);
-  out.u32(value.gid);
-  out.u64(value.device);
-  out.u64(value.size);
-  out.i64(value.mtime.seconds);
-  out.u32(value.mtime.nanoseconds);
-}
-
-Attributes take_attributes(ByteReader& in) {
-  Attributes value;
-  value.mode = in.u32();
-  value.uid = in.u32();
-  value.gid = in.u32();
-  value.device = in.u64();
-  value.size = in.u64();
-  value.mtime.seconds = in.i64();
-  value.mtime.nanoseconds = in.u32();
-  return value;
-}
-
-InodeId take_id(ByteReader& in) { return InodeId{in.u64()}; }
-SequenceNumber take_sequence(ByteReader& in) { return SequenceNumber{in.u64()}; }
 
 void put(ByteWriter& out, const Operation& operation) {
   const auto type = [&](OperationType value) { out.u8(static_cast<std::uint8_t>(value)); };
@@ -208,16 +185,6 @@ Result<Operation> take_operation(ByteReader& in, BytesView& data) {
 void put_generations(ByteWriter& out, const std::vector<DataGeneration>& list) {
   out.u32(static_cast<std::uint32_t>(list.size()));
   for (const DataGeneration& generation : list) out.u64(generation.value);
-}
-
-/// A count of things that take at least `bytes_each`, so that a lie cannot make us reserve memory.
-std::size_t take_count(ByteReader& in, std::size_t bytes_each) {
-  const std::size_t count = in.u32();
-  if (count > in.rest().size() / bytes_each) {
-    (void)in.raw(SIZE_MAX);  // marks the reader as failed
-    return 0;
-  }
-  return count;
 }
 
 std::vector<DataGeneration> take_generations(ByteReader& in) {
@@ -446,6 +413,10 @@ Result<Message> take(FrameType type, ByteReader& in, BytesView& data) {
     case FrameType::SyncAll: return Message{SyncAll{}};
     case FrameType::Checkpoint: return Message{Checkpoint{.log = take_log_point(in)}};
     case FrameType::Active: return Message{take_active(in)};
+    case FrameType::VerifyNames: return Message{take_verify_names(in)};
+    case FrameType::VerifyState: return Message{take_verify_state(in)};
+    case FrameType::VerifyZones: return Message{take_verify_zones(in)};
+    case FrameType::VerifyAnswer: return Message{take_verify_answer(in)};
     case FrameType::Acknowledge: return Message{Acknowledge{.received = take_sequence(in)}};
     case FrameType::Durable: return Message{Durable{.sequence = take_sequence(in)}};
     case FrameType::ListingAnswer: return Message{take_listing_answer(in)};
@@ -476,7 +447,8 @@ FrameType type_of(const Message& message) {
       FrameType::ResyncBegin, FrameType::Listing,     FrameType::InodeState,  FrameType::ZoneDigests,
       FrameType::ResyncEnd,   FrameType::Detach,      FrameType::SyncAll,     FrameType::Acknowledge, FrameType::Durable,
       FrameType::ListingAnswer, FrameType::ZonesWanted, FrameType::ResyncEndAnswer, FrameType::Failed,
-      FrameType::Checkpoint,  FrameType::Active};
+      FrameType::Checkpoint,  FrameType::Active,      FrameType::VerifyNames, FrameType::VerifyState,
+      FrameType::VerifyZones, FrameType::VerifyAnswer};
   static_assert(kTypes.size() == std::variant_size_v<Message>);
   return kTypes[message.index()];
 }
@@ -525,6 +497,10 @@ void append_message(Bytes& out, const Message& message, BytesView data) {
                  [&](const Failed& value) { body.text(value.reason); },
                  [&](const Checkpoint& value) { put(body, value.log); },
                  [&](const Active& value) { put(body, value); },
+                 [&](const VerifyNames& value) { put(body, value); },
+                 [&](const VerifyState& value) { put(body, value); },
+                 [&](const VerifyZones& value) { put(body, value); },
+                 [&](const VerifyAnswer& value) { put(body, value); },
              },
              message);
   append_frame(out, type_of(message), body.bytes(), data);

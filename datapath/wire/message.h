@@ -132,6 +132,52 @@ struct Checkpoint {
   friend bool operator==(const Checkpoint&, const Checkpoint&) = default;
 };
 
+/// Verification: what the primary has at this point of the stream. The secondary looks at what it has there, changes nothing and
+/// answers each (of the names the last frame) by VerifyAnswer. By path, so that no id is bound to what may not be there.
+enum Differs : std::uint16_t {
+  kMissing = 1,     ///< not there on the secondary
+  kAdditional = 2,  ///< only there
+  kKind = 4,        ///< another type of inode
+  kMode = 8,
+  kOwner = 16,
+  kSize = 32,
+  kMtime = 64,
+  kTarget = 128,  ///< of a symbolic link
+  kDevice = 256,
+  kXattrs = 512,
+  kContent = 1024,
+  kUnreadable = 2048,  ///< the secondary cannot read it
+};
+struct VerifyNames {
+  TreePath at{};
+  bool last{true};  ///< the names may come in several frames
+  std::vector<std::pair<std::string, std::uint32_t>> entries{};  ///< name and type (S_IFMT)
+  friend bool operator==(const VerifyNames&, const VerifyNames&) = default;
+};
+struct VerifyState {
+  TreePath at{};
+  bool with_mtime{true};
+  Attributes attributes{};
+  std::string link_target{};
+  std::vector<std::pair<std::string, std::string>> xattrs{};  ///< sorted
+  friend bool operator==(const VerifyState&, const VerifyState&) = default;
+};
+struct VerifyZones {
+  TreePath at{};
+  bool exact{false};  ///< as it is at this point of the stream, else at some time after it
+  std::uint64_t first{0};
+  std::vector<Digest128> digests{};
+  friend bool operator==(const VerifyZones&, const VerifyZones&) = default;
+};
+struct VerifyAnswer {
+  SequenceNumber sequence{};
+  std::uint16_t differs{0};  ///< Differs, of the inode itself
+  std::vector<std::uint32_t> zones{};  ///< positions in the digests
+  std::vector<std::pair<std::string, std::uint16_t>> names{};  ///< of a directory, with Differs; kVerifyNamesMax at most
+  bool more_names{false};
+  friend bool operator==(const VerifyAnswer&, const VerifyAnswer&) = default;
+};
+
 /// All up to `received` is applied.
 struct Acknowledge {
   SequenceNumber received{};
@@ -172,10 +218,11 @@ struct Failed {
 inline constexpr std::size_t kActiveEntriesMax = 500'000;  ///< of all frames together
 inline constexpr std::size_t kListingEntriesMax = 4096;
 inline constexpr std::size_t kZoneDigestsMax = 4096;
+inline constexpr std::size_t kVerifyNamesMax = 1000;
 
 using Message = std::variant<Hello, Refuse, Heartbeat, Operation, ResyncBegin, Listing, InodeState, ZoneDigests, ResyncEnd,
                              Detach, SyncAll, Acknowledge, Durable, ListingAnswer, ZonesWanted, ResyncEndAnswer, Failed,
-                             Checkpoint, Active>;
+                             Checkpoint, Active, VerifyNames, VerifyState, VerifyZones, VerifyAnswer>;
 
 [[nodiscard]] FrameType type_of(const Message& message);
 [[nodiscard]] Bytes encode(const Operation& operation);

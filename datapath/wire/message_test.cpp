@@ -43,6 +43,10 @@ std::vector<Message> one_of_each() {
       Active{.last = false,
              .entries = {{.at = {1, "a/b"}, .outside = true, .attributes = true, .names = true, .groups_from = 9, .groups = {{1, 2}, {3, 4}},
                           .trees = {"x", "y"}}}},
+      VerifyNames{.at = {1, "a/b"}, .last = false, .entries = {{"x", 0100000}, {"y", 0040000}}},
+      VerifyState{.at = {1, "a"}, .with_mtime = false, .attributes = attributes, .link_target = "t", .xattrs = {{"user.a", "b"}}},
+      VerifyZones{.at = {0, "f"}, .exact = true, .first = 2, .digests = {{3, 4}, {5, 6}}},
+      VerifyAnswer{.sequence = {7}, .differs = kMode | kOwner, .zones = {1, 2}, .names = {{"z", kMissing}}, .more_names = true},
   };
 }
 

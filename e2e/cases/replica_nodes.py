@@ -25,6 +25,7 @@ class Node:
                                        stdout=subprocess.PIPE)
         assert self.keeper.stdout.readline() == b"ready\n"
         self.process, self.socket, self.report, self.order, self.wish = None, None, {}, 0, b""
+        self.inspected, self.inspections = {}, 0
         self.on_report = None
         self.changed = threading.Condition()
         self.log = open(f"{pair.root}/{name}.log", "ab")
@@ -86,7 +87,7 @@ class Node:
             buffer += got
             while len(buffer) >= 4 and len(buffer) >= 4 + struct.unpack_from("<I", buffer)[0]:
                 size = struct.unpack_from("<I", buffer)[0]
-                self.take(buffer[4:4 + size])
+                (self.take_inspection if buffer[4] == 5 else self.take)(buffer[4:4 + size])
                 buffer = buffer[4 + size:]
 
     def take(self, body):
@@ -104,6 +105,43 @@ class Node:
         with self.changed:
             self.report = report
             self.changed.notify_all()
+
+    def take_inspection(self, body):
+        found = {"number": struct.unpack_from("<Q", body, 1)[0], "kind": body[9], "state": body[10], "differences": {}}
+        size = struct.unpack_from("<I", body, 11)[0]
+        found["reason"] = body[15:15 + size].decode()
+        at = 15 + size
+        for name, value in zip("files directories bytes compared_bytes bytes_per_second".split(), struct.unpack_from("<5Q", body, at)):
+            found[name] = value
+        at += 40
+        found["ended_early"], found["everything"], found["compares_more"] = (bool(flag) for flag in body[at:at + 3])
+        count, at = struct.unpack_from("<I", body, at + 3)[0], at + 7
+        for _ in range(count):
+            words = []
+            for _ in range(2):
+                size = struct.unpack_from("<I", body, at)[0]
+                words.append(body[at + 4:at + 4 + size].decode(errors="replace"))
+                at += 4 + size
+            found["differences"][words[0]] = words[1]
+        with self.changed:
+            self.inspected = found
+            self.changed.notify_all()
+
+    def begin_inspection(self, kind):
+        self.inspections += 1
+        body = struct.pack("<BQB", 4, self.inspections, kind)
+        self.socket.sendall(struct.pack("<I", len(body)) + body)
+
+    def inspection(self, timeout=120):
+        """How the one that was begun last has ended."""
+        with self.changed:
+            done = self.changed.wait_for(lambda: self.inspected.get("number") == self.inspections and self.inspected["state"] != 0, timeout)
+        assert done, f"{self.name}: the inspection does not end: {self.inspected}"
+        return self.inspected
+
+    def inspect(self, kind, timeout=120):
+        self.begin_inspection(kind)
+        return self.inspection(timeout)
 
     def wait(self, condition, what, timeout=30):
         with self.changed:

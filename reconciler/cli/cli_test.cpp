@@ -165,6 +165,63 @@ TEST_F(CliTest, AppliesAFileAndSaysWhatBecameOfIt) {
   EXPECT_EQ(output.out_text, "module/web\n  ~ spec.maxLoop: 3 -> 9\n");
 }
 
+TEST_F(CliTest, AVerificationIsAskedOfTheNodeThatServes) {
+  apply_web();
+  std::string differences = "[]";
+  std::string state = "running";
+  std::vector<std::string> asked;
+  const auto answer = [&](const api::Request& request, const api::Routes::Parameters&, const api::Respond& respond) {
+    asked.push_back(std::string{to_string(request.method)} + " " + request.body);
+    respond({.status = 200, .body = R"({"kind":"Verification","number":"7","state":")" + state +
+                                    R"(","reason":"no secondary","files":3,"directories":1,"bytes":9,"differences":)" + differences + "}"});
+    if (state == "running") state = "done";
+  };
+  for (const auto method : {api::Method::Post, api::Method::Get, api::Method::Delete}) routes.add(method, "modules/*/inspections", answer);
+  EXPECT_EQ(run({"rfsverify", "-m", "web"}), 1);
+  EXPECT_THAT(output.err_text, HasSubstr("no node of module 'web' is PRIM or ALONE"));
+  set_role(status::Role::Prim, status::Readiness::Ready);
+  EXPECT_EQ(run({"rfsverify", "-m", "web"}), 0) << output.err_text;
+  EXPECT_EQ(output.out_text, "3 files, 1 directories, 9 bytes compared: no difference\n");
+  EXPECT_THAT(asked, testing::ElementsAre(R"(POST {"kind":"verify"})", "GET "));
+  differences = R"([{"path":"/data/x","what":"mode, content"}])";
+  state = "running";
+  EXPECT_EQ(run({"rfsverify", "-m", "web"}), 3);
+  EXPECT_THAT(output.out_text, StartsWith("/data/x: mode, content\n3 files, 1 directories, 9 bytes compared: 1 difference\n"));
+  EXPECT_THAT(output.out_text, HasSubstr("safekit second fullsync -m web"));
+  EXPECT_EQ(run({"rfsverify", "-m", "web", "-o", "json"}), 3);
+  EXPECT_THAT(output.out_text, StartsWith("{"));
+  EXPECT_EQ(run({"rfsverify", "stop", "-m", "web"}), 0);
+  EXPECT_EQ(asked.back(), "DELETE ");
+  state = "failed";
+  EXPECT_EQ(run({"rfsverify", "-m", "web"}), 1);
+  EXPECT_EQ(output.err_text, "Error: no secondary\n");
+  // The other node serves: it is asked.
+  store.update_status(web, [](status::Module& module) {
+    module.role.role = status::Role::Second;
+    module.peer.role = status::Role::Prim;
+  });
+  EXPECT_EQ(run({"rfsverify", "-m", "web"}), 1);
+  EXPECT_THAT(forwarded, testing::Contains("node2 /apis/safekit/v1/modules/web/inspections"));
+}
+
+TEST_F(CliTest, SaysWhatASynchronisationWouldCopy) {
+  apply_web();
+  set_role(status::Role::Alone, status::Readiness::Ready);
+  std::string rest;
+  routes.add(api::Method::Post, "modules/*/inspections",
+             [&](const api::Request&, const api::Routes::Parameters&, const api::Respond& respond) {
+               respond({.status = 201, .body = R"({"number":"7","state":"done","files":2,"directories":1,"bytes":1000)" + rest + "}"});
+             });
+  EXPECT_EQ(run({"rfsdiff", "-m", "web"}), 0) << output.err_text;
+  EXPECT_THAT(output.out_text, StartsWith("The next synchronisation copies 1000 bytes of 2 files, and lists 1 directories\nEstimated duration: unknown"));
+  rest = R"(,"bytesPerSecond":300)";
+  EXPECT_EQ(run({"rfsdiff", "-m", "web"}), 0);
+  EXPECT_THAT(output.out_text, HasSubstr("Estimated duration: 4 s at the 300 bytes/s of the last one\n"));
+  rest = R"(,"everything":true)";
+  EXPECT_EQ(run({"rfsdiff", "-m", "web"}), 0);
+  EXPECT_THAT(output.out_text, HasSubstr("compares everything"));
+}
+
 TEST_F(CliTest, AFolderBringsItsScripts) {
   run({"apply", "-f", write("cluster.yaml", kCluster)});
   write("web/module.yaml", std::string{kModule} + "  scripts: {directory: scripts}\n");

@@ -20,6 +20,10 @@ int get_resource(Session& session);
 // commands_lost.cpp
 int lost_writes(Session& session);
 
+// commands_verify.cpp
+int rfs_verify(Session& session);
+int rfs_diff(Session& session);
+
 // commands_objects.cpp
 int apply(Session& session);
 int diff(Session& session);

@@ -49,8 +49,6 @@ constexpr std::array kLater{
     Later{"dump", ""},
     Later{"clean", ""},
     Later{"level", "`safekit version`"},
-    Later{"rfsdiff", ""},
-    Later{"rfsverify", ""},
     Later{"rfssync", "`safekit second fullsync -m NAME` copies everything"},
     Later{"incloop", ""},
     Later{"resetloop", "any start, stop or restart by a person sets the counter to 0"},

@@ -98,6 +98,12 @@ void lost_options(CLI::App& app, Arguments& args) {
   app.add_flag("-v", args.verbose, "show: also the pieces of each file");
   app.add_option("--into", args.into, "restore: a new directory, outside of what is replicated")->type_name("DIRECTORY");
 }
+void inspect_options(CLI::App& app, Arguments& args) {
+  add_module(app, args);
+  add_words(app, args, "the module; rfsverify: also stop, which ends the one under way");
+  add_form(app, args);
+  app.add_flag("-v", args.verbose, "say how far it is");
+}
 void switch_options(CLI::App& app, Arguments& args) {
   add_module(app, args);
   add_words(app, args, "on, off or status; the module");
@@ -248,6 +254,10 @@ const std::vector<Command>& commands() {
        "  safekit lost-writes restore 20261128T034500Z -m web --into /root/lost\n"
        "  safekit -H node2 lost-writes purge 20261128T034500Z -m web",
        lost_options, lost_writes},
+      {"rfsverify", kWatching, "compare both copies exactly, while the application works; exit 0 equal, 3 different, 1 trouble",
+       "  safekit rfsverify -m web\n  safekit rfsverify -m web -o json\n  safekit rfsverify stop -m web", inspect_options, rfs_verify},
+      {"rfsdiff", kWatching, "what the next synchronisation would copy, and how long that would take",
+       "  safekit rfsdiff -m web", inspect_options, rfs_diff},
       {"cluster", kCluster, "make a cluster, let nodes in, see all nodes",
        "  safekit cluster init --node node1 -f cluster.yaml\n  safekit cluster token\n  safekit cluster join "
        "TOKEN --node node2\n"

@@ -1,0 +1,55 @@
+#include <charconv>
+
+#include <fmt/format.h>
+
+#include "controllers/replication/plan.h"
+
+namespace safekit::replication {
+namespace {
+
+/// `NUMBER MESSAGE`; the message of the condition, empty when there is none.
+struct Told {
+  std::uint64_t number{0};
+  std::string message{};
+};
+
+Told parse(const std::string& text) {
+  Told told;
+  const std::size_t blank = std::min(text.find(' '), text.size());
+  const auto [end, error] = std::from_chars(text.data(), text.data() + blank, told.number);
+  if (error != std::errc{} || end != text.data() + blank) return {};
+  if (blank < text.size()) told.message = text.substr(blank + 1);
+  return told;
+}
+
+}  // namespace
+
+VerifyNews verify_news(const std::string& module, const std::optional<control::Inspection>& inspection,
+                       const std::string& told) {
+  VerifyNews news{.told = told};
+  Told last = parse(told);
+  const bool is_new = inspection && inspection->kind == control::Inspect::Kind::Verify &&
+                      inspection->state == control::Inspection::State::Done && inspection->number != last.number;
+  if (is_new) {
+    const std::size_t count = inspection->differences.size();
+    last = {.number = inspection->number, .message = {}};
+    if (count == 0) {
+      news.lines.push_back({"rfsplug", 'I', fmt::format("Verification: both copies are equal ({} files, {} directories, {} bytes)",
+                                                        inspection->files, inspection->directories, inspection->bytes)});
+    } else {
+      last.message = fmt::format("the secondary's copy differs in {}{} places, first '{}' ({}); repair: on the secondary `safekit "
+                                 "stop -m {}`, then `safekit second fullsync -m {}`, then verify again",
+                                 inspection->ended_early ? "more than " : "", count, inspection->differences[0].path,
+                                 inspection->differences[0].what, module, module);
+      news.lines.push_back({"rfsplug", 'E', "Verification: " + last.message});
+    }
+    news.told = fmt::format("{} {}", last.number, last.message);
+  }
+  if (!last.message.empty()) {
+    news.condition = status::Condition{
+        .type = kCopiesDiffer, .is_true = true, .reason = "VerificationFoundDifferences", .message = last.message};
+  }
+  return news;
+}
+
+}  // namespace safekit::replication

@@ -1,0 +1,51 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "controllers/replication/plan.h"
+
+namespace safekit::replication {
+namespace {
+
+using ::testing::HasSubstr;
+using State = control::Inspection::State;
+
+control::Inspection verified(std::uint64_t number, std::vector<control::CopyDifference> differences) {
+  return {.number = number, .state = State::Done, .files = 3, .differences = std::move(differences)};
+}
+
+TEST(VerifyNews, ADifferenceIsToldOnceAndStandsUntilAVerificationFindsNone) {
+  const VerifyNews first = verify_news("db", verified(7, {{"/data/x", "mode"}, {"/data/y", "content"}}), "");
+  ASSERT_EQ(first.lines.size(), 1U);
+  EXPECT_EQ(first.lines[0].level, 'E');
+  EXPECT_THAT(first.lines[0].text, HasSubstr("2 places, first '/data/x' (mode)"));
+  EXPECT_THAT(first.lines[0].text, HasSubstr("safekit second fullsync -m db"));
+  ASSERT_TRUE(first.condition);
+  EXPECT_EQ(first.condition->type, "CopiesDiffer");
+
+  const VerifyNews again = verify_news("db", verified(7, {{"/data/x", "mode"}}), first.told);
+  EXPECT_TRUE(again.lines.empty());
+  EXPECT_EQ(again.condition, first.condition);
+  EXPECT_EQ(verify_news("db", std::nullopt, first.told).condition, first.condition);  // after a restart of safekitd
+
+  const VerifyNews equal = verify_news("db", verified(8, {}), first.told);
+  ASSERT_EQ(equal.lines.size(), 1U);
+  EXPECT_EQ(equal.lines[0].level, 'I');
+  EXPECT_FALSE(equal.condition);
+  EXPECT_FALSE(verify_news("db", std::nullopt, equal.told).condition);
+}
+
+TEST(VerifyNews, OnlyACompleteVerificationSaysSomething) {
+  const VerifyNews before = verify_news("db", verified(7, {{"/data/x", "mode"}}), "");
+  for (const State state : {State::Running, State::Failed}) {
+    auto other = verified(9, {});
+    other.state = state;
+    EXPECT_EQ(verify_news("db", other, before.told).told, before.told);
+    EXPECT_TRUE(verify_news("db", other, before.told).condition);
+  }
+  auto estimate = verified(9, {});
+  estimate.kind = control::Inspect::Kind::Estimate;
+  EXPECT_TRUE(verify_news("db", estimate, before.told).lines.empty());
+}
+
+}  // namespace
+}  // namespace safekit::replication

@@ -1,0 +1,128 @@
+// Looking at both copies, or at what is marked, while the application works.
+#include "datapath/replica/primary.h"
+#include "datapath/replica/sync_estimate.h"
+
+namespace safekit::replica {
+
+namespace {
+constexpr const char* kLog = "primary";
+}
+
+/// One connection: what is asked on it is not asked on the next one.
+class Primary::VerifyLink final : public VerifyHost {
+ public:
+  VerifyLink(Primary& primary, std::uint64_t number) : primary_(primary), number_(number) {}
+  Result<SequenceNumber> put(const wire::Message& message) override {
+    const std::lock_guard lock{primary_.mutex_};
+    if (!is_there()) return Error{Code::Unavailable, "the connection was lost"};
+    primary_.push(message, {}, {}, Window::Source::Resync);  // the application's own share stays
+    return SequenceNumber{primary_.sequence_ - primary_.link_->base};
+  }
+  Status wait_for_room() override { return primary_.wait_for_room(); }
+  /// Caller holds mutex_.
+  [[nodiscard]] bool is_there() const {
+    return primary_.link_ && primary_.link_->number == number_ && !primary_.stopped_;
+  }
+
+ private:
+  Primary& primary_;
+  std::uint64_t number_;
+};
+
+Status Primary::inspect(std::uint64_t number, Inspection::Kind kind) {
+  const std::lock_guard starting{inspect_mutex_};
+  {
+    const std::lock_guard lock{mutex_};
+    if (stopped_ || leaving_) return Error{Code::Unavailable, "this node leaves the primary role"};
+    if (inspection_.number == number) return {};
+    if (inspection_.number != 0 && inspection_.state == Inspection::State::Running) {
+      return Error{Code::Conflict, "a verification or estimate is under way already"};
+    }
+    inspection_ = {.number = number, .kind = kind};
+  }
+  if (inspector_.joinable()) inspector_.join();
+  inspector_ = std::thread{[this, kind] {
+    const auto done = kind == Inspection::Kind::Verify ? verify() : estimate();
+    {
+      const std::lock_guard lock{mutex_};
+      verify_.reset();
+      if (done) {
+        inspection_ = {.number = inspection_.number,
+                       .kind = kind,
+                       .state = Inspection::State::Done,
+                       .files = done->files,
+                       .directories = done->directories,
+                       .bytes = done->bytes,
+                       .ended_early = done->ended_early,
+                       .differences = done->differences,
+                       .estimate = done->estimate};
+      } else {
+        inspection_.state = Inspection::State::Failed;
+        inspection_.reason = done.error().what;
+      }
+      log_.write(LogLevel::Info, kLog,
+                 fmt::format("{}={} differences={} files={} bytes={} reason='{}'", kind == Inspection::Kind::Verify ? "verify" : "estimate",
+                             done ? "done" : "ended", inspection_.differences.size(), inspection_.files, inspection_.bytes,
+                             inspection_.reason));
+    }
+    changed_();
+  }};
+  return {};
+}
+
+void Primary::end_inspection(const std::string& reason) {
+  const std::lock_guard lock{mutex_};
+  if (verify_ != nullptr) verify_->abort(reason);
+}
+
+void Primary::join_inspection() {
+  end_inspection("this node leaves the primary role");
+  const std::lock_guard starting{inspect_mutex_};
+  if (inspector_.joinable()) inspector_.join();
+}
+
+Inspection Primary::inspection() const {
+  const std::lock_guard lock{mutex_};
+  Inspection now = inspection_;
+  if (verify_ != nullptr) {
+    const Inspection found = verify_->found();
+    now.files = found.files;
+    now.directories = found.directories;
+    now.bytes = found.bytes;
+  }
+  return now;
+}
+
+Result<Inspection> Primary::verify() {
+  std::unique_ptr<VerifyLink> link;
+  std::shared_ptr<VerifyRun> run;
+  {
+    const std::lock_guard lock{mutex_};
+    if (stopped_ || leaving_) return Error{Code::Unavailable, "this node leaves the primary role"};
+    if (!link_ || !synchronised_ || mode_ != Mode::Mirroring) {
+      return Error{Code::Unavailable, fmt::format("node '{}' is not there as a synchronised secondary; start it, wait for the end "
+                                                  "of the synchronisation, and verify then", settings_.peer)};
+    }
+    link = std::make_unique<VerifyLink>(*this, link_->number);
+    run = std::make_shared<VerifyRun>(*link, *inodes_, order_, settings_);
+    verify_ = run;
+  }
+  SK_TRY_VOID(run->run());
+  return run->found();
+}
+
+Result<Inspection> Primary::estimate() {
+  journal::ZoneMap map{settings_.zone_bytes};
+  SyncEstimate everything;
+  {
+    const std::lock_guard lock{mutex_};
+    everything = {.everything = !synchronised_ && (!marks_complete_ || marks_.overflown()), .bytes_per_second = copied_per_second_};
+    if (!everything.everything && !synchronised_) map = marks_;
+  }
+  if (everything.everything) return Inspection{.estimate = everything};
+  SK_TRY(auto estimate, estimate_sync(map, *inodes_, order_));
+  estimate.bytes_per_second = everything.bytes_per_second;
+  return Inspection{.estimate = estimate};
+}
+
+}  // namespace safekit::replica

@@ -1,0 +1,214 @@
+// The primary's side of a verification, against a played peer.
+#include "datapath/replica/verify_run.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+
+namespace safekit::replica {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::Not;
+
+/// A directory, by path; an id stands for a path as long as it is there.
+class PathInodes final : public Inodes {
+ public:
+  explicit PathInodes(std::string top) : top_(std::move(top)) { paths_.push_back(""); }
+  [[nodiscard]] std::uint32_t root_count() const override { return 1; }
+  [[nodiscard]] InodeId root_id(std::uint32_t) const override { return {1}; }
+  Result<wire::TreePath> path_of(InodeId id) override { return wire::TreePath{0, paths_.at(id.value - 1)}; }
+  Result<InodeId> pin(InodeId parent, const std::string& name) override {
+    const std::string& above = paths_.at(parent.value - 1);
+    const std::string path = above.empty() ? name : above + "/" + name;
+    struct stat st {};
+    if (::lstat((top_ + "/" + path).c_str(), &st) != 0) return Error{Code::NotFound, path};
+    ++pins;
+    const auto found = std::ranges::find(paths_, path);
+    const auto index = static_cast<std::uint64_t>(found - paths_.begin());
+    if (found == paths_.end()) paths_.push_back(path);
+    return InodeId{1 + index};
+  }
+  Result<InodeId> pin(const FileHandle& handle) override {
+    ++pins;
+    return InodeId{handle.bytes.at(0)};
+  }
+  void unpin(InodeId) override { --pins; }
+  Result<FileHandle> handle_of(InodeId id) override { return FileHandle{0, 1, {static_cast<std::uint8_t>(id.value)}}; }
+  Result<EntryPlace> place_of(InodeId) override { return Error{Code::NotFound, "not asked for"}; }
+  Result<int> open(InodeId id, int flags) override {
+    const int fd = ::open((top_ + "/" + paths_.at(id.value - 1)).c_str(), flags | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) return Error{Code::NotFound, "open"};
+    return fd;
+  }
+  Moves moves_under_way() override { return moves; }
+
+  Moves moves{};
+  int pins{0};
+
+ private:
+  std::string top_;
+  std::vector<std::string> paths_{};
+};
+
+class VerifyRunTest : public ::testing::Test, public VerifyHost {
+ protected:
+  VerifyRunTest() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "verify-run-XXXXXX").string();
+    top = ::mkdtemp(pattern.data());
+    std::filesystem::create_directory(top + "/d");
+    std::ofstream{top + "/d/f"} << std::string(10, 'x');  // three zones
+    std::ofstream{top + "/g"} << "";
+    std::filesystem::create_symlink("g", top + "/l");
+    inodes = std::make_unique<PathInodes>(top);
+    run = std::make_unique<VerifyRun>(*this, *inodes, order, settings, milliseconds{1});
+  }
+  ~VerifyRunTest() override {
+    run.reset();
+    EXPECT_EQ(inodes->pins, 0);
+    std::filesystem::remove_all(top);
+  }
+  Result<SequenceNumber> put(const wire::Message& message) override {
+    ++sequence;
+    if (const auto* names = std::get_if<wire::VerifyNames>(&message)) {
+      asked.push_back(names->at.path + "/");
+    } else if (const auto* state = std::get_if<wire::VerifyState>(&message)) {
+      asked.push_back(state->at.path);
+    } else {
+      asked.push_back(std::get<wire::VerifyZones>(message).at.path + " zones");
+    }
+    wire::VerifyAnswer answer = play ? play(message) : wire::VerifyAnswer{};
+    answer.sequence = {sequence};
+    if (answers) run->answer(std::move(answer));
+    return SequenceNumber{sequence};
+  }
+  Status wait_for_room() override { return {}; }
+
+  /// Of the state of one path, to each look.
+  static std::uint16_t state_of(const wire::Message& message, const std::string& path, std::uint16_t differs) {
+    const auto* state = std::get_if<wire::VerifyState>(&message);
+    return state != nullptr && state->at.path == path ? differs : std::uint16_t{0};
+  }
+  std::vector<CopyDifference> differences() {
+    const Status done = run->run();
+    EXPECT_TRUE(done) << done.error().what;
+    return run->found().differences;
+  }
+  static CopyDifference at(const std::string& path, std::uint16_t differs) { return {{0, path}, differs}; }
+
+  std::string top{};
+  Settings settings{.zone_bytes = 4, .resync_timeout = milliseconds{20}};
+  TreeOrder order{};
+  std::unique_ptr<PathInodes> inodes{};
+  std::unique_ptr<VerifyRun> run{};
+  std::uint64_t sequence{0};
+  bool answers{true};
+  std::vector<std::string> asked{};
+  std::function<wire::VerifyAnswer(const wire::Message&)> play{};
+};
+
+TEST_F(VerifyRunTest, AsksAboutEverythingOnce) {
+  EXPECT_TRUE(differences().empty());
+  std::ranges::sort(asked);
+  EXPECT_THAT(asked, ElementsAre("", "/", "d", "d/", "d/f", "d/f zones", "g", "l"));
+  EXPECT_EQ(run->found().files, 3U);
+  EXPECT_EQ(run->found().directories, 2U);
+  EXPECT_EQ(run->found().bytes, 10U);
+}
+
+TEST_F(VerifyRunTest, OnlyWhatDiffersInBothLooksIsTold) {
+  int looks = 0;
+  play = [&](const wire::Message& message) {
+    wire::VerifyAnswer answer{.differs = state_of(message, "g", wire::kMode | wire::kOwner)};
+    if (answer.differs != 0 && ++looks == 2) answer.differs = wire::kOwner | wire::kXattrs;
+    if (state_of(message, "l", 1) != 0 && looks < 2) answer.differs = wire::kMtime;
+    return answer;
+  };
+  EXPECT_EQ(differences(), std::vector{at("g", wire::kOwner)});
+}
+
+TEST_F(VerifyRunTest, TheLookUnderTheLockDecidesAboutContent) {
+  bool exact_differs = false;
+  play = [&](const wire::Message& message) {
+    const auto* zones = std::get_if<wire::VerifyZones>(&message);
+    if (zones == nullptr) return wire::VerifyAnswer{};
+    if (!zones->exact) return wire::VerifyAnswer{.zones = {0, 2}};
+    EXPECT_EQ(zones->digests.size(), 1U);
+    return exact_differs ? wire::VerifyAnswer{.zones = {0}} : wire::VerifyAnswer{};
+  };
+  EXPECT_TRUE(differences().empty());
+  exact_differs = true;
+  run = std::make_unique<VerifyRun>(*this, *inodes, order, settings, milliseconds{1});
+  EXPECT_EQ(differences(), std::vector{at("d/f", wire::kContent)});
+}
+
+TEST_F(VerifyRunTest, WhatIsMissingIsNotLookedInto) {
+  play = [&](const wire::Message& message) {
+    const auto* names = std::get_if<wire::VerifyNames>(&message);
+    if (names == nullptr || !names->at.path.empty()) return wire::VerifyAnswer{};
+    return wire::VerifyAnswer{.names = {{"d", wire::kMissing}, {"z", wire::kAdditional}}};
+  };
+  EXPECT_EQ(differences(), (std::vector{at("d", wire::kMissing), at("z", wire::kAdditional)}));
+  EXPECT_THAT(asked, Not(Contains("d/f")));
+}
+
+TEST_F(VerifyRunTest, EndsWhenThereIsNoPlaceForMore) {
+  play = [&](const wire::Message& message) {
+    const auto* names = std::get_if<wire::VerifyNames>(&message);
+    wire::VerifyAnswer answer{.more_names = names != nullptr};
+    if (names != nullptr && names->at.path.empty()) answer.names = {{"g", wire::kKind}};
+    return answer;
+  };
+  EXPECT_EQ(differences(), std::vector{at("g", wire::kKind)});
+  EXPECT_TRUE(run->found().ended_early);
+  EXPECT_THAT(asked, Not(Contains("d/")));
+}
+
+TEST_F(VerifyRunTest, WhatIsMovedIsLookedAtWhereItWent) {
+  play = [&](const wire::Message& message) {
+    const auto* names = std::get_if<wire::VerifyNames>(&message);
+    if (names != nullptr && names->at.path == "d") {
+      std::filesystem::rename(top + "/d/f", top + "/moved");  // behind both listings
+      run->names_changed(to_key(*inodes->handle_of({1})), "moved");
+    }
+    return wire::VerifyAnswer{};
+  };
+  EXPECT_TRUE(differences().empty());
+  EXPECT_THAT(asked, Contains("moved zones"));
+}
+
+TEST_F(VerifyRunTest, ALookBesideAMoveAcrossTheBorderDecidesNothing) {
+  int looks = 0;
+  play = [&](const wire::Message& message) {
+    wire::VerifyAnswer answer{.differs = state_of(message, "g", wire::kSize)};
+    if (answer.differs != 0 && ++looks == 2) ++inodes->moves.begun;
+    if (looks > 2) answer.differs = 0;
+    return answer;
+  };
+  EXPECT_TRUE(differences().empty());
+  EXPECT_EQ(looks, 3);
+}
+
+TEST_F(VerifyRunTest, EndsWithAReason) {
+  answers = false;
+  EXPECT_EQ(run->run().error().code, Code::Timeout);
+  run = std::make_unique<VerifyRun>(*this, *inodes, order, settings, milliseconds{1});
+  play = [&](const wire::Message&) {
+    run->abort("somebody said so");
+    run->abort("later");
+    return wire::VerifyAnswer{};
+  };
+  const Status ended = run->run();
+  EXPECT_EQ(ended.error().code, Code::Unavailable);
+  EXPECT_EQ(ended.error().what, "somebody said so");
+}
+
+}  // namespace
+}  // namespace safekit::replica

@@ -1,0 +1,54 @@
+#pragma once
+
+#include "datapath/wire/message.h"
+#include "schema/base/bytes.h"
+
+/// Parts of messages as bytes; only for the codec of this room (docs/wire.md).
+namespace safekit::wire {
+
+inline void put(ByteWriter& out, const Attributes& value) {
+  out.u32(value.mode);
+  out.u32(value.uid);
+  out.u32(value.gid);
+  out.u64(value.device);
+  out.u64(value.size);
+  out.i64(value.mtime.seconds);
+  out.u32(value.mtime.nanoseconds);
+}
+
+inline Attributes take_attributes(ByteReader& in) {
+  Attributes value;
+  value.mode = in.u32();
+  value.uid = in.u32();
+  value.gid = in.u32();
+  value.device = in.u64();
+  value.size = in.u64();
+  value.mtime.seconds = in.i64();
+  value.mtime.nanoseconds = in.u32();
+  return value;
+}
+
+inline InodeId take_id(ByteReader& in) { return InodeId{in.u64()}; }
+inline SequenceNumber take_sequence(ByteReader& in) { return SequenceNumber{in.u64()}; }
+
+/// A count of things that take at least `bytes_each`, so that a lie cannot make us reserve memory.
+inline std::size_t take_count(ByteReader& in, std::size_t bytes_each) {
+  const std::size_t count = in.u32();
+  if (count > in.rest().size() / bytes_each) {
+    (void)in.raw(SIZE_MAX);  // marks the reader as failed
+    return 0;
+  }
+  return count;
+}
+
+// message_verify.cpp
+void put(ByteWriter& out, const VerifyNames& value);
+void put(ByteWriter& out, const VerifyState& value);
+void put(ByteWriter& out, const VerifyZones& value);
+void put(ByteWriter& out, const VerifyAnswer& value);
+VerifyNames take_verify_names(ByteReader& in);
+VerifyState take_verify_state(ByteReader& in);
+VerifyZones take_verify_zones(ByteReader& in);
+VerifyAnswer take_verify_answer(ByteReader& in);
+
+}  // namespace safekit::wire

@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""rfsverify and rfsdiff on a cluster: from either node, exit codes, condition, and the way to repair that the output names."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+import harness  # noqa: E402
+from harness import SAFEKIT, Sandbox, later, note, until  # noqa: E402
+
+DATA = "/srv/data"
+MODULE = """apiVersion: safekit/v1
+kind: Module
+metadata: {name: app}
+spec:
+  mode: mirror
+  id: 11
+  nodes: [node1, node2]
+  heartbeats: {timeout: 1s, lans: [default, replication]}
+  replication:
+    lan: replication
+    directories: [/srv/data]
+"""
+
+
+def command(box, node, *words):
+    done = subprocess.run([*box.words(node), SAFEKIT, *words], capture_output=True, text=True, timeout=120)
+    return done.returncode, done.stdout, done.stderr
+
+
+def behind_its_back(box, node, script):
+    """Below the read-only view of the secondary, as who has opened the directory before could do."""
+    box.exec(node, "unshare", "-m", "sh", "-ec", f"umount {DATA}; cd {DATA}; {script}")
+
+
+def main():
+    directory = tempfile.mkdtemp(prefix="safekit-verify-", dir="/var/tmp")
+    later(harness.remove, directory)
+    box = Sandbox(f"verify{os.getpid()}", f"{directory}/sandbox")
+    for node in box.nodes:
+        box.exec(node, "mkdir", DATA)
+    box.safekit("node1", "apply", "-f", "-", input=MODULE)
+    box.safekit("node1", "prim", "-m", "app")
+    box.wait_state("node1", "app", "ALONE Ready")
+    box.exec("node1", "sh", "-ec", f"cd {DATA}; mkdir d; head -c 3000000 /dev/urandom > d/f; echo x > \"$(printf 'any\\377byte')\"; sync")
+    code, out, err = command(box, "node1", "rfsverify", "-m", "app")
+    assert code == 1 and "synchronised secondary" in err, (code, out, err)
+    code, out, err = command(box, "node1", "rfsdiff", "-m", "app")
+    assert code == 0 and "compares everything" in out, (code, out, err)
+    box.safekit("node2", "start", "-m", "app")
+    box.wait_pair("app")
+
+    note("equal, from both nodes")
+    for node in box.nodes:
+        code, out, err = command(box, node, "rfsverify", "-m", "app")
+        assert code == 0 and "2 files, 2 directories, 3000002 bytes compared: no difference" in out, (code, out, err)
+        code, out, err = command(box, node, "rfsdiff", "-m", "app")
+        assert code == 0 and "copies 0 bytes of 0 files" in out, (code, out, err)
+
+    note("a changed mode, a changed byte, one file too many, one too few")
+    behind_its_back(box, "node2", "chmod 600 d; printf z | dd of=d/f bs=1 seek=2500000 conv=notrunc; touch -d @1000000000 d/f; : > more; rm any*")
+    wanted = {f"{DATA}/d": "mode", f"{DATA}/more": "only on the secondary", f"{DATA}/any\\xffbyte": "missing on the secondary"}
+    for node in box.nodes:
+        code, out, err = command(box, node, "rfsverify", "-m", "app", "-o", "json")
+        found = {one["path"]: one["what"] for one in json.loads(out)["differences"]}
+        content = found.pop(f"{DATA}/d/f")
+        root = found.pop(DATA, "mtime")  # names came and went
+        assert code == 3 and content == "mtime, content" and root == "mtime" and found == wanted, (code, out, err)
+    code, out, err = command(box, "node2", "rfsverify", "-m", "app")
+    assert code == 3 and f"{DATA}/d: mode\n" in out and "safekit second fullsync -m app" in out, (code, out, err)
+    until(lambda: "CopiesDiffer" in box.safekit("node1", "state", "-v", "-m", "app"), 10, "the condition is told")
+    assert "Verification: the secondary's copy differs" in box.safekit("node1", "log", "-A", "-m", "app")
+    assert box.states("app") == {"node1": "PRIM Ready", "node2": "SECOND Ready"}
+
+    note("repaired")
+    box.safekit("node2", "stop", "-m", "app")
+    box.wait_state("node1", "app", "ALONE Ready")
+    box.exec("node1", "sh", "-ec", f"printf y | dd of={DATA}/d/f bs=1 seek=70000 conv=notrunc,fsync")
+    code, out, err = command(box, "node2", "rfsdiff", "-m", "app")
+    assert code == 0 and "copies 65536 bytes of 1 files" in out and "Estimated duration: " in out, (code, out, err)
+    box.safekit("node2", "second", "fullsync", "-m", "app")
+    box.wait_pair("app")
+    code, out, err = command(box, "node2", "rfsverify", "-m", "app")
+    assert code == 0 and "no difference" in out, (code, out, err)
+    until(lambda: "CopiesDiffer" not in box.safekit("node1", "state", "-v", "-m", "app"), 10, "the condition goes")
+
+
+harness.test_main(main)
