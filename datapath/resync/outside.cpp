@@ -12,6 +12,8 @@ Scope scope_of(const journal::State& state, bool exact, const linux_os::FileMome
   const auto everywhere = [](std::string why) { return Scope{.look = Scope::Look::Everywhere, .why = std::move(why)}; };
   const journal::Watched& watched = state.watched;
   if (!state.ever_synchronised) return {};
+  // It was lost while it served: what it did itself since `until` would be found, and the logs say that more precisely.
+  if (!watched.left && !watched.unsettled) return {};
   if (!exact && state.base_log.id == 0 && state.own_log.id == 0) return everywhere("this copy was not left in order");
   if (watched.until == 0) return everywhere("it was not noted when this copy was left");
   // Who wrote meanwhile may have done it under an earlier time.

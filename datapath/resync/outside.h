@@ -13,7 +13,7 @@ namespace safekit::resync {
 /// Where to look for it at a start.
 struct Scope {
   enum class Look : std::uint8_t {
-    Nowhere,     ///< there is no other copy yet
+    Nowhere,     ///< there is no other copy yet, or this one was lost while it served: its logs tell what may differ
     Changed,     ///< at inodes that were changed since `since`
     Everywhere,  ///< it cannot be told from the inodes: `why`
   };

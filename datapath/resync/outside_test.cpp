@@ -50,8 +50,14 @@ TEST(Outside, WhatIsKnownOfTheCopyDecidesToo) {
   state.base_log = {};
   state.own_log = {1, 2};
   EXPECT_EQ(scope_of(state, false, now, "one").look, Look::Changed);
-  state.watched = {};
+  state.watched = {.left = true};
   EXPECT_EQ(scope_of(state, true, now, "one").look, Look::Everywhere);
+  state.watched = {.unsettled = true};
+  EXPECT_EQ(scope_of(state, true, now, "one").look, Look::Everywhere);
+  state.watched = {.until = 1000 * kSecond};  // lost while it served
+  EXPECT_EQ(scope_of(state, true, now, "one").look, Look::Nowhere);
+  state.watched.unsettled = true;
+  EXPECT_EQ(scope_of(state, true, now, "one").look, Look::Changed);
   state.ever_synchronised = false;
   EXPECT_EQ(scope_of(state, true, now, "one").look, Look::Nowhere);
 }
