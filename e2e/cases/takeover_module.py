@@ -124,8 +124,9 @@ def an_upgrade_under_load(world):
     for node in (world.primary, world.second):
         old = world.pid(node)
         world.box.safekit(node, "upgrade-datapath", "-m", "app")
-        if world.pid(node) in (None, old):
-            raise RuntimeError(f"the process of {node} was not replaced")
+        pids = world.box.pids(node, REPLICA)
+        if len(pids) != 1 or old in pids:
+            raise RuntimeError(f"the process {old} of {node} was not replaced: {pids} run")
     world.pair_again()
     note(f"upgraded, done: {[a.end() for a in applications]}")
     world.identical()
