@@ -45,6 +45,7 @@ Fd open_pidfd(std::int32_t pid) {
 struct StatLine {
   char state{'?'};
   std::int32_t parent{0};
+  std::int32_t threads{0};
   std::uint64_t start_ticks{0};
   std::string command{};
 };
@@ -63,14 +64,16 @@ Result<StatLine> read_stat(std::int32_t pid) {
     const std::string_view word = rest.substr(0, rest.find(' '));
     if (field == 3) line.state = word.front();
     if (field == 4) std::from_chars(word.data(), word.data() + word.size(), line.parent);
+    if (field == 20) std::from_chars(word.data(), word.data() + word.size(), line.threads);
     if (field == 22) std::from_chars(word.data(), word.data() + word.size(), line.start_ticks);
     rest.remove_prefix(std::min(rest.size(), word.size() + 1));
   }
   return line;
 }
 
-bool has_ended(char state) {
-  return state == 'Z' || state == 'X' || state == 'x';
+/// The first thread of a process may be a zombie while another one has still to come back from its disk.
+bool has_ended(const StatLine& line) {
+  return (line.state == 'Z' || line.state == 'X' || line.state == 'x') && line.threads <= 1;
 }
 
 /// What Boost.Process runs in the child between fork and exec: only system calls.
@@ -148,7 +151,7 @@ Result<std::int32_t> launch(const ProcessSpec& spec) {
 
 Result<ProcessIdentity> identify(std::int32_t pid) {
   SK_TRY(const auto line, read_stat(pid));
-  if (has_ended(line.state)) return Error{Code::NotFound, fmt::format("process {} has ended", pid)};
+  if (has_ended(line)) return Error{Code::NotFound, fmt::format("process {} has ended", pid)};
   return ProcessIdentity{.pid = pid, .start_ticks = line.start_ticks};
 }
 
@@ -212,7 +215,7 @@ Result<std::vector<ProcessInfo>> SystemProcesses::list() {
     const auto parsed = std::from_chars(name.data(), name.data() + name.size(), pid);
     if (parsed.ec != std::errc{} || parsed.ptr != name.data() + name.size()) continue;
     auto line = read_stat(pid);
-    if (!line || has_ended(line->state)) continue;
+    if (!line || has_ended(*line)) continue;
     ProcessInfo info{.identity = {.pid = pid, .start_ticks = line->start_ticks},
                      .parent = line->parent,
                      .command = std::move(line->command)};

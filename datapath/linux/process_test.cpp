@@ -1,12 +1,15 @@
 #include "datapath/linux/process.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <cstdlib>
+#include <thread>
 
 #include "datapath/linux/files.h"
 #include "datapath/linux/loop.h"
@@ -113,6 +116,28 @@ TEST_F(SystemProcessesTest, NeverHitsALaterProcessWithTheSameNumber) {
   EXPECT_TRUE(processes.signal(running, SIGTERM));
   loop.run();
   EXPECT_TRUE(processes.signal(running, SIGTERM)) << "a process that is gone is fine";
+}
+
+TEST_F(SystemProcessesTest, AProcessRunsUntilItsLastThreadHasEnded) {
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    std::thread{[] { ::pause(); }}.detach();
+    ::syscall(SYS_exit, 0);  // this thread alone
+  }
+  const auto state = [&] {
+    const std::string text = *read_file(fmt::format("/proc/{}/stat", child));
+    return text[text.rfind(')') + 2];
+  };
+  while (state() != 'Z') std::this_thread::yield();
+  const auto running = identify(child);
+  ASSERT_TRUE(running) << running.error().what;
+  EXPECT_TRUE(processes.is_running(*running));
+  ::kill(child, SIGKILL);
+  siginfo_t ended{};
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT), 0);
+  EXPECT_FALSE(processes.is_running(*running)) << "a zombie of one thread";
+  ::waitpid(child, nullptr, 0);
 }
 
 TEST_F(SystemProcessesTest, TellsOfAnEndThatWasBefore) {

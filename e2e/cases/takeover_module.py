@@ -125,7 +125,7 @@ def an_upgrade_under_load(world):
         old = world.pid(node)
         world.box.safekit(node, "upgrade-datapath", "-m", "app")
         pids = world.box.pids(node, REPLICA)
-        if len(pids) != 1 or old in pids:
+        if len(pids) != 1 or old in pids:  # that one has ended before another one is begun
             raise RuntimeError(f"the process {old} of {node} was not replaced: {pids} run")
     world.pair_again()
     note(f"upgraded, done: {[a.end() for a in applications]}")
