@@ -11,6 +11,19 @@ ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 BIN = os.environ.get("SAFEKIT_BIN", os.path.join(ROOT, "build", "release", "bin"))
 SAFEKIT = os.path.join(BIN, "safekit")
 SKIP = 77  # ctest: skipped
+# A mirror of one directory. Its last lines are those of `replication`: more settings of it may follow.
+MIRROR = """apiVersion: safekit/v1
+kind: Module
+metadata: {name: app}
+spec:
+  mode: mirror
+  id: 11
+  nodes: [node1, node2]
+  heartbeats: {timeout: 1s, lans: [default, replication]}
+  replication:
+    lan: replication
+    directories: [/srv/data]
+"""
 
 _undo = []
 

@@ -182,7 +182,9 @@ Status Secondary::greet(Stream& stream, wire::FrameReader& frames) {
   std::vector<wire::ActiveEntry> active = own_activity(mine);
   add_outside(mine, active);
   SK_TRY_VOID(send_message(stream, mine, settings_.send_timeout));
-  if (mine.own_log.id != 0 || mine.outside == wire::Outside::Listed) SK_TRY_VOID(send_activity(stream, std::move(active), settings_.send_timeout));
+  if (mine.own_log.id != 0 || mine.outside == wire::Outside::Listed) {
+    SK_TRY_VOID(send_activity(stream, std::move(active), settings_.send_timeout));
+  }
   const journal::DataGenerations theirs{hello->current, hello->base, hello->history};
   const journal::Relation relation = journal::compare(state.generations, theirs);
   log_.write(LogLevel::Info, kLog, fmt::format("connection=made peer={} generations={}", settings_.peer, to_string(relation)));

@@ -41,6 +41,52 @@ inline std::size_t take_count(ByteReader& in, std::size_t bytes_each) {
   return count;
 }
 
+inline void put(ByteWriter& out, const TreePath& at) {
+  out.u32(at.root);
+  out.text(at.path);
+}
+
+inline TreePath take_path(ByteReader& in) {
+  TreePath at;
+  at.root = in.u32();
+  at.path = in.text(kPathBytesMax);
+  return at;
+}
+
+inline void put_xattrs(ByteWriter& out, const std::vector<std::pair<std::string, std::string>>& xattrs) {
+  out.u32(static_cast<std::uint32_t>(xattrs.size()));
+  for (const auto& [name, content] : xattrs) {
+    out.text(name);
+    out.text(content);
+  }
+}
+
+inline std::vector<std::pair<std::string, std::string>> take_xattrs(ByteReader& in) {
+  std::vector<std::pair<std::string, std::string>> xattrs(take_count(in, 8));
+  for (auto& [name, content] : xattrs) {
+    name = in.text(kNameBytesMax);
+    content = in.text(kXattrBytesMax);
+  }
+  return xattrs;
+}
+
+inline void put_digests(ByteWriter& out, const std::vector<Digest128>& digests) {
+  out.u32(static_cast<std::uint32_t>(digests.size()));
+  for (const Digest128& digest : digests) {
+    out.u64(digest.high);
+    out.u64(digest.low);
+  }
+}
+
+inline std::vector<Digest128> take_digests(ByteReader& in) {
+  std::vector<Digest128> digests(take_count(in, 16));
+  for (Digest128& digest : digests) {
+    digest.high = in.u64();
+    digest.low = in.u64();
+  }
+  return digests;
+}
+
 // message_verify.cpp
 void put(ByteWriter& out, const VerifyNames& value);
 void put(ByteWriter& out, const VerifyState& value);

@@ -22,8 +22,7 @@ void put(ByteWriter& out, const Operation& operation) {
                  [&](const Bind& op) {
                    type(OperationType::Bind);
                    out.u64(op.id.value);
-                   out.u32(op.at.root);
-                   out.text(op.at.path);
+                   put(out, op.at);
                    out.u64(op.identity);
                  },
                  [&](const Create& op) {
@@ -101,8 +100,7 @@ Result<Operation> take_operation(ByteReader& in, BytesView& data) {
     case OperationType::Bind: {
       Bind op;
       op.id = take_id(in);
-      op.at.root = in.u32();
-      op.at.path = in.text(kPathBytesMax);
+      op.at = take_path(in);
       op.identity = in.u64();
       return Operation{std::move(op)};
     }
@@ -259,8 +257,7 @@ void put(ByteWriter& out, const Active& value) {
   out.u8(value.last ? 1 : 0);
   out.u32(static_cast<std::uint32_t>(value.entries.size()));
   for (const ActiveEntry& entry : value.entries) {
-    out.u32(entry.at.root);
-    out.text(entry.at.path);
+    put(out, entry.at);
     out.u8(static_cast<std::uint8_t>((entry.attributes ? 1 : 0) | (entry.names ? 2 : 0) | (entry.outside ? 4 : 0)));
     out.u64(entry.groups_from);
     out.u32(static_cast<std::uint32_t>(entry.groups.size()));
@@ -278,8 +275,7 @@ Active take_active(ByteReader& in) {
   value.last = in.u8() != 0;
   value.entries.resize(take_count(in, 25));
   for (ActiveEntry& entry : value.entries) {
-    entry.at.root = in.u32();
-    entry.at.path = in.text(kPathBytesMax);
+    entry.at = take_path(in);
     const std::uint8_t flags = in.u8();
     entry.attributes = (flags & 1) != 0;
     entry.names = (flags & 2) != 0;
@@ -333,44 +329,28 @@ Listing take_listing(ByteReader& in) {
 void put(ByteWriter& out, const InodeState& value) {
   out.u64(value.id.value);
   put(out, value.attributes);
-  out.u32(static_cast<std::uint32_t>(value.xattrs.size()));
-  for (const auto& [name, content] : value.xattrs) {
-    out.text(name);
-    out.text(content);
-  }
+  put_xattrs(out, value.xattrs);
 }
 
 InodeState take_inode_state(ByteReader& in) {
   InodeState value;
   value.id = take_id(in);
   value.attributes = take_attributes(in);
-  value.xattrs.resize(take_count(in, 8));
-  for (auto& [name, content] : value.xattrs) {
-    name = in.text(kNameBytesMax);
-    content = in.text(kXattrBytesMax);
-  }
+  value.xattrs = take_xattrs(in);
   return value;
 }
 
 void put(ByteWriter& out, const ZoneDigests& value) {
   out.u64(value.id.value);
   out.u64(value.first);
-  out.u32(static_cast<std::uint32_t>(value.digests.size()));
-  for (const Digest128& digest : value.digests) {
-    out.u64(digest.high);
-    out.u64(digest.low);
-  }
+  put_digests(out, value.digests);
 }
 
 ZoneDigests take_zone_digests(ByteReader& in) {
   ZoneDigests value;
   value.id = take_id(in);
   value.first = in.u64();
-  value.digests.resize(take_count(in, 16));
-  for (Digest128& digest : value.digests) {
-    digest.high = in.u64();
-    digest.low = in.u64();
-  }
+  value.digests = take_digests(in);
   return value;
 }
 

@@ -3,22 +3,6 @@
 
 namespace safekit::wire {
 
-namespace {
-
-void put(ByteWriter& out, const TreePath& at) {
-  out.u32(at.root);
-  out.text(at.path);
-}
-
-TreePath take_path(ByteReader& in) {
-  TreePath at;
-  at.root = in.u32();
-  at.path = in.text(kPathBytesMax);
-  return at;
-}
-
-}  // namespace
-
 void put(ByteWriter& out, const VerifyNames& value) {
   put(out, value.at);
   out.u8(value.last ? 1 : 0);
@@ -46,11 +30,7 @@ void put(ByteWriter& out, const VerifyState& value) {
   out.u8(value.with_mtime ? 1 : 0);
   put(out, value.attributes);
   out.text(value.link_target);
-  out.u32(static_cast<std::uint32_t>(value.xattrs.size()));
-  for (const auto& [name, content] : value.xattrs) {
-    out.text(name);
-    out.text(content);
-  }
+  put_xattrs(out, value.xattrs);
 }
 
 VerifyState take_verify_state(ByteReader& in) {
@@ -59,11 +39,7 @@ VerifyState take_verify_state(ByteReader& in) {
   value.with_mtime = in.u8() != 0;
   value.attributes = take_attributes(in);
   value.link_target = in.text(kPathBytesMax);
-  value.xattrs.resize(take_count(in, 8));
-  for (auto& [name, content] : value.xattrs) {
-    name = in.text(kNameBytesMax);
-    content = in.text(kXattrBytesMax);
-  }
+  value.xattrs = take_xattrs(in);
   return value;
 }
 
@@ -71,11 +47,7 @@ void put(ByteWriter& out, const VerifyZones& value) {
   put(out, value.at);
   out.u8(value.exact ? 1 : 0);
   out.u64(value.first);
-  out.u32(static_cast<std::uint32_t>(value.digests.size()));
-  for (const Digest128& digest : value.digests) {
-    out.u64(digest.high);
-    out.u64(digest.low);
-  }
+  put_digests(out, value.digests);
 }
 
 VerifyZones take_verify_zones(ByteReader& in) {
@@ -83,11 +55,7 @@ VerifyZones take_verify_zones(ByteReader& in) {
   value.at = take_path(in);
   value.exact = in.u8() != 0;
   value.first = in.u64();
-  value.digests.resize(take_count(in, 16));
-  for (Digest128& digest : value.digests) {
-    digest.high = in.u64();
-    digest.low = in.u64();
-  }
+  value.digests = take_digests(in);
   return value;
 }
 

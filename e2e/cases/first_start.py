@@ -7,20 +7,7 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 import harness  # noqa: E402
-from harness import Sandbox, later, note, until  # noqa: E402
-
-MODULE = """apiVersion: safekit/v1
-kind: Module
-metadata: {name: app}
-spec:
-  mode: mirror
-  id: 9
-  nodes: [node1, node2]
-  heartbeats: {timeout: 1s, lans: [default, replication]}
-  replication:
-    lan: replication
-    directories: [/srv/data]
-"""
+from harness import MIRROR, Sandbox, later, note, until  # noqa: E402
 
 
 class World:
@@ -58,7 +45,7 @@ def contains(text, *parts):
 
 def unsynchronised_data_is_kept(world):
     box = world.box
-    box.safekit("node1", "apply", "-f", "-", input=MODULE)
+    box.safekit("node1", "apply", "-f", "-", input=MIRROR)
     box.safekit("node1", "prim", "-m", "app")
     box.wait_state("node1", "app", "ALONE Ready")
     box.safekit("node2", "start", "-m", "app")
@@ -103,7 +90,7 @@ def a_new_module_of_the_name_begins_as_new(world):
     for node in box.nodes:
         until(lambda: not world.known(node) and not world.journal(node), 20, f"{node} has forgotten the module")
         equal(world.there(node), ["of-node1"])
-    box.safekit("node1", "apply", "-f", "-", input=MODULE)
+    box.safekit("node1", "apply", "-f", "-", input=MIRROR)
     for node in box.nodes:
         box.safekit(node, "start", "-m", "app")
     for node in box.nodes:
@@ -127,7 +114,7 @@ def a_node_that_missed_the_deletion_begins_as_new(world):
     box.wait_state("node1", "app", "STOP NotReady")
     box.safekit("node1", "delete", "module", "app")
     until(lambda: not world.journal("node1"), 20, "node1 has forgotten the module")
-    box.safekit("node1", "apply", "-f", "-", input=MODULE.replace("timeout: 1s", "timeout: 2s"))
+    box.safekit("node1", "apply", "-f", "-", input=MIRROR.replace("timeout: 1s", "timeout: 2s"))
     box.safekit("node1", "prim", "-m", "app")
     box.wait_state("node1", "app", "ALONE Ready")
     box.call("start", "node2")

@@ -7,22 +7,9 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 import harness  # noqa: E402
-from harness import Sandbox, later, note, until  # noqa: E402
+from harness import MIRROR, Sandbox, later, note, until  # noqa: E402
 
 DATA, MEGA = "/srv/data", 1 << 20
-MODULE = """apiVersion: safekit/v1
-kind: Module
-metadata: {name: app}
-spec:
-  mode: mirror
-  id: 11
-  nodes: [node1, node2]
-  heartbeats: {timeout: 1s, lans: [default, replication]}
-  replication:
-    lan: replication
-    directories: [/srv/data]
-    lostWritesMax: QUOTA
-"""
 FIRST = f"""
 mkdir kept gone deep; echo a > kept/a; echo old > gone/file; echo moved > before; echo both > deleted; echo winners > by-winner
 head -c 4194304 /dev/zero | tr '\\0' o > big; cp big untouched; sync; """
@@ -42,7 +29,7 @@ class World:
         self.box = Sandbox(f"lost{os.getpid()}", f"{self.directory}/sandbox")
         for node in self.box.nodes:
             self.box.exec(node, "mkdir", DATA)
-        self.box.safekit("node1", "apply", "-f", "-", input=MODULE.replace("QUOTA", str(quota)))
+        self.box.safekit("node1", "apply", "-f", "-", input=MIRROR + f"    lostWritesMax: {quota}\n")
         self.box.safekit("node1", "prim", "-m", "app")
         self.box.wait_state("node1", "app", "ALONE Ready")
         self.box.safekit("node2", "start", "-m", "app")

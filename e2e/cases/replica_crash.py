@@ -5,7 +5,7 @@ was at that moment, without what was in the page cache; the boot has another id.
 SK_SEED chooses the load."""
 import os, subprocess, sys, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from replica_nodes import PRIMARY, SECONDARY, run_cases
+from replica_nodes import PRIMARY, SECONDARY, assert_equal, mirrored, run_cases
 
 LOAD = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "replica_load.py")]
 SEED = int(os.environ.get("SK_SEED", "1"))
@@ -99,16 +99,10 @@ def fill(directory):
         out.write(os.urandom(BIG))
 
 
-def mirrored(pair, *disks):
+def filled(pair, *disks):
     made = [Disk(node) for node in disks]
     fill(pair.a.data)
-    pair.a.start()
-    pair.b.start()
-    pair.a.settle(PRIMARY, may_be_alone=True)
-    pair.b.settle(SECONDARY)
-    pair.a.synchronised()
-    pair.b.synchronised()
-    pair.a.want(PRIMARY)
+    mirrored(pair)
     return made
 
 
@@ -139,15 +133,12 @@ def meet(primary, secondary):
     untouched = (DIRECTORIES - TOUCHED) * FILES
     assert 0 < report["files_done"] < files - untouched // 2, (files, report)
     assert report["bytes_compared"] < load_bytes + BIG // 2 and report["bytes_copied"] < load_bytes + BIG // 4, (load_bytes, report)
-    deadline = time.monotonic() + 10
-    while (different := primary.pair.differences()) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not different, "the copies differ:\n" + "\n".join(different[:20])
+    assert_equal(primary.pair)
 
 
 def case_primary_killed(pair):
     """kill -9 of the primary's replicad: it goes on as primary, then the other takes over."""
-    mirrored(pair)
+    filled(pair)
     load = Load(pair.a, 1)
     pair.a.kill()
     load.end()
@@ -164,7 +155,7 @@ def case_primary_killed(pair):
 
 
 def case_secondary_loses_power(pair):
-    (disk,) = mirrored(pair, pair.b)
+    (disk,) = filled(pair, pair.b)
     load = Load(pair.a, 1)
     disk.lose_power()
     pair.a.want(PRIMARY, may_be_alone=True)
@@ -174,7 +165,7 @@ def case_secondary_loses_power(pair):
 
 def case_primary_loses_power(pair):
     """Once as a node that comes back as primary, once as one that finds another primary, which has crashed meanwhile too."""
-    (disk,) = mirrored(pair, pair.a)
+    (disk,) = filled(pair, pair.a)
     load = Load(pair.a, 1)
     disk.lose_power()
     load.end()
@@ -195,7 +186,7 @@ def case_primary_loses_power(pair):
 
 def case_both_lose_power(pair):
     """Either may be the one that serves then."""
-    one, two = mirrored(pair, pair.a, pair.b)
+    one, two = filled(pair, pair.a, pair.b)
     load = Load(pair.a, 1)
     one.lose_power()
     two.lose_power()
@@ -215,7 +206,7 @@ def case_both_lose_power(pair):
 
 
 def case_damaged_log_compares_all(pair):
-    mirrored(pair)
+    filled(pair)
     load = Load(pair.a, 1)
     pair.a.kill()
     load.end()

@@ -319,7 +319,7 @@ FAULTS = ("replicad", "node", "cut", "one_way", "corruption", "slow", "full", "e
 LOADS = ("idle", "fsync", "storm", "resync")
 CORE = ("replicad_primary_storm", "replicad_secondary_resync", "node_primary_resync", "node_secondary_storm", "cut_primary_storm",
         "cut_secondary_fsync", "one_way_primary_fsync", "one_way_secondary_storm", "corruption_primary_resync", "corruption_secondary_storm",
-        "slow_primary_resync", "full_primary_fsync",
+        "slow_primary_resync", "full_primary_idle", "full_primary_fsync",
         "eio_secondary_fsync", "eio_primary_fsync", "stall_primary_fsync", "stall_secondary_resync")
 
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """What somebody changes in a plain directory while its node is stopped is found at the next start: the copies become equal, and
 nothing else is looked at. Usage: stopped.py PROGRAM [CASE...]. SK_EACH=1 makes each kind of change in a stop of its own."""
-import ctypes, os, random, sys, time
+import ctypes, os, random, sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from replica_nodes import IDLE, PRIMARY, SECONDARY, run_cases
+from replica_nodes import IDLE, PRIMARY, SECONDARY, assert_equal, mirrored, run_cases
 
 DIRECTORIES, FILES = 30, 20
 EXCHANGE = 2
@@ -105,13 +105,6 @@ def log_lines(node, began, words):
         return [line for line in log.read().splitlines() if words in line]
 
 
-def equal(pair):
-    deadline = time.monotonic() + 10
-    while (different := pair.differences()) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not different, "the copies differ:\n" + "\n".join(different[:20])
-
-
 def stop(pair, *nodes):
     for node in nodes:
         node.settle(IDLE)
@@ -135,17 +128,11 @@ def start(primary, secondary):
     return made, found
 
 
-def mirrored(pair):
+def filled(pair):
     fill(pair.a.data)
-    pair.a.start()
-    pair.b.start()
-    pair.a.settle(PRIMARY, may_be_alone=True)
-    pair.b.settle(SECONDARY)
-    pair.a.synchronised()
-    pair.b.synchronised()
-    pair.a.want(PRIMARY)
+    mirrored(pair)
     pair.a.run("sh", "-ec", f"cd {pair.mount}; echo mine > d0/mine; sync d0/mine; chmod 640 d0/f1")
-    equal(pair)
+    assert_equal(pair)
 
 
 def untouched(pair, primary, secondary):
@@ -154,11 +141,11 @@ def untouched(pair, primary, secondary):
     for lines in found.values():
         assert len(lines) == 1 and "changed-while-stopped=0 " in lines[0], lines
     assert primary.report["bytes_compared"] == primary.report["bytes_copied"] == primary.report["files_done"] == 0, primary.report
-    equal(pair)
+    assert_equal(pair)
 
 
 def case_untouched_copies_are_not_compared(pair):
-    mirrored(pair)
+    filled(pair)
     stop(pair, pair.a, pair.b)
     untouched(pair, pair.a, pair.b)
     stop(pair, pair.b, pair.a)
@@ -175,7 +162,7 @@ def changed_on(pair, who, changes, limit=DIRECTORIES * FILES * 3 // 4):
     expected = snapshot(pair.a.data)
     print("  ", *(change.__name__ for change in changes), "on", who.name, flush=True)
     made, found = start(pair.a, pair.b)
-    equal(pair)
+    assert_equal(pair)
     assert snapshot(pair.a.data) == expected, "the primary's copy was changed"
     assert "synchronise=zones" in made, made
     (line,) = found[who.name]
@@ -196,7 +183,7 @@ def snapshot(directory):
 
 
 def case_changed_primary(pair):
-    mirrored(pair)
+    filled(pair)
     for changes in ROUNDS:
         changed_on(pair, pair.a, changes)
     stop(pair, pair.a, pair.b)
@@ -204,7 +191,7 @@ def case_changed_primary(pair):
 
 
 def case_changed_secondary(pair):
-    mirrored(pair)
+    filled(pair)
     for changes in ROUNDS:
         changed_on(pair, pair.b, changes)
     stop(pair, pair.a, pair.b)
@@ -212,7 +199,7 @@ def case_changed_secondary(pair):
 
 
 def case_changed_both(pair):
-    mirrored(pair)
+    filled(pair)
     stop(pair, pair.a, pair.b)
     for change in CHANGES:
         change(pair.a.data)
@@ -222,56 +209,51 @@ def case_changed_both(pair):
     change_byte(f"{pair.b.data}/d19/f1")
     made, _ = start(pair.a, pair.b)
     assert "synchronise=zones" in made, made
-    equal(pair)
+    assert_equal(pair)
 
 
 def case_hard_links_compare_all(pair):
-    mirrored(pair)
+    filled(pair)
     stop(pair, pair.a, pair.b)
     os.link(f"{pair.b.data}/d1/f1", f"{pair.b.data}/d2/f1-too")
     made, found = start(pair.a, pair.b)
     assert "synchronise=full" in made and "has several names" in found["b"][0], (made, found)
-    equal(pair)
+    assert_equal(pair)
+
+
+def found_alone(pair, node, path, role, **flags):
+    """Changed on a node that is started then, finds it, and is stopped before it meets the other one."""
+    change_byte(f"{node.data}/{path}")
+    began = node.log_size()
+    node.start()
+    node.settle(role, **flags)
+    node.wait_for_log("changed-while-stopped=1 ", began)
+    stop(pair, node)
 
 
 def case_found_but_not_told(pair):
     """What was found is not forgotten by a stop before the other node was met, in either role; nor does that hide it."""
-    mirrored(pair)
+    filled(pair)
     stop(pair, pair.a, pair.b)
-    change_byte(f"{pair.a.data}/d1/f1")
-    began = pair.a.log_size()
-    pair.a.start()
-    pair.a.settle(PRIMARY, may_be_alone=True)
-    pair.a.wait_for_log("changed-while-stopped=1 ", began)
-    stop(pair, pair.a)
-    change_byte(f"{pair.b.data}/d2/f2")
-    began = pair.b.log_size()
-    pair.b.start()
-    pair.b.settle(SECONDARY)
-    pair.b.wait_for_log("changed-while-stopped=1 ", began)
-    stop(pair, pair.b)
+    found_alone(pair, pair.a, "d1/f1", PRIMARY, may_be_alone=True)
+    found_alone(pair, pair.b, "d2/f2", SECONDARY)
     made, found = start(pair.a, pair.b)
     assert "synchronise=zones" in made, made
-    equal(pair)
+    assert_equal(pair)
     # The other one serves: it must see that the first one has something.
     stop(pair, pair.a, pair.b)
-    change_byte(f"{pair.a.data}/d1/f1")
-    began = pair.a.log_size()
-    pair.a.start()
-    pair.a.settle(PRIMARY, may_be_alone=True)
-    pair.a.wait_for_log("changed-while-stopped=1 ", began)
-    stop(pair, pair.a)
+    found_alone(pair, pair.a, "d1/f1", PRIMARY, may_be_alone=True)
     pair.b.start()
     pair.a.start()
     pair.b.settle(PRIMARY, may_be_alone=True)
     pair.a.settle(SECONDARY)
     pair.b.synchronised()
     pair.a.synchronised()
-    equal(pair)
+    assert_equal(pair)
 
 
 def case_a_failover_looks_at_nothing(pair):
-    mirrored(pair)
+    filled(pair)
     began = pair.b.log_size()
     pair.a.kill()
     pair.b.settle(PRIMARY, may_be_alone=True)
@@ -281,7 +263,7 @@ def case_a_failover_looks_at_nothing(pair):
     pair.a.synchronised()
     pair.b.synchronised()
     assert not log_lines(pair.b, began, "changed-")
-    equal(pair)
+    assert_equal(pair)
 
 
 run_cases(dict(globals()))

@@ -10,20 +10,8 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 import harness  # noqa: E402
-from harness import ROOT, SAFEKIT, Sandbox, later, note, until  # noqa: E402
+from harness import MIRROR, ROOT, SAFEKIT, Sandbox, later, note, until  # noqa: E402
 
-MODULE = """apiVersion: safekit/v1
-kind: Module
-metadata: {name: app}
-spec:
-  mode: mirror
-  id: 11
-  nodes: [node1, node2]
-  heartbeats: {timeout: 1s, lans: [default, replication]}
-  replication:
-    lan: replication
-    directories: [/srv/data]
-"""
 REPLICA = "safekit-replicad"
 
 
@@ -55,7 +43,7 @@ class World:
         self.box = box = Sandbox(f"takeover{os.getpid()}", f"{directory}/sandbox")
         for node in box.nodes:
             box.exec(node, "mkdir", "/srv/data")
-        box.safekit("node1", "apply", "-f", "-", input=MODULE)
+        box.safekit("node1", "apply", "-f", "-", input=MIRROR)
         for node in box.nodes:
             until(lambda: box.state(node, "app"), 30, f"{node} has the module")
             box.safekit(node, "start", "-m", "app")

@@ -8,21 +8,9 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 import harness  # noqa: E402
-from harness import SAFEKIT, Sandbox, later, note, until  # noqa: E402
+from harness import MIRROR, SAFEKIT, Sandbox, later, note, until  # noqa: E402
 
 DATA = "/srv/data"
-MODULE = """apiVersion: safekit/v1
-kind: Module
-metadata: {name: app}
-spec:
-  mode: mirror
-  id: 11
-  nodes: [node1, node2]
-  heartbeats: {timeout: 1s, lans: [default, replication]}
-  replication:
-    lan: replication
-    directories: [/srv/data]
-"""
 
 
 def command(box, node, *words):
@@ -41,7 +29,7 @@ def main():
     box = Sandbox(f"verify{os.getpid()}", f"{directory}/sandbox")
     for node in box.nodes:
         box.exec(node, "mkdir", DATA)
-    box.safekit("node1", "apply", "-f", "-", input=MODULE)
+    box.safekit("node1", "apply", "-f", "-", input=MIRROR)
     box.safekit("node1", "prim", "-m", "app")
     box.wait_state("node1", "app", "ALONE Ready")
     box.exec("node1", "sh", "-ec", f"cd {DATA}; mkdir d; head -c 3000000 /dev/urandom > d/f; echo x > \"$(printf 'any\\377byte')\"; sync")

@@ -2,7 +2,7 @@
 // made right first, or nothing would get past them. Not built by default; with Clang:
 //   clang++ -std=c++20 -g -O1 -fsanitize=fuzzer,address,undefined -DFMT_HEADER_ONLY -include array -include string -include vector \
 //     -I. e2e/fuzz/replication_fuzz.cpp datapath/journal/{activity_log,group_set,zone_map,record,journal,files}.cpp \
-//     datapath/journal/data_generations.cpp datapath/wire/{frame,message}.cpp schema/base/[!_]*.cpp -lxxhash -o /tmp/replication_fuzz
+//     datapath/journal/data_generations.cpp datapath/wire/{frame,message,message_verify}.cpp schema/base/[!_]*.cpp -lxxhash -o /tmp/replication_fuzz
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
