@@ -160,7 +160,7 @@ std::vector<ActivityEntry> Activity::list() const {
   std::vector<ActivityEntry> all;
   if (everything) all.push_back({.kind = Kind::Everything});
   for (const auto& [key, inode] : inodes) {
-    const auto put = [&](Kind kind, std::uint64_t first, std::uint32_t count) {
+    const auto put = [&all, &key = key, &inode = inode](Kind kind, std::uint64_t first, std::uint32_t count) {
       all.push_back({.kind = kind, .key = key, .parent = inode.parent, .name = inode.name, .first = first, .count = count});
     };
     if (inode.attributes) put(Kind::Attributes, 0, 0);

@@ -10,6 +10,8 @@ template <class... Ts>
 struct Overloaded : Ts... {
   using Ts::operator()...;
 };
+template <class... Ts>
+Overloaded(Ts...) -> Overloaded<Ts...>;  // Clang 14, of the fuzzer, does not find it by itself
 
 /// Numbers of the operations on the wire (docs/wire.md).
 enum class OperationType : std::uint8_t {

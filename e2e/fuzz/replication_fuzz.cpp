@@ -1,8 +1,9 @@
 // libFuzzer target for what a replica reads from its peer and from its own disk: the first byte picks the reader. Checksums are
-// made right first, or nothing would get past them. Not built by default; with Clang:
-//   clang++ -std=c++20 -g -O1 -fsanitize=fuzzer,address,undefined -DFMT_HEADER_ONLY -include array -include string -include vector \
-//     -I. e2e/fuzz/replication_fuzz.cpp datapath/journal/{activity_log,group_set,zone_map,record,journal,files}.cpp \
-//     datapath/journal/data_generations.cpp datapath/wire/{frame,message,message_verify}.cpp schema/base/[!_]*.cpp -lxxhash -o /tmp/replication_fuzz
+// made right first, or nothing would get past them. Not built by default; with Clang, which cannot use the other compiler's header:
+//   cp build/release/CMakeFiles/sk_pch.dir/cmake_pch.hxx /tmp/all.h
+//   clang++ -std=c++20 -g -O1 -fsanitize=fuzzer,address,undefined -DFMT_HEADER_ONLY -include /tmp/all.h -I. \
+//     e2e/fuzz/replication_fuzz.cpp datapath/journal/{activity_log,group_set,zone_map,record,journal,files,data_generations}.cpp \
+//     datapath/wire/{frame,message,message_verify}.cpp $(ls schema/base/*.cpp | grep -v _test) -lxxhash -o /tmp/replication_fuzz
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
