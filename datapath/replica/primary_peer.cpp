@@ -261,6 +261,16 @@ Status Primary::read_once(Lock& lock, Link& link, Duration timeout) {
   return taken;
 }
 
+/// Caller holds mutex_, but not while the answer is worked on, nor while the last share of a run that has ended goes.
+template <class Answer>
+void Primary::tell_run(Lock& lock, Answer&& answer) {
+  std::shared_ptr<ResyncRun> run = run_;
+  lock.unlock();
+  if (run != nullptr) run->answer(std::forward<Answer>(answer));
+  run.reset();
+  lock.lock();
+}
+
 /// Caller holds mutex_.
 Status Primary::take(Lock& lock, Link& link, wire::Message&& message) {
   if (std::holds_alternative<wire::Heartbeat>(message)) return {};
@@ -275,15 +285,9 @@ Status Primary::take(Lock& lock, Link& link, wire::Message&& message) {
     if (durable_.size() > kDurableMax) durable_.erase(durable_.begin());
     waiters_.notify_all();
   } else if (auto* listing = std::get_if<wire::ListingAnswer>(&message)) {
-    const std::shared_ptr<ResyncRun> run = run_;
-    lock.unlock();
-    if (run != nullptr) run->answer(std::move(*listing));
-    lock.lock();
+    tell_run(lock, std::move(*listing));
   } else if (auto* zones = std::get_if<wire::ZonesWanted>(&message)) {
-    const std::shared_ptr<ResyncRun> run = run_;
-    lock.unlock();
-    if (run != nullptr) run->answer(std::move(*zones));
-    lock.lock();
+    tell_run(lock, std::move(*zones));
   } else if (auto* looked = std::get_if<wire::VerifyAnswer>(&message)) {
     if (verify_ != nullptr) verify_->answer(std::move(*looked));
   } else if (auto* end = std::get_if<wire::ResyncEndAnswer>(&message)) {
