@@ -45,6 +45,24 @@ Status check_made(int fd, mode_t type) {
   return Error{Code::Conflict, "somebody else on this node changes the replicated directory"};
 }
 
+/// Empty, and open as `InodeBinding::descriptor` opens it.
+Result<SharedFd> make_file(int directory, const std::string& name) {
+  Fd made{::openat(directory, name.c_str(), O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600)};
+  if (!made) return system_error(fmt::format("create '{}'", name), errno);
+  return std::make_shared<const Fd>(std::move(made));
+}
+
+Status make_xattrs_equal(int fd, const tree::Xattrs& have, const tree::Xattrs& wanted) {
+  for (const auto& [name, value] : have) {
+    const auto kept = std::ranges::find(wanted, name, &std::pair<std::string, std::string>::first);
+    if (kept == wanted.end()) SK_TRY_VOID(tree::remove_xattr(fd, name));
+  }
+  for (const auto& [name, value] : wanted) {
+    if (std::ranges::find(have, std::pair{name, value}) == have.end()) SK_TRY_VOID(tree::set_xattr(fd, name, value));
+  }
+  return {};
+}
+
 bool same_kind(const struct stat& st, const wire::ListingEntry& entry) {
   if ((st.st_mode & S_IFMT) != (entry.mode & S_IFMT)) return false;
   return (!S_ISCHR(entry.mode) && !S_ISBLK(entry.mode)) || st.st_rdev == entry.device;
@@ -129,9 +147,7 @@ Status Applier::perform(const wire::Create& op) {
   if (in_resync() || taken) SK_TRY_VOID(remove_entry(parent->get(), root, op.name));
   SharedFd fd;
   if (S_ISREG(type)) {
-    Fd made{::openat(parent->get(), op.name.c_str(), O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600)};
-    if (!made) return system_error(fmt::format("create '{}'", op.name), errno);
-    fd = std::make_shared<const Fd>(std::move(made));
+    SK_TRY(fd, make_file(parent->get(), op.name));
   } else {
     SK_TRY_VOID(tree::make_node(parent->get(), op.name, op.attributes, op.link_target));
     Fd made{::openat(parent->get(), op.name.c_str(), S_ISDIR(type) ? O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
@@ -312,35 +328,44 @@ Status Applier::create_entry(int directory, std::uint32_t root, const wire::List
     const std::string path = keeper_->path_of(root, directory);
     SK_TRY_VOID(keeper_->absent(inodes_.place(root), directory, path, entry.name, entry.mode));
   }
-  SK_TRY_VOID(tree::make_node(directory, entry.name, {.mode = entry.mode, .device = entry.device}, entry.link_target));
-  SK_TRY(auto key, key_at(inodes_.place(root), directory, entry.name));
+  const mode_t type = entry.mode & S_IFMT;
+  SharedFd fd;
+  if (S_ISREG(type)) {
+    SK_TRY(fd, make_file(directory, entry.name));  // open until its content comes
+  } else {
+    SK_TRY_VOID(tree::make_node(directory, entry.name, {.mode = entry.mode, .device = entry.device}, entry.link_target));
+  }
+  SK_TRY(auto key, fd ? key_at(inodes_.place(root), fd->get(), "") : key_at(inodes_.place(root), directory, entry.name));
   if (keeper_) keeper_->made(key);
-  inodes_.set(entry.id, entry.identity, std::move(key), entry.mode & S_IFMT);
+  inodes_.set(entry.id, entry.identity, std::move(key), type, std::move(fd));
   return {};
 }
 
-Status Applier::apply(const wire::InodeState& state) {
-  const auto make = [&]() -> Status {
-    using wire::SetAttributes;
-    SK_TRY(const auto fd, inodes_.descriptor(state.id));
-    if (keeper_) SK_TRY_VOID(set_aside(state, fd->get()));
-    SK_TRY(const auto now, tree::attributes_of(fd->get()));
-    std::uint32_t mask = SetAttributes::kOwner | SetAttributes::kMode;
-    if (S_ISREG(now.mode) && now.size != state.attributes.size) mask |= SetAttributes::kSize;
-    SK_TRY_VOID(tree::set_attributes(fd->get(), mask, state.attributes));
-    SK_TRY(const auto have, tree::xattrs_of(fd->get()));
-    for (const auto& [name, value] : have) {
-      const auto wanted = std::ranges::find(state.xattrs, name, &std::pair<std::string, std::string>::first);
-      if (wanted == state.xattrs.end()) SK_TRY_VOID(tree::remove_xattr(fd->get(), name));
-    }
-    for (const auto& wanted : state.xattrs) {
-      if (std::ranges::find(have, wanted) == have.end()) {
-        SK_TRY_VOID(tree::set_xattr(fd->get(), wanted.first, wanted.second));
-      }
-    }
-    return tree::set_attributes(fd->get(), SetAttributes::kMtime, state.attributes);
-  };
-  Status done = make();
+Status Applier::perform(const wire::InodeState& state, BytesView data) {
+  using wire::SetAttributes;
+  SK_TRY(const auto fd, inodes_.descriptor(state.id));
+  if (keeper_) SK_TRY_VOID(set_aside(state, fd->get()));
+  SK_TRY(const auto now, tree::attributes_of(fd->get()));
+  if (state.with_content) {
+    if (!S_ISREG(now.mode)) return Error{Code::Conflict, "content for what is no regular file"};
+    if (keeper_) SK_TRY_VOID(set_aside(wire::Write{state.id, 0, static_cast<std::uint32_t>(data.size())}, data));
+    SK_TRY_VOID(tree::write_at(fd->get(), data, 0));
+  }
+  const std::uint64_t size = state.with_content ? std::max<std::uint64_t>(now.size, data.size()) : now.size;
+  std::uint32_t mask = 0;
+  if (S_ISREG(now.mode) && size != state.attributes.size) mask |= SetAttributes::kSize;
+  const bool owner = now.uid != state.attributes.uid || now.gid != state.attributes.gid;
+  if (owner) mask |= SetAttributes::kOwner;
+  // A change of owner and a write take set-id bits away.
+  if (owner || now.mode != state.attributes.mode || (now.mode & (S_ISUID | S_ISGID)) != 0) mask |= SetAttributes::kMode;
+  SK_TRY_VOID(tree::set_attributes(fd->get(), mask, state.attributes));
+  SK_TRY(const auto have, tree::xattrs_of(fd->get()));
+  if (have != state.xattrs) SK_TRY_VOID(make_xattrs_equal(fd->get(), have, state.xattrs));
+  return tree::set_attributes(fd->get(), SetAttributes::kMtime, state.attributes);
+}
+
+Status Applier::apply(const wire::InodeState& state, BytesView data) {
+  Status done = perform(state, data);
   if (done) return done;
   const bool waits = waits_for_room(done.error(), state.id);
   if (done.error().code == Code::Exhausted && !waits) return without_room(done.error(), state.id);

@@ -42,7 +42,8 @@ class Applier {
   Status apply(const wire::Operation& operation, BytesView data);
   /// Entries may come in several frames; the answer is made at the last.
   Result<std::optional<std::vector<wire::EntryFate>>> apply(wire::Listing&& listing);
-  Status apply(const wire::InodeState& state);
+  /// `data`: the content, where the state has it.
+  Status apply(const wire::InodeState& state, BytesView data);
 
   Result<SharedFd> descriptor(InodeId id) { return inodes_.descriptor(id); }
   Status sync_all();
@@ -61,6 +62,7 @@ class Applier {
   Status perform(const wire::Fallocate& op);
   Status perform(const wire::SetAttributes& op);
   Status perform(const wire::SetXattr& op);
+  Status perform(const wire::InodeState& state, BytesView data);
 
   // Setting aside (applier_lost.cpp): nothing is done where there is no keeper.
   Status remove_entry(int directory, std::uint32_t root, const std::string& name);

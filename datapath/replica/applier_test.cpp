@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -97,6 +98,63 @@ TEST_F(ApplierTest, ASynchronisationEmptiesNoDirectoryOfTheNestedFileSystem) {
   ASSERT_EQ(::umount((top_ + "/tree/d").c_str()), 0);
   EXPECT_TRUE(applier.apply(empty_listing(1)));
   EXPECT_FALSE(std::filesystem::exists(top_ + "/tree/d"));
+}
+
+struct stat status_of(const std::string& path) {
+  struct stat st {};
+  EXPECT_EQ(::lstat(path.c_str(), &st), 0) << path;
+  return st;
+}
+
+std::string text_of(const std::string& path) {
+  std::ifstream in{path};
+  return {std::istreambuf_iterator<char>{in}, {}};
+}
+
+TEST_F(ApplierTest, AStateWithContentIsAllOfASmallFile) {
+  Applier applier{{top_ + "/tree"}};
+  ASSERT_TRUE(applier.open());
+  applier.begin_resync(wire::ResyncMode::Full);
+  wire::Listing listing = empty_listing(1);
+  listing.entries = {{.name = "new", .id = InodeId{20}, .identity = 20, .mode = S_IFREG | 04755}};
+  const auto fates = applier.apply(std::move(listing));
+  ASSERT_TRUE(fates && *fates);
+  ASSERT_EQ(**fates, std::vector{wire::EntryFate::Fresh});
+  const std::string path = top_ + "/tree/new";
+  wire::InodeState state{.id = InodeId{20},
+                         .attributes = {.mode = S_IFREG | 04755, .uid = 7, .gid = 8, .size = 5, .mtime = {1000, 42}},
+                         .with_content = true,
+                         .xattrs = {{"user.a", "b"}}};
+  expect_applied(applier.apply(state, as_bytes("hello")));
+  EXPECT_EQ(text_of(path), "hello");
+  const struct stat st = status_of(path);
+  EXPECT_EQ(st.st_mode, S_IFREG | 04755U) << "a write and a change of owner take the set-id bit away";
+  EXPECT_EQ(st.st_uid, 7U);
+  EXPECT_EQ(st.st_gid, 8U);
+  EXPECT_EQ(st.st_mtim.tv_sec, 1000);
+  EXPECT_EQ(st.st_mtim.tv_nsec, 42);
+  char value = 0;
+  EXPECT_EQ(::getxattr(path.c_str(), "user.a", &value, 1), 1);
+  EXPECT_EQ(value, 'b');
+
+  // What live operations have made of it meanwhile is in the state already.
+  expect_applied(applier.apply(wire::Write{.id = InodeId{20}, .offset = 3, .size = 6}, as_bytes("longer")));
+  state.attributes.size = 2;
+  state.xattrs.clear();
+  expect_applied(applier.apply(state, as_bytes("by")));
+  EXPECT_EQ(text_of(path), "by");
+  EXPECT_EQ(status_of(path).st_mode, S_IFREG | 04755U);
+  EXPECT_EQ(status_of(path).st_mtim.tv_sec, 1000);
+  EXPECT_LT(::getxattr(path.c_str(), "user.a", &value, 1), 0);
+  EXPECT_TRUE(applier.leftovers().empty());
+}
+
+TEST_F(ApplierTest, ContentIsNotPutIntoWhatIsNoRegularFile) {
+  Applier applier{{top_ + "/tree"}};
+  ASSERT_TRUE(applier.open());
+  expect_applied(applier.apply(bind(10, "d"), {}));
+  const wire::InodeState state{.id = InodeId{10}, .attributes = {.mode = S_IFREG | 0600, .size = 1}, .with_content = true};
+  EXPECT_EQ(applier.apply(state, as_bytes("x")).error().code, Code::Conflict);
 }
 
 TEST_F(ApplierTest, WhatLiesInAnotherMountHasNoKey) {

@@ -31,9 +31,10 @@ wire::Hello make_hello(const Settings& settings, const journal::State& state, bo
 }
 
 Status check_hello(const Settings& settings, const wire::Hello& peer, bool primary) {
-  if (peer.protocol != wire::kProtocolVersion) {
-    return Error{Code::Unsupported, fmt::format("node '{}' speaks replication protocol {}, this one {}; install the same "
-                                                "safekit on both nodes", settings.peer, peer.protocol, wire::kProtocolVersion)};
+  if (peer.protocol < wire::kProtocolOldest || peer.oldest > wire::kProtocolVersion) {
+    return Error{Code::Unsupported, fmt::format("node '{}' speaks replication protocol {} to {}, this one {} to {}; upgrade "
+                                                "the older one, one release at a time", settings.peer, peer.oldest,
+                                                peer.protocol, wire::kProtocolOldest, wire::kProtocolVersion)};
   }
   if (peer.cluster_id != settings.cluster_id) return Error{Code::Denied, "the peer belongs to another cluster"};
   if (peer.module != settings.module) {

@@ -16,15 +16,29 @@ constexpr std::uint32_t kPunch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 
 }  // namespace
 
-Status ResyncRun::send_state(InodeId id) {
-  SK_TRY(const int opened, inodes_.open(id, O_PATH));
-  const Fd fd{opened};
+/// `fresh`: the peer's inode is new. Says whether all that a fresh regular file holds went with it.
+Result<bool> ResyncRun::send_state(InodeId id, int fd, bool fresh) {
   const auto content = order_.content(id);
-  SK_TRY(const auto attributes, tree::attributes_of(fd.get()));
-  SK_TRY(auto xattrs, tree::xattrs_of(fd.get()));
-  SK_TRY(const auto sequence, host_.put(wire::InodeState{id, attributes, std::move(xattrs)}));
+  SK_TRY(const auto attributes, tree::attributes_of(fd));
+  SK_TRY(auto xattrs, tree::xattrs_of(fd));
+  wire::InodeState state{.id = id, .attributes = attributes, .xattrs = std::move(xattrs)};
+  Bytes bytes;
+  if (fresh && S_ISREG(attributes.mode) && attributes.size <= kPieceBytes) {
+    // One segment without a hole, or the peer would fill what takes no room here.
+    const auto segment = resync::segment_at(fd, 0, attributes.size);
+    state.with_content = !segment || (!segment->hole && segment->size == attributes.size);
+    if (state.with_content) {
+      bytes.resize(attributes.size);
+      SK_TRY(const std::size_t size, tree::read_at(fd, bytes, 0));
+      if (size != bytes.size()) return Error{Code::Conflict, "a file became shorter while it was locked: who writes below the mount?"};
+    }
+  }
+  SK_TRY(const auto sequence, host_.put(state, bytes));
   (void)sequence;  // not answered
-  return {};
+  if (!state.with_content) return false;
+  const std::lock_guard lock{mutex_};
+  progress_.bytes_copied += bytes.size();
+  return true;
 }
 
 Status ResyncRun::send_inode(const Job& job) {
@@ -35,62 +49,62 @@ Status ResyncRun::send_inode(const Job& job) {
     const Status known = host_.make_known(id);
     if (!known) return known.error().code == Code::NotFound ? Status{} : known;  // removed meanwhile
   }
-  Status sent = send_state(id);
-  if (sent) {
-    const auto opened = inodes_.open(id, O_PATH);
-    const Fd fd{opened ? *opened : -1};
-    const auto attributes = opened ? tree::attributes_of(fd.get()) : Result<wire::Attributes>{opened.error()};
-    if (!attributes) {
-      sent = attributes.error();
-    } else if (S_ISREG(attributes->mode)) {
-      if (job.only_zones) {
-        sent = send_zones(id, job.zones);
-        for (const auto& [begin, end] : job.compared) {
-          if (sent) sent = compare(job.work, begin, end);
-        }
-      } else {
-        sent = job.fate == wire::EntryFate::Fresh ? send_all(id) : compare(job.work, 0, UINT64_MAX);
-      }
-    }
+  const Status sent = send_parts(job);
+  return !sent && sent.error().code == Code::NotFound ? Status{} : sent;  // as above
+}
+
+Status ResyncRun::send_parts(const Job& job) {
+  const InodeId id = job.work->id;
+  // Nothing but a regular file is opened: to open a device may do something.
+  SK_TRY(int opened, inodes_.open(id, O_PATH));
+  Fd fd{opened};
+  SK_TRY(const auto attributes, tree::attributes_of(fd.get()));
+  const bool regular = S_ISREG(attributes.mode);
+  if (regular) {
+    SK_TRY(opened, inodes_.open(id, O_RDONLY));
+    fd.reset(opened);
   }
-  if (!sent && sent.error().code == Code::NotFound) sent = {};
-  return sent;
+  const bool fresh = job.fate == wire::EntryFate::Fresh;
+  SK_TRY(const bool is_whole, send_state(id, fd.get(), fresh));
+  if (!regular || is_whole) return {};
+  if (job.only_zones) {
+    SK_TRY_VOID(send_zones(job.work, job.zones));
+    for (const auto& [begin, end] : job.compared) SK_TRY_VOID(compare(job.work, fd.get(), begin, end));
+    return {};
+  }
+  return fresh ? send_all(job.work, fd.get()) : compare(job.work, fd.get(), 0, UINT64_MAX);
 }
 
 /// The peer's file is new and empty: holes need not be sent.
-Status ResyncRun::send_all(InodeId id) {
-  SK_TRY(const int opened, inodes_.open(id, O_RDONLY));
-  const Fd fd{opened};
+Status ResyncRun::send_all(const WorkRef& work, int fd) {
   for (std::uint64_t offset = 0;;) {
-    const auto segment = resync::segment_at(fd.get(), offset, UINT64_MAX);
+    const auto segment = resync::segment_at(fd, offset, UINT64_MAX);
     if (!segment) return {};
     const std::uint64_t end = segment->offset + segment->size;
     // A hole that is filled from now on is filled by live writes, which the peer gets too.
-    if (!segment->hole) SK_TRY_VOID(send_range(id, fd.get(), offset, end, false));
+    if (!segment->hole) SK_TRY_VOID(send_range(work, fd, offset, end, false));
     offset = end;
   }
 }
 
 /// Zones [begin, end).
-Status ResyncRun::compare(const WorkRef& work, std::uint64_t begin, std::uint64_t end) {
-  SK_TRY(const int opened, inodes_.open(work->id, O_RDONLY));
-  const Fd fd{opened};
+Status ResyncRun::compare(const WorkRef& work, int fd, std::uint64_t begin, std::uint64_t end) {
   const std::uint64_t zone = settings_.zone_bytes;
   const std::uint64_t batch = std::min<std::uint64_t>(std::max(kDigestBytes / zone, std::uint64_t{1}), wire::kZoneDigestsMax);
   const std::uint64_t upto = end > UINT64_MAX / zone ? UINT64_MAX : end * zone;
   for (std::uint64_t first = begin; first < end;) {
-    const auto segment = resync::segment_at(fd.get(), first * zone, upto);
+    const auto segment = resync::segment_at(fd, first * zone, upto);
     if (!segment) return {};
     if (segment->hole && segment->size >= zone) {
       const std::uint64_t zones = segment->size / zone;
-      SK_TRY_VOID(send_range(work->id, fd.get(), first * zone, (first + zones) * zone, true));
+      SK_TRY_VOID(send_range(work, fd, first * zone, (first + zones) * zone, true));
       first += zones;
       continue;
     }
     const std::uint64_t bytes = std::min(segment->size, batch * zone);
     const std::uint64_t count = std::max<std::uint64_t>(segment->hole ? 1 : (bytes + zone - 1) / zone, 1);
     SK_TRY_VOID(host_.wait_for_room());
-    SK_TRY(auto digests, resync::digest_zones(fd.get(), settings_.zone_bytes, first, count));
+    SK_TRY(auto digests, resync::digest_zones(fd, settings_.zone_bytes, first, count));
     ++work->parts;
     const auto sequence = host_.put(wire::ZoneDigests{work->id, first, std::move(digests)});
     if (!sequence) {
@@ -131,19 +145,21 @@ void ResyncRun::answer(wire::ZonesWanted&& message) {
   wake_.notify_all();
 }
 
-Status ResyncRun::send_zones(InodeId id, const std::vector<std::uint64_t>& zones) {
+Status ResyncRun::send_zones(const WorkRef& work, const std::vector<std::uint64_t>& zones) {
   if (zones.empty()) return {};
-  const auto opened = inodes_.open(id, O_RDONLY);
+  const auto opened = inodes_.open(work->id, O_RDONLY);
   if (!opened) return opened.error().code == Code::NotFound ? Status{} : Status{opened.error()};
   const Fd fd{*opened};
   for (const std::uint64_t zone : zones) {
-    SK_TRY_VOID(send_range(id, fd.get(), zone * settings_.zone_bytes, (zone + 1) * settings_.zone_bytes, true));
+    SK_TRY_VOID(send_range(work, fd.get(), zone * settings_.zone_bytes, (zone + 1) * settings_.zone_bytes, true));
   }
   return {};
 }
 
-Status ResyncRun::send_range(InodeId id, int fd, std::uint64_t begin, std::uint64_t end, bool punch) {
+Status ResyncRun::send_range(const WorkRef& work, int fd, std::uint64_t begin, std::uint64_t end, bool punch) {
+  const InodeId id = work->id;
   Bytes buffer;
+  work->time_moved = true;
   for (std::uint64_t offset = begin; offset < end;) {
     SK_TRY_VOID(host_.wait_for_room());
     const auto content = order_.content(id);
@@ -183,7 +199,7 @@ Status ResyncRun::release(const WorkRef& work) {
     (void)sequence;  // not answered
     return {};
   };
-  Status done = set_time();
+  Status done = work->time_moved ? set_time() : Status{};
   inodes_.unpin(work->id);
   {
     const std::lock_guard lock{mutex_};

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <numeric>
 
+#include "datapath/linux/background.h"
 #include "datapath/replica/tree_call.h"
 
 namespace safekit::replica {
@@ -53,17 +54,22 @@ Progress ResyncRun::progress() const {
   return progress_;
 }
 
+void ResyncRun::push_locked(Job job) {
+  if (job.kind == Kind::Scan || job.kind == Kind::Fix) ++scans_;
+  if (job.kind == Kind::Inode) ++progress_.files_total;
+  jobs_[static_cast<std::size_t>(job.kind)].push_back(std::move(job));
+}
+
 void ResyncRun::push(Job job) {
   {
     const std::lock_guard lock{mutex_};
-    if (job.kind == Kind::Scan || job.kind == Kind::Fix) ++scans_;
-    if (job.kind == Kind::Inode) ++progress_.files_total;
-    jobs_[static_cast<std::size_t>(job.kind)].push_back(std::move(job));
+    push_locked(std::move(job));
   }
   wake_.notify_one();
 }
 
 void ResyncRun::work() {
+  linux_os::work_in_background();
   std::unique_lock lock{mutex_};
   const auto eligible = [this] {
     const bool crowded = listings_.size() + asked_.size() >= kPendingMax;
@@ -94,7 +100,7 @@ void ResyncRun::work() {
 Status ResyncRun::do_job(Job& job) {
   switch (job.kind) {
     case Kind::Zones: {
-      Status sent = send_zones(job.work->id, job.zones);
+      Status sent = send_zones(job.work, job.zones);
       const Status released = release(job.work);
       return sent ? released : sent;
     }
@@ -350,7 +356,12 @@ Status ResyncRun::list_once(const Job& job) {
       sent = entries ? put_listing(id, *entries, job) : Status{entries.error()};
     }
   }
-  if (sent) sent = send_state(id);
+  if (sent) {
+    const auto opened = inodes_.open(id, O_PATH);
+    const Fd fd{opened ? *opened : -1};
+    const auto told = opened ? send_state(id, fd.get(), false) : Result<bool>{opened.error()};
+    if (!told) sent = told.error();
+  }
   inodes_.unpin(id);
   return sent;
 }
@@ -457,6 +468,8 @@ void ResyncRun::answer(wire::ListingAnswer&& message) {
 }
 
 void ResyncRun::listed(Listed&& list, const std::vector<wire::EntryFate>& fates) {
+  std::vector<Job> jobs;
+  jobs.reserve(list.entries.size());
   for (std::size_t i = 0; i < list.entries.size(); ++i) {
     Entry& entry = list.entries[i];
     const bool directory = S_ISDIR(entry.mode);
@@ -464,16 +477,20 @@ void ResyncRun::listed(Listed&& list, const std::vector<wire::EntryFate>& fates)
     const bool kept = i < fates.size() && fates[i] == wire::EntryFate::Kept;
     const bool skip = i >= fates.size() || (kept && (list.depth == Depth::Entries || (directory && list.depth == Depth::Children)));
     if (skip || directory) {
-      if (!skip) push({.kind = Kind::Scan, .key = std::move(entry.key), .depth = Depth::All, .doubtful = list.doubtful});
+      if (!skip) jobs.push_back({.kind = Kind::Scan, .key = std::move(entry.key), .depth = Depth::All, .doubtful = list.doubtful});
       inodes_.unpin(entry.id);
       continue;
     }
     auto work = std::make_shared<Work>();
     work->id = entry.id;
-    push({.kind = Kind::Inode, .work = std::move(work), .fate = fates[i]});
+    jobs.push_back({.kind = Kind::Inode, .work = std::move(work), .fate = fates[i]});
   }
-  const std::lock_guard lock{mutex_};
-  --scans_;
+  {
+    const std::lock_guard lock{mutex_};
+    for (Job& job : jobs) push_locked(std::move(job));
+    --scans_;
+  }
+  wake_.notify_all();
 }
 
 }  // namespace safekit::replica

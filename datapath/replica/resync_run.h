@@ -29,6 +29,7 @@ namespace safekit::replica {
 class ResyncRun {
  public:
   ResyncRun(ResyncHost& host, Inodes& inodes, TreeOrder& order, const Settings& settings, std::function<void()> changed);
+  /// Waits for the workers, and gives up what is pinned: no lock may be held.
   ~ResyncRun();
   ResyncRun(const ResyncRun&) = delete;
   ResyncRun& operator=(const ResyncRun&) = delete;
@@ -55,6 +56,7 @@ class ResyncRun {
   struct Work {
     InodeId id{};
     std::atomic<int> parts{1};
+    std::atomic<bool> time_moved{false};  ///< on the peer, by what was copied
   };
   using WorkRef = std::shared_ptr<Work>;
   struct Entry {
@@ -98,6 +100,7 @@ class ResyncRun {
   Status sort_marks(const journal::ZoneMap& map, std::vector<Dirty>& directories, std::vector<Job>& inodes);
   Result<InodeId> pin_marked(const journal::ZoneMap& map, const HandleKey& key, const journal::InodeMarks& marks);
   void push(Job job);
+  void push_locked(Job job);
   void work();
   Status do_job(Job& job);
   Status list(const Job& job);
@@ -106,11 +109,12 @@ class ResyncRun {
   Result<Entry> describe(InodeId directory, int fd, const std::string& name, wire::ListingEntry& entry);
   void listed(Listed&& list, const std::vector<wire::EntryFate>& fates);
   Status send_inode(const Job& job);
-  Status send_state(InodeId id);
-  Status send_all(InodeId id);
-  Status compare(const WorkRef& work, std::uint64_t begin, std::uint64_t end);
-  Status send_zones(InodeId id, const std::vector<std::uint64_t>& zones);
-  Status send_range(InodeId id, int fd, std::uint64_t begin, std::uint64_t end, bool punch);
+  Status send_parts(const Job& job);
+  Result<bool> send_state(InodeId id, int fd, bool fresh);
+  Status send_all(const WorkRef& work, int fd);
+  Status compare(const WorkRef& work, int fd, std::uint64_t begin, std::uint64_t end);
+  Status send_zones(const WorkRef& work, const std::vector<std::uint64_t>& zones);
+  Status send_range(const WorkRef& work, int fd, std::uint64_t begin, std::uint64_t end, bool punch);
   Status release(const WorkRef& work);
   void asked(SequenceNumber sequence, Asked&& asked);
   void listing_sent(SequenceNumber sequence, Listed&& listed);

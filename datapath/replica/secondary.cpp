@@ -11,9 +11,9 @@ namespace safekit::replica {
 
 namespace {
 
-constexpr std::size_t kReadBytes = 512U << 10;
+constexpr std::size_t kReadBytes = 64U << 10;  ///< at least; a read takes what there is room for
 constexpr std::uint64_t kAcknowledgeBytes = 512U << 10;  ///< while more comes without a pause
-constexpr std::size_t kPoolThreadsMin = 4;
+constexpr std::size_t kSyncThreads = 6;
 constexpr Duration kQuickSync = milliseconds{1};  ///< the stream may wait so long for a disk
 constexpr const char* kLog = "secondary";
 
@@ -25,7 +25,8 @@ Secondary::Secondary(Settings settings, journal::Journal& journal, Applier& appl
       changed_(std::move(changed)) {}
 
 void Secondary::start() {
-  pool_ = std::make_unique<WorkerPool>(std::max<std::size_t>(settings_.workers, kPoolThreadsMin));
+  syncs_ = std::make_unique<WorkerPool>(kSyncThreads, false);
+  digests_ = std::make_unique<WorkerPool>(std::max(1U, settings_.workers), true);
   set_status([](SecondaryStatus& status) { status.progress.phase = Progress::Phase::Connecting; });
   acceptor_ = std::thread{[this] { accept(); }};
   receiver_ = std::thread{[this] { serve(); }};
@@ -59,7 +60,8 @@ void Secondary::stop(bool orderly) {
   if (acceptor_.joinable()) acceptor_.join();
   if (receiver_.joinable()) receiver_.join();
   if (!orderly) return;
-  pool_.reset();
+  syncs_.reset();
+  digests_.reset();
   const Status synced = applier_.sync_all();
   const Status noted = synced ? journal_.update([](journal::State& state) { state.exact_in_boot.clear(); }) : synced;
   if (!noted) log_.write(LogLevel::Warning, kLog, fmt::format("step=stop error='{}'", noted.error().what));
@@ -131,7 +133,8 @@ void Secondary::serve() {
       greeted_ = false;
     }
     stream->shut();
-    pool_->forget();
+    syncs_->forget();
+    digests_->forget();
     if (!ended) log_.write(LogLevel::Info, kLog, fmt::format("connection=ended reason='{}'", ended.error().what));
     set_status([](SecondaryStatus& status) {
       status.connected = false;
@@ -258,7 +261,7 @@ Status Secondary::take(const StreamRef& stream, const wire::FrameView& frame) {
     if (!fates) return {};
     return send_message(*stream, wire::ListingAnswer{{received_}, std::move(*fates)}, settings_.send_timeout);
   }
-  if (auto* state = std::get_if<wire::InodeState>(&message)) return applier_.apply(*state);
+  if (auto* state = std::get_if<wire::InodeState>(&message)) return applier_.apply(*state, data);
   if (auto* digests = std::get_if<wire::ZoneDigests>(&message)) {
     digest_later(stream, std::move(*digests));
     return {};
@@ -306,7 +309,7 @@ Status sync_descriptor(int fd, bool data_only) {
 
 /// More follows in the stream: it must not wait for a disk.
 void Secondary::sync_later(const StreamRef& stream) {
-  pool_->run(
+  syncs_->run(
       [this, stream, sync = std::move(*pending_sync_)] {
         if (const Status synced = sync_descriptor(sync.fd->get(), sync.data_only); !synced) {
           // What the kernel could not write may be lost: this copy cannot be trusted any more.
@@ -314,8 +317,7 @@ void Secondary::sync_later(const StreamRef& stream) {
           return;
         }
         (void)send_message(*stream, wire::Durable{sync.sequence}, settings_.send_timeout);  // the receiver sees a lost stream
-      },
-      true);
+      });
   pending_sync_.reset();
 }
 
@@ -333,21 +335,20 @@ Status Secondary::sync_here(const StreamRef& stream) {
 
 void Secondary::sync_all_later(const StreamRef& stream) {
   const SequenceNumber sequence{received_};
-  pool_->run(
+  syncs_->run(
       [this, stream, sequence] {
         if (const Status synced = applier_.sync_all(); !synced) {
           fail(*stream, synced.error());
           return;
         }
         (void)send_message(*stream, wire::Durable{sequence}, settings_.send_timeout);  // a lost stream shows elsewhere
-      },
-      true);
+      });
 }
 
 Status Secondary::checkpoint(const StreamRef& stream, const wire::Checkpoint& checkpoint) {
   if (applier_.in_resync()) return Error{Code::Corrupt, "a checkpoint during a synchronisation"};
   const SequenceNumber sequence{received_};
-  pool_->run(
+  syncs_->run(
       [this, stream, sequence, spoiled = spoiled_before_, log = checkpoint.log] {
         bool valid = false;
         Status done = applier_.sync_all();
@@ -365,15 +366,14 @@ Status Secondary::checkpoint(const StreamRef& stream, const wire::Checkpoint& ch
         } else if (valid) {
           (void)send_message(*stream, wire::Durable{sequence}, settings_.send_timeout);  // a lost stream shows elsewhere
         }
-      },
-      true);
+      });
   return {};
 }
 
 void Secondary::digest_later(const StreamRef& stream, wire::ZoneDigests&& digests) {
   const SequenceNumber sequence{received_};
   auto fd = applier_.descriptor(digests.id);
-  pool_->run(
+  digests_->run(
       [this, stream, sequence, fd = fd ? *fd : SharedFd{}, digests = std::move(digests)] {
         wire::ZonesWanted answer{.sequence = sequence};
         const auto own = fd ? resync::digest_zones(fd->get(), settings_.zone_bytes, digests.first, digests.digests.size())
@@ -383,8 +383,7 @@ void Secondary::digest_later(const StreamRef& stream, wire::ZoneDigests&& digest
           if (!own || (*own)[i] != digests.digests[i]) answer.wanted.push_back(i);
         }
         (void)send_message(*stream, answer, settings_.send_timeout);  // a lost stream shows at the receiver
-      },
-      false);
+      });
 }
 
 Status Secondary::begin_resync(Stream& stream, wire::ResyncMode mode) {

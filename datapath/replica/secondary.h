@@ -132,7 +132,8 @@ class Secondary {
   bool told_missed_{false};
   std::optional<journal::ZoneMap> own_marks_{};  ///< what they are, if that is known
   bool own_marks_whole_{false};
-  std::unique_ptr<WorkerPool> pool_{};
+  std::unique_ptr<WorkerPool> syncs_{};    ///< applications wait for them, so they wait for nothing else
+  std::unique_ptr<WorkerPool> digests_{};
 
   std::thread acceptor_{};
   std::thread receiver_{};

@@ -18,11 +18,10 @@ std::optional<Status> Secondary::verify(const StreamRef& stream, wire::Message& 
   if (zones == nullptr) return std::nullopt;
   auto file = look_.file(zones->at);
   if (zones->exact) return answer(*stream, compare_zones(file, *zones, settings_.zone_bytes));
-  pool_->run(
+  digests_->run(
       [this, stream, answer, file = std::move(file), zones = std::move(*zones)] {
         (void)answer(*stream, compare_zones(file, zones, settings_.zone_bytes));  // a lost stream shows at the receiver
-      },
-      false);
+      });
   return Status{};
 }
 

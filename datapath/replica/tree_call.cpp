@@ -98,14 +98,19 @@ Result<wire::Attributes> attributes_of(int fd) {
 
 Result<Xattrs> xattrs_of(int fd) {
   const std::string path = proc_path(fd);
-  std::vector<char> names(4096);
-  ssize_t size = 0;
-  while ((size = ::listxattr(path.c_str(), names.data(), names.size())) < 0) {
+  std::array<char, 1024> first{};
+  std::vector<char> more;
+  std::span<char> names{first};
+  ssize_t size = ::flistxattr(fd, names.data(), names.size());
+  if (size < 0 && errno == EBADF) size = ::listxattr(path.c_str(), names.data(), names.size());  // an O_PATH descriptor
+  for (; size < 0; size = ::listxattr(path.c_str(), names.data(), names.size())) {
     if (errno == ENOTSUP) return Xattrs{};
     if (errno != ERANGE || names.size() > wire::kXattrBytesMax) return system_error("list xattrs", errno);
-    names.resize(names.size() * 2);
+    more.resize(names.size() * 4);
+    names = more;
   }
   Xattrs found;
+  if (size == 0) return found;
   std::vector<char> value(wire::kXattrBytesMax);
   for (const char* name = names.data(); name < names.data() + size; name += std::char_traits<char>::length(name) + 1) {
     const ssize_t length = ::getxattr(path.c_str(), name, value.data(), value.size());
@@ -128,10 +133,6 @@ Status remove_xattr(int fd, const std::string& name) {
 
 Status make_node(int directory, const std::string& name, const wire::Attributes& attributes, const std::string& target) {
   const mode_t type = attributes.mode & S_IFMT;
-  if (S_ISREG(type)) {
-    const Fd fd{::openat(directory, name.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600)};
-    return check(fd ? 0 : -1, "create");
-  }
   if (S_ISDIR(type)) return check(::mkdirat(directory, name.c_str(), 0700), "mkdir");
   if (S_ISLNK(type)) return check(::symlinkat(target.c_str(), directory, name.c_str()), "symlink");
   return check(::mknodat(directory, name.c_str(), attributes.mode, static_cast<dev_t>(attributes.device)), "mknod");

@@ -27,7 +27,7 @@ Status set_xattr(int fd, const std::string& name, const std::string& value);
 /// Fine when it is not there.
 Status remove_xattr(int fd, const std::string& name);
 
-/// A new entry that must not exist. Regular files and directories are made with access for root only.
+/// A new entry, anything but a regular file, that must not exist. A directory is made with access for root only.
 Status make_node(int directory, const std::string& name, const wire::Attributes& attributes, const std::string& link_target);
 /// Whatever it is, with all below. Fine when it is not there.
 Status remove_all(int directory, const std::string& name);

@@ -9,16 +9,17 @@
 
 namespace safekit::replica {
 
-/// A few threads that run tasks; urgent ones first. `stop` forgets what has not begun and waits for what has. A service.
+/// A few threads that run tasks in order. `stop` forgets what has not begun and waits for what has. A service.
 class WorkerPool {
  public:
   using Task = std::function<void()>;
-  explicit WorkerPool(std::size_t threads);
+  /// `background`: somebody else's work goes first (linux/background.h).
+  WorkerPool(std::size_t threads, bool background);
   ~WorkerPool() { stop(); }
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
-  void run(Task task, bool urgent);
+  void run(Task task);
   /// Forgets what has not begun; new tasks may follow.
   void forget();
   void stop();
@@ -28,8 +29,7 @@ class WorkerPool {
 
   std::mutex mutex_{};
   std::condition_variable wake_{};
-  std::deque<Task> urgent_{};
-  std::deque<Task> bulk_{};
+  std::deque<Task> tasks_{};
   bool stopped_{false};
   std::vector<std::thread> threads_{};
 };

@@ -49,6 +49,8 @@ std::span<std::uint8_t> FrameReader::space(std::size_t bytes) {
     std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
     end_ -= begin_;
     begin_ = 0;
+    // So that of what comes little is moved.
+    if (end_ > buffer_.size() / 4) buffer_.resize(buffer_.size() * 2);
   }
   if (buffer_.size() - end_ < bytes) buffer_.resize(end_ + bytes);
   return std::span{buffer_}.subspan(end_);

@@ -8,7 +8,9 @@
 
 namespace safekit::wire {
 
-inline constexpr std::uint32_t kProtocolVersion = 2;
+/// What this release speaks at most and at least; of two releases the lower maximum counts (docs/wire.md, "Versions").
+inline constexpr std::uint32_t kProtocolVersion = 3;
+inline constexpr std::uint32_t kProtocolOldest = 3;
 
 /// What a frame holds. Numbers are the protocol: never reused, never renumbered (docs/wire.md).
 enum class FrameType : std::uint8_t {

@@ -207,6 +207,7 @@ LogPoint take_log_point(ByteReader& in) {
 
 void put(ByteWriter& out, const Hello& value) {
   out.u32(value.protocol);
+  out.u32(value.oldest);
   out.text(value.cluster_id);
   out.text(value.module);
   out.text(value.node);
@@ -226,11 +227,14 @@ void put(ByteWriter& out, const Hello& value) {
   out.u8(static_cast<std::uint8_t>(value.outside));
 }
 
+constexpr std::uint32_t kFirstWithOldest = 3;  ///< protocol whose Hello says what it speaks at least
+
 Hello take_hello(ByteReader& in) {
   Hello value;
   value.protocol = in.u32();
-  if (value.protocol != kProtocolVersion) {
-    // Only the version number is promised to stay readable; the caller refuses the peer by it.
+  value.oldest = value.protocol >= kFirstWithOldest ? in.u32() : value.protocol;
+  if (value.protocol < kFirstWithOldest || value.oldest > kProtocolVersion) {
+    // Of such a one only these numbers are promised to be readable; the caller refuses the peer by them.
     (void)in.raw(in.rest().size());
     return value;
   }
@@ -252,6 +256,7 @@ Hello take_hello(ByteReader& in) {
   value.own_log = take_log_point(in);
   const std::uint8_t outside = in.u8();
   value.outside = outside <= static_cast<std::uint8_t>(Outside::Unknown) ? static_cast<Outside>(outside) : Outside::Unknown;
+  if (value.protocol > kProtocolVersion) (void)in.raw(in.rest().size());  // what a later release has appended
   return value;
 }
 
@@ -332,13 +337,16 @@ void put(ByteWriter& out, const InodeState& value) {
   out.u64(value.id.value);
   put(out, value.attributes);
   put_xattrs(out, value.xattrs);
+  out.u8(value.with_content ? 1 : 0);
 }
 
-InodeState take_inode_state(ByteReader& in) {
+InodeState take_inode_state(ByteReader& in, BytesView& data) {
   InodeState value;
   value.id = take_id(in);
   value.attributes = take_attributes(in);
   value.xattrs = take_xattrs(in);
+  value.with_content = in.u8() != 0;
+  if (value.with_content) data = in.raw(value.attributes.size);
   return value;
 }
 
@@ -382,7 +390,7 @@ Result<Message> take(FrameType type, ByteReader& in, BytesView& data) {
       return Message{ResyncBegin{.mode = static_cast<ResyncMode>(mode)}};
     }
     case FrameType::Listing: return Message{take_listing(in)};
-    case FrameType::InodeState: return Message{take_inode_state(in)};
+    case FrameType::InodeState: return Message{take_inode_state(in, data)};
     case FrameType::ZoneDigests: return Message{take_zone_digests(in)};
     case FrameType::ResyncEnd: {
       ResyncEnd value;

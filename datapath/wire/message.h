@@ -29,6 +29,7 @@ enum class Outside : std::uint8_t {
 /// First frame of each side. Who I am and what my copy is (datapath/journal/data_generations.h).
 struct Hello {
   std::uint32_t protocol{kProtocolVersion};
+  std::uint32_t oldest{kProtocolOldest};
   std::string cluster_id{};
   std::string module{};
   std::string node{};
@@ -97,10 +98,12 @@ struct Listing {
   std::vector<ListingEntry> entries{};
   friend bool operator==(const Listing&, const Listing&) = default;
 };
-/// What an inode is at this point of the stream, but for its content and entries. Xattrs not named are removed.
+/// What an inode is at this point of the stream, but for its entries. Xattrs not named are removed. Of a small regular file also
+/// the content: `attributes.size` bytes behind the frame.
 struct InodeState {
   InodeId id{};
   Attributes attributes{};
+  bool with_content{false};
   std::vector<std::pair<std::string, std::string>> xattrs{};
   friend bool operator==(const InodeState&, const InodeState&) = default;
 };
@@ -226,9 +229,9 @@ using Message = std::variant<Hello, Refuse, Heartbeat, Operation, ResyncBegin, L
 
 [[nodiscard]] FrameType type_of(const Message& message);
 [[nodiscard]] Bytes encode(const Operation& operation);
-/// Appends the message as a frame; `data` only with a Write.
+/// Appends the message as a frame; `data` only with a Write, and an InodeState with its content.
 void append_message(Bytes& out, const Message& message, BytesView data = {});
-/// `data` is set to the bytes behind a Write. Errors: Corrupt.
+/// `data` is set to the bytes behind a Write or an InodeState. Errors: Corrupt.
 Result<Message> decode(const FrameView& frame, BytesView& data);
 
 }  // namespace safekit::wire

@@ -29,6 +29,7 @@ std::vector<Message> one_of_each() {
       ResyncBegin{ResyncMode::Full},
       Listing{.directory = {1}, .entries = {{.name = "x", .id = {2}, .identity = 3, .mode = 4, .device = 5, .links = 2, .link_target = "y"}}},
       InodeState{.id = {1}, .attributes = attributes, .xattrs = {{"user.a", "b"}}},
+      InodeState{.id = {1}, .attributes = attributes, .with_content = true},
       ZoneDigests{.id = {1}, .first = 2, .digests = {{3, 4}, {5, 6}}},
       ResyncEnd{.current = {1}, .history = {{2}}, .log = {3, 4}},
       Detach{},
@@ -51,6 +52,8 @@ std::vector<Message> one_of_each() {
 }
 
 BytesView data_of(const Message& message) {
+  const auto* state = std::get_if<InodeState>(&message);
+  if (state != nullptr && state->with_content) return as_bytes("abcd");
   const auto* operation = std::get_if<Operation>(&message);
   return operation != nullptr && std::holds_alternative<Write>(*operation) ? as_bytes("abc") : BytesView{};
 }
@@ -82,6 +85,65 @@ TEST(Wire, RoundTripOfEveryMessageByteByByte) {
     EXPECT_EQ(*back, message);
     EXPECT_EQ(as_text(data), as_text(data_of(message)));
   }
+}
+
+Result<Message> decode_hello(const Bytes& payload) {
+  BytesView data;
+  return decode(FrameView{FrameType::Hello, payload}, data);
+}
+
+TEST(Wire, AHelloOfALaterReleaseIsReadAsFarAsItIsKnown) {
+  Hello sent{.protocol = kProtocolVersion + 1, .oldest = kProtocolVersion, .module = "AM", .outside = Outside::Listed};
+  Bytes out;
+  append_message(out, sent);
+  Bytes payload{out.begin() + kFrameHeadBytes, out.end() - kFrameTailBytes};
+  payload.insert(payload.end(), {1, 2, 3});  // what it has appended
+  const auto known = decode_hello(payload);
+  ASSERT_TRUE(known) << known.error().what;
+  EXPECT_EQ(std::get<Hello>(*known), sent);
+
+  // One that does not speak ours any more: the numbers, and nothing else.
+  payload[4] = static_cast<std::uint8_t>(kProtocolVersion + 1);
+  const auto strange = decode_hello(payload);
+  ASSERT_TRUE(strange);
+  EXPECT_EQ(std::get<Hello>(*strange).oldest, kProtocolVersion + 1);
+  EXPECT_TRUE(std::get<Hello>(*strange).module.empty());
+
+  // Ours may not be longer than it is.
+  sent.protocol = kProtocolVersion;
+  out.clear();
+  append_message(out, sent);
+  payload.assign(out.begin() + kFrameHeadBytes, out.end() - kFrameTailBytes);
+  payload.push_back(0);
+  EXPECT_FALSE(decode_hello(payload));
+}
+
+TEST(Wire, LargeFramesComeWholeInPiecesOfAnySize) {
+  std::mt19937 random{4712};
+  std::string sent;
+  Bytes out;
+  for (int i = 0; i < 40; ++i) {
+    const std::string piece(1 + random() % (300U << 10), static_cast<char>('a' + i % 26));
+    append_message(out, Operation{Write{.id = {1}, .offset = 0, .size = static_cast<std::uint32_t>(piece.size())}}, as_bytes(piece));
+    sent += piece;
+  }
+  FrameReader reader;
+  std::string got;
+  for (std::size_t at = 0; at < out.size();) {
+    const std::size_t size = std::min<std::size_t>(1 + random() % (100U << 10), out.size() - at);
+    feed(reader, BytesView{out}.subspan(at, size));
+    at += size;
+    for (;;) {
+      const auto frame = reader.next();
+      ASSERT_TRUE(frame) << frame.error().what;
+      if (!*frame) break;
+      BytesView data;
+      ASSERT_TRUE(decode(**frame, data));
+      got += as_text(data);
+    }
+  }
+  EXPECT_TRUE(got == sent);
+  EXPECT_LE(reader.space(1).size(), 4U << 20) << "it needs a few times the longest frame";
 }
 
 TEST(Wire, ShortenedPayloadIsCorruptNotACrash) {
