@@ -5,61 +5,13 @@ was at that moment, without what was in the page cache; the boot has another id.
 SK_SEED chooses the load."""
 import os, subprocess, sys, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from replica_disks import Disk
 from replica_nodes import PRIMARY, SECONDARY, assert_equal, mirrored, run_cases
 
 LOAD = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "replica_load.py")]
 SEED = int(os.environ.get("SK_SEED", "1"))
 DIRECTORIES, FILES, BIG = 30, 40, 32 << 20  # the tree, and a database beside it
 TOUCHED = 16  # directories, at most
-
-
-def sh(*command):
-    subprocess.run(command, check=True)
-
-
-class Disk:
-    """A node's disk: an ext4 image that holds its data and its state."""
-
-    def __init__(self, node):
-        self.node, self.pair, self.count = node, node.pair, 0
-        self.image = f"{self.pair.root}/{node.name}.0.img"
-        with open(self.image, "wb") as out:
-            out.truncate(400 << 20)
-        sh("mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", self.image)
-        self.at = f"{self.pair.root}/disk-{node.name}"
-        os.makedirs(self.at)
-        self.mount()
-        for name in ("data", "state"):
-            os.makedirs(f"{self.root}{self.at}/{name}")
-        self.bind()
-
-    @property
-    def root(self):
-        return f"/proc/{self.node.keeper.pid}/root"
-
-    def mount(self):
-        # No commit but what somebody syncs: whatever is not on disk by a promise is lost.
-        self.node.run("mount", "-o", "loop,commit=300", self.image, self.at)
-
-    def bind(self):
-        self.node.run("mount", "--bind", f"{self.at}/data", self.pair.mount)
-        self.node.run("mount", "--bind", f"{self.at}/state", f"{self.pair.root}/state-{self.node.name}")
-        boot = f"{self.pair.root}/boot-{self.node.name}-{self.count}"
-        with open(boot, "w") as out:
-            out.write(f"{self.node.name}-boot-{self.count}\n")
-        self.node.run("mount", "--bind", boot, "/proc/sys/kernel/random/boot_id")
-        self.node.data = f"{self.root}{self.at}/data"
-
-    def lose_power(self):
-        self.node.kill()
-        self.count += 1
-        old, self.image = self.image, f"{self.pair.root}/{self.node.name}.{self.count}.img"
-        sh("cp", "--sparse=always", old, self.image)
-        self.node.run("sh", "-c", f"while umount -l {self.pair.mount} 2>/dev/null; do :; done; umount -l {self.at} "
-                                  f"{self.pair.root}/state-{self.node.name} /proc/sys/kernel/random/boot_id")
-        self.mount()
-        self.bind()
-        os.unlink(old)
 
 
 class Load:
@@ -100,7 +52,7 @@ def fill(directory):
 
 
 def filled(pair, *disks):
-    made = [Disk(node) for node in disks]
+    made = [Disk(node, 400 << 20) for node in disks]
     fill(pair.a.data)
     mirrored(pair)
     return made

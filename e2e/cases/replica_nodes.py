@@ -353,13 +353,13 @@ def compare(left, right, holes=False):
     return different
 
 
-def mirrored(pair, **settings):
+def mirrored(pair, timeout=60, **settings):
     """a is primary, b secondary, synchronised."""
     pair.a.start(**settings)
     pair.b.start(**settings)
     pair.a.settle(PRIMARY, may_be_alone=True)
     pair.b.settle(SECONDARY)
-    pair.a.synchronised()
+    pair.a.synchronised(timeout)
     pair.b.synchronised()
     pair.a.want(PRIMARY)
 
