@@ -245,6 +245,7 @@ RoleDriver::Step RoleDriver::keep_marks(const control::Want& want) {
 }
 
 RoleDriver::Step RoleDriver::prepare_directories(const control::Configure& configure) {
+  if (Step problem = note_covered(configure)) return problem;
   std::string hidden;
   for (const auto& directory : configure.directories) {
     if (const Status clean = mounts::clean_stale(directory.path); !clean) return Problem{clean.error().what, false};
@@ -283,6 +284,7 @@ RoleDriver::Step RoleDriver::look_at(const control::ReplicaDirectory& directory)
 
 /// Told at the start of the module already: on a node that becomes secondary it would come out only when it has to follow.
 RoleDriver::Step RoleDriver::be_idle(const control::Configure& configure) {
+  if (Step problem = note_covered(configure)) return problem;
   for (const auto& directory : configure.directories) {
     if (const Status clean = mounts::clean_stale(directory.path); !clean) return Problem{clean.error().what, false};
     if (Step problem = look_at(directory)) return problem;
@@ -325,43 +327,9 @@ replica::Settings RoleDriver::settings(const control::Configure& configure) cons
           .lost_bytes_max = configure.lost_bytes_max};
 }
 
-/// Looks for what others changed in the copy before it was taken up; not between one role and the next.
-Status RoleDriver::look_outside(const journal::State& before, std::vector<Fd> roots, const replica::Exclusions& exclusions,
-                                const control::Configure& configure) {
-  if (left_at_) return {};
-  const auto scope = resync::scope_of(before, replica::is_exact(before, boot_id_), linux_os::file_moment(), boot_id_);
-  SK_TRY_VOID(journal_.update([&](journal::State& state) {
-    state.watched.left = false;
-    state.watched.unsettled = state.ever_synchronised;
-    // Nor can it be told later, when a clock that was set back has caught up.
-    if (scope.look == resync::Scope::Look::Everywhere) state.watched.until = 0;
-  }));
-  outside_ = std::make_shared<replica::OutsideChanges>(
-      replica::OutsideChanges::Options{
-          .roots = std::move(roots),
-          .exclusions = exclusions,
-          .scope = scope,
-          .workers = std::max(1U, configure.resync_workers),
-          .left = before.watched.left},
-      ports_.clock, ports_.log);
-  return {};
-}
-
-/// What is found at the next start was done by others, if what was found at the last one is not to be told still.
-RoleDriver::Step RoleDriver::note_left() {
-  outside_.reset();
-  const Status noted = journal_.update([&](journal::State& state) {
-    resync::watch_until(state, *left_at_, boot_id_);
-    state.watched.left = !state.watched.unsettled;
-  });
-  if (!noted) return Problem{noted.error().what, true};
-  left_at_.reset();
-  return {};
-}
-
 RoleDriver::Step RoleDriver::enter_secondary(const control::Configure& configure, const control::Want& want) {
-  const journal::State before = journal_.state();
   if (Step problem = prepare_directories(configure)) return problem;
+  const journal::State before = journal_.state();
   auto role = std::make_shared<SecondaryRole>();
   role->paths = paths_of(configure);
   const auto exclusions = exclusions_of(configure);

@@ -87,6 +87,7 @@ class RoleDriver {
                       const control::Configure& configure);
   static Result<std::vector<Fd>> roots_below(replica::Inodes& inodes);
   Step note_left();
+  Step note_covered(const control::Configure& configure);
   Step leave_primary();
   Step leave_secondary(bool takeover);
   Step prepare_directories(const control::Configure& configure);

@@ -8,7 +8,7 @@
 #include "datapath/replica/applier.h"
 #include "datapath/role_driver.h"
 
-/// What the parts of RoleDriver share. Only role_driver.cpp and role_driver_primary.cpp include this.
+/// What the parts of RoleDriver share. Only role_driver*.cpp include this.
 namespace safekit {
 
 struct RoleDriver::PrimaryRole {

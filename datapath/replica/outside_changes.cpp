@@ -31,8 +31,8 @@ void OutsideChanges::look(const std::stop_token& stop) {
                fmt::format("changed-while-stopped=unknown reason='{}': the copies are compared in full", found.unknown));
   } else if (options_.scope.look == Look::Changed) {
     const auto took = std::chrono::duration_cast<milliseconds>(clock_.mono_now() - began).count();
-    log_.write(found.empty() || !options_.left ? LogLevel::Info : LogLevel::Warning, kLog,
-               fmt::format("{}={} looked-at={} ms={}{}", options_.left ? "changed-while-stopped" : "changed-since-last-noted",
+    log_.write(found.empty() || !options_.scope.by_others ? LogLevel::Info : LogLevel::Warning, kLog,
+               fmt::format("{}={} looked-at={} ms={}{}", options_.scope.by_others ? "changed-while-stopped" : "changed-since-last-noted",
                            found.found, found.looked_at, took,
                            found.found == 0 ? "" : fmt::format(" first='{}'", found.first)));
   }

@@ -25,7 +25,6 @@ class OutsideChanges {
     Exclusions exclusions{};
     resync::Scope scope{};
     unsigned workers{1};
-    bool left{false};  ///< nothing was done by us since; else what is found may be our own
   };
   OutsideChanges(Options options, const Clock& clock, Log& log);
   /// Does not wait for the end of the search.

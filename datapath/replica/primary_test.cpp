@@ -81,11 +81,12 @@ class PrimaryTest : public ::testing::Test {
   }
   /// As at a start; what was changed since is somebody else's.
   void expect_changes(resync::Scope scope) {
+    scope.by_others = true;
     std::vector<Fd> roots;
     roots.emplace_back(::open((directory_ + "/data").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     ASSERT_TRUE(journal_->update([](journal::State& state) { state.watched.unsettled = true; }));
     primary_->expect(std::make_shared<OutsideChanges>(
-        OutsideChanges::Options{.roots = std::move(roots), .scope = std::move(scope), .left = true}, clock_, log_));
+        OutsideChanges::Options{.roots = std::move(roots), .scope = std::move(scope)}, clock_, log_));
   }
   std::future<Status> sync() {
     const auto sequence = primary_->append(wire::Operation{wire::Sync{InodeId{1}, false}}, {});

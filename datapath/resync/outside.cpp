@@ -12,14 +12,18 @@ Scope scope_of(const journal::State& state, bool exact, const linux_os::FileMome
   const auto everywhere = [](std::string why) { return Scope{.look = Scope::Look::Everywhere, .why = std::move(why)}; };
   const journal::Watched& watched = state.watched;
   if (!state.ever_synchronised) return {};
-  // It was lost while it served: what it did itself since `until` would be found, and the logs say that more precisely.
-  if (!watched.left && !watched.unsettled) return {};
   if (!exact && state.base_log.id == 0 && state.own_log.id == 0) return everywhere("this copy was not left in order");
   if (watched.until == 0) return everywhere("it was not noted when this copy was left");
   // Who wrote meanwhile may have done it under an earlier time.
   const bool set_back = watched.boot == boot && now.setting < watched.setting - kSetBackMax;
   if (set_back || now.now < watched.until) return everywhere("the clock was set back since this copy was left");
-  return {.look = Scope::Look::Changed, .since = watched.until};
+  Scope scope{.look = Scope::Look::Changed, .since = watched.until, .by_others = watched.left};
+  if (!watched.left && !watched.unsettled && watched.boot != boot) {
+    // The machine went down while it served: what was changed before this boot is in the logs, and more precisely.
+    scope.since = std::max(scope.since, now.setting);
+    scope.by_others = true;
+  }
+  return scope;
 }
 
 bool is_since(const Stamp& changed, std::int64_t since) {

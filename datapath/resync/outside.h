@@ -13,12 +13,13 @@ namespace safekit::resync {
 /// Where to look for it at a start.
 struct Scope {
   enum class Look : std::uint8_t {
-    Nowhere,     ///< there is no other copy yet, or this one was lost while it served: its logs tell what may differ
+    Nowhere,     ///< there is no other copy yet
     Changed,     ///< at inodes that were changed since `since`
     Everywhere,  ///< it cannot be told from the inodes: `why`
   };
   Look look{Look::Nowhere};
   std::int64_t since{0};
+  bool by_others{false};  ///< nothing was served since then; else what the copy did itself before it was lost is found too
   std::string why{};
   friend bool operator==(const Scope&, const Scope&) = default;
 };

@@ -54,12 +54,25 @@ TEST(Outside, WhatIsKnownOfTheCopyDecidesToo) {
   EXPECT_EQ(scope_of(state, true, now, "one").look, Look::Everywhere);
   state.watched = {.unsettled = true};
   EXPECT_EQ(scope_of(state, true, now, "one").look, Look::Everywhere);
-  state.watched = {.until = 1000 * kSecond};  // lost while it served
-  EXPECT_EQ(scope_of(state, true, now, "one").look, Look::Nowhere);
-  state.watched.unsettled = true;
+  state.watched = {.until = 1000 * kSecond, .setting = 500 * kSecond, .boot = "one", .unsettled = true};
   EXPECT_EQ(scope_of(state, true, now, "one").look, Look::Changed);
+  EXPECT_FALSE(scope_of(state, true, now, "one").by_others);
   state.ever_synchronised = false;
   EXPECT_EQ(scope_of(state, true, now, "one").look, Look::Nowhere);
+}
+
+TEST(Outside, OfACopyThatWasLostWhileItServedNoMoreIsFoundThanCanBeTold) {
+  journal::State state = left_state();
+  state.watched.left = false;
+  // Of a process that ended alone: what it did itself since the last checkpoint as well.
+  EXPECT_EQ(scope_of(state, true, {2000 * kSecond, 500 * kSecond}, "one"), (Scope{.look = Look::Changed, .since = 1000 * kSecond}));
+  // With the machine: what was done since it came up again.
+  const Scope booted{.look = Look::Changed, .since = 1800 * kSecond, .by_others = true};
+  EXPECT_EQ(scope_of(state, true, {2000 * kSecond, 1800 * kSecond}, "two"), booted);
+  state.watched.unsettled = true;
+  EXPECT_EQ(scope_of(state, true, {2000 * kSecond, 1800 * kSecond}, "two").since, 1000 * kSecond);
+  state.watched.unsettled = false;
+  EXPECT_EQ(scope_of(state, true, {999 * kSecond, 900 * kSecond}, "two").look, Look::Everywhere) << "the clock is behind";
 }
 
 TEST(Outside, AnInodeIsChangedFromThatMomentOn) {

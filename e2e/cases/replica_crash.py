@@ -121,9 +121,12 @@ def case_primary_loses_power(pair):
     load = Load(pair.a, 1)
     disk.lose_power()
     load.end()
+    with open(f"{pair.a.data}/d25/f7", "r+b") as file:
+        file.write(b"by hand, before the module was started again")
     pair.a.start()
     pair.a.settle(PRIMARY, may_be_alone=True)
     meet(pair.a, pair.b)
+    assert "changed-while-stopped=1 " in pair.a.log_since(0), pair.logs()
     load = Load(pair.a, 2)
     disk.lose_power()
     load.end()

@@ -1,5 +1,5 @@
 """Disks that lose power, for tests: what is mounted afterwards is a copy of the image as it was at that moment."""
-import os, subprocess
+import os, subprocess, time
 
 
 def sh(*command):
@@ -48,4 +48,7 @@ class Disk:
                                   f"{self.pair.root}/state-{self.node.name} /proc/sys/kernel/random/boot_id")
         self.mount()
         self.bind()
+        # The clock of a machine that was booted at this moment.
+        uptime = time.clock_gettime(time.CLOCK_BOOTTIME)
+        self.node.wrap = ["unshare", "-T", "--boottime", str(-int(uptime))]
         os.unlink(old)

@@ -27,6 +27,7 @@ class Node:
         self.process, self.socket, self.report, self.order, self.wish = None, None, {}, 0, b""
         self.inspected, self.inspections = {}, 0
         self.on_report = None
+        self.wrap = os.environ.get("SK_WRAP", "").split()
         self.changed = threading.Condition()
         self.log = open(f"{pair.root}/{name}.log", "ab")
 
@@ -35,8 +36,7 @@ class Node:
 
     def start(self, take_over=False, **settings):
         path = f"{self.pair.root}/{self.name}.sock"
-        wrapper = os.environ.get("SK_WRAP", "").split()
-        self.process = subprocess.Popen(self.enter(*wrapper, self.pair.program, "--module", "AM", "--state-dir",
+        self.process = subprocess.Popen(self.enter(*self.wrap, self.pair.program, "--module", "AM", "--state-dir",
                                                    f"{self.pair.root}/state-{self.name}/replica", "--socket", path,
                                                    *(["--take-over"] if take_over else [])), stderr=self.log)
         deadline = time.monotonic() + 10

@@ -252,6 +252,28 @@ def case_found_but_not_told(pair):
     assert_equal(pair)
 
 
+def case_changed_after_a_crash(pair):
+    """A dead process leaves its mount over the directory: what is changed once that is gone is somebody else's, and nothing more."""
+    filled(pair)
+    pair.a.run("sh", "-ec", f"cd {pair.mount}; echo ours >> big; sync big")
+    for node in (pair.a, pair.b):
+        node.kill()
+        node.start()
+        node.settle(IDLE)
+    began = {node.name: node.log_size() for node in (pair.a, pair.b)}
+    change_byte(f"{pair.a.data}/d1/f1")
+    change_byte(f"{pair.b.data}/d2/f2")
+    pair.a.settle(PRIMARY, may_be_alone=True)
+    pair.b.settle(SECONDARY)
+    pair.a.synchronised()
+    pair.b.synchronised()
+    for node, path in ((pair.a, "d1/f1"), (pair.b, "d2/f2")):
+        (line,) = log_lines(node, began[node.name], "changed-")
+        assert "changed-while-stopped=1 " in line and path in line, line
+    assert pair.a.report["files_done"] < 10, pair.a.report
+    assert_equal(pair)
+
+
 def case_a_failover_looks_at_nothing(pair):
     filled(pair)
     began = pair.b.log_size()
