@@ -5,7 +5,7 @@ directory, and the operations handed to the sink, applied to a copy, make the co
 usage: fuse_tree.py FUSE_MOUNT_CHECK [--seed N] [--steps N] [--durability barrier|fsync|write] [--write-back] [--keep]
 Needs root; runs in a private mount namespace. Exit 77: skipped.
 """
-import argparse, ctypes, errno, mmap, os, random, shutil, sqlite3, stat, struct, subprocess, sys, tempfile, threading
+import argparse, ctypes, errno, mmap, os, random, shutil, signal, sqlite3, stat, struct, subprocess, sys, tempfile, threading
 
 libc = ctypes.CDLL(None, use_errno=True)
 NOREPLACE, EXCHANGE = 1, 2
@@ -203,12 +203,24 @@ class Walker:
         if self.open:
             fd = self.file()
             if os.fstat(fd).st_size > 8192:
-                try:
-                    with mmap.mmap(fd, 8192) as area:
-                        at, text = self.random.randrange(8000), self.data()[:100]
-                        area[at:at + len(text)] = text
-                except ValueError:
-                    pass  # another thread has shortened it meanwhile
+                at, text = self.random.randrange(8000), self.data()[:100]
+                child = os.fork()
+                if child == 0:
+                    code = 255
+                    try:
+                        with mmap.mmap(fd, 8192) as area:
+                            area[at:at + len(text)] = text
+                        code = 0
+                    except ValueError:
+                        code = 0  # another thread has shortened it meanwhile
+                    except OSError as error:
+                        code = error.errno
+                    finally:
+                        os._exit(code)
+                ended = os.waitpid(child, 0)[1]
+                if os.WIFEXITED(ended) and os.WEXITSTATUS(ended):
+                    raise OSError(os.WEXITSTATUS(ended), "mapped write")
+                assert ended == 0 or os.WTERMSIG(ended) == signal.SIGBUS, f"a mapped write ended with status {ended}"
 
     def do_extents(self):
         if self.open and stat.S_ISREG(os.fstat(self.open[0][0]).st_mode):
