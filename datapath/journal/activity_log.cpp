@@ -142,7 +142,7 @@ bool Activity::add(const ActivityEntry& entry) {
     case Kind::Tree: grown = inode.trees.insert(entry.name).second; break;
     case Kind::Everything: break;
   }
-  if (inode.name.empty() && entry.kind != Kind::Tree) {
+  if (inode.name.empty() && !entry.name.empty() && entry.kind != Kind::Tree) {
     inode.parent = entry.parent;
     inode.name = entry.name;
   }
