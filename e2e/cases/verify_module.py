@@ -13,8 +13,8 @@ from harness import MIRROR, SAFEKIT, Sandbox, later, note, until  # noqa: E402
 DATA = "/srv/data"
 
 
-def command(box, node, *words):
-    done = subprocess.run([*box.words(node), SAFEKIT, *words], capture_output=True, text=True, timeout=120)
+def command(box, node, *words, input=None):
+    done = subprocess.run([*box.words(node), SAFEKIT, *words], input=input, capture_output=True, text=True, timeout=120)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -58,6 +58,7 @@ def main():
         assert code == 3 and content == "mtime, content" and root == "mtime" and found == wanted, (code, out, err)
     code, out, err = command(box, "node2", "rfsverify", "-m", "app")
     assert code == 3 and f"{DATA}/d: mode\n" in out and "safekit second fullsync -m app" in out, (code, out, err)
+    assert command(box, "node1", "-r", "flatlogdump", "-O", "stdout", input=out) == (0, out, "")
     until(lambda: "CopiesDiffer" in box.safekit("node1", "state", "-v", "-m", "app"), 10, "the condition is told")
     assert "Verification: the secondary's copy differs" in box.safekit("node1", "log", "-A", "-m", "app")
     assert box.states("app") == {"node1": "PRIM Ready", "node2": "SECOND Ready"}

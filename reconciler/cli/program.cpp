@@ -8,6 +8,7 @@
 #include "reconciler/api/http_client.h"
 #include "reconciler/cli/commands.h"
 #include "reconciler/cli/files.h"
+#include "reconciler/cli/helpers.h"
 #include "reconciler/cli/not_yet.h"
 #include "schema/codec/suggest.h"
 
@@ -386,6 +387,7 @@ int dispatch(const Command& command, Arguments& args, World& world) {
 }  // namespace
 
 int run(const std::vector<std::string>& words, World& world) {
+  if (const auto code = run_helper(words, world.output)) return *code;
   if (const auto later = not_yet(words)) {
     world.output.err(fmt::format("Error: {}\nSee: safekit --help\n", *later));
     return kUsage;
