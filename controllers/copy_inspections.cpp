@@ -39,6 +39,7 @@ Node to_tree(const control::Inspection& inspection) {
   Node tree = Node::map();
   tree.add("kind", Node::string(verify ? "Verification" : "SynchronisationEstimate"));
   tree.add("number", Node::string(std::to_string(inspection.number)));  // of 64 bits: not every reader of JSON has them
+  if (inspection.cause == control::Inspect::Cause::Schedule) tree.add("cause", Node::string("schedule"));
   tree.add("state", Node::string(name_of(inspection.state)));
   if (!inspection.reason.empty()) tree.add("reason", Node::string(inspection.reason));
   tree.add("files", number(inspection.files));

@@ -8,6 +8,8 @@ control::Inspection to_control(const replica::Inspection& from, const std::vecto
   const bool verify = from.kind == replica::Inspection::Kind::Verify;
   control::Inspection to{.number = from.number,
                          .kind = verify ? control::Inspect::Kind::Verify : control::Inspect::Kind::Estimate,
+                         .cause = from.cause == replica::Inspection::Cause::Schedule ? control::Inspect::Cause::Schedule
+                                                                                     : control::Inspect::Cause::Asked,
                          .state = from.state == State::Running  ? control::Inspection::State::Running
                                   : from.state == State::Done   ? control::Inspection::State::Done
                                                                 : control::Inspection::State::Failed,
@@ -39,7 +41,12 @@ void RoleDriver::inspect(const control::Inspect& inspect) {
   if (stop) return;
   const auto kind = inspect.kind == control::Inspect::Kind::Verify ? replica::Inspection::Kind::Verify
                                                                    : replica::Inspection::Kind::Estimate;
-  Status begun = primary ? primary->primary->inspect(inspect.number, kind)
+  const auto cause = inspect.cause == control::Inspect::Cause::Schedule ? replica::Inspection::Cause::Schedule
+                                                                        : replica::Inspection::Cause::Asked;
+  Status begun = primary ? primary->primary->inspect({.number = inspect.number,
+                                                      .kind = kind,
+                                                      .cause = cause,
+                                                      .bytes_per_second = inspect.bytes_per_second})
                          : Status{Error{Code::Unavailable, "this node does not serve the replicated directories"}};
   {
     const std::lock_guard lock{mutex_};
@@ -48,6 +55,7 @@ void RoleDriver::inspect(const control::Inspect& inspect) {
     if (!begun && begun.error().code != Code::Conflict) {
       inspected_ = control::Inspection{.number = inspect.number,
                                        .kind = inspect.kind,
+                                       .cause = inspect.cause,
                                        .state = control::Inspection::State::Failed,
                                        .reason = begun.error().what};
     }

@@ -45,6 +45,11 @@ std::string last_line(const std::string& text) {
   return text.substr(from, end + 1 - from);
 }
 
+std::optional<Duration> earlier(std::optional<Duration> one, std::optional<Duration> other) {
+  if (!one || !other) return one ? one : other;
+  return std::min(*one, *other);
+}
+
 /// What stays true of a copy when its replica is stopped.
 status::ReplicationSection marks_of(const control::Report& report) {
   status::ReplicationSection marks;
@@ -109,7 +114,7 @@ Result<engine::Outcome> ReplicationController::reconcile(const engine::Request& 
     }
   }
   publish(module, desired, live);
-  return engine::Outcome{.requeue_after = plan.recheck_after};
+  return engine::Outcome{.requeue_after = earlier(plan.recheck_after, keep_verified(module, live))};
 }
 
 void ReplicationController::load(const std::string& module, Live& live) {
@@ -209,6 +214,7 @@ Status ReplicationController::forget(const std::string& module) {
   SK_TRY_VOID(ports_.store.forget_fact(begun_key(module)));
   SK_TRY_VOID(ports_.store.forget_fact(lost_key(module)));
   SK_TRY_VOID(ports_.store.forget_fact(verify_key(module)));
+  SK_TRY_VOID(ports_.store.forget_fact(schedule_key(module)));
   return ports_.store.forget_fact(fact_key(module));
 }
 

@@ -57,6 +57,7 @@ class ReplicationController final : public engine::Controller {
     Observed observed{};
     std::uint64_t watch{0};
     std::optional<control::Inspection> inspection{};
+    std::optional<MonoTime> verify_failed{};  ///< when one of the schedule was given up
     std::optional<control::Configure> configure{};  ///< last one made; holds while the specs do not give one
   };
 
@@ -79,9 +80,13 @@ class ReplicationController final : public engine::Controller {
   void tell_of_lost_writes(const std::string& module);
   void tell_of_differences(const std::string& module, const Live& live);
   void set_condition(const ModuleName& name, const std::string& type, std::optional<status::Condition> condition);
+  Result<std::uint64_t> begin_inspection(Live& live, control::Inspect inspect);
+  std::optional<Duration> keep_verified(const std::string& module, Live& live);
   void take_inspection(const std::string& module, control::Inspection&& inspection);
+  void note_verified(const std::string& module, Live& live);
   void lose_inspection(const std::string& module, Live& live);
   static std::string verify_key(const std::string& module);
+  static std::string schedule_key(const std::string& module);
   Status save(const std::string& module, const Memory& memory);
 
   Ports ports_;

@@ -293,6 +293,65 @@ TEST_F(ReplicationTest, AsksForOneLookAtTheCopiesAtATime) {
   EXPECT_TRUE(store->status(kDb).conditions.empty()) << "the other node speaks of the copies now";
 }
 
+TEST_F(ReplicationTest, VerifiesByItselfAsOftenAsTheModuleSays) {
+  using control::Inspect;
+  using State = control::Inspection::State;
+  const auto changed = store->apply(
+      {store::Kind::Module, "db"},
+      R"({"apiVersion":"safekit/v1","kind":"Module","metadata":{"name":"db"},"spec":{"mode":"mirror",)"
+      R"("nodes":["a","b"],"heartbeats":{"lans":["net"]},"replication":{"directories":["/data"],"verifyEvery":"24h","verifyRateKb":10}}})",
+      {});
+  ASSERT_TRUE(changed.has_value()) << changed.error().what;
+  order(OrderRole::Primary);
+  settle();
+  const control::Report synchronised{.role = control::ReplicaRole::Primary, .up_to_date = true, .connected = true, .peer_synchronised = true};
+  report(synchronised);
+  clock.advance(hours{25});
+  settle();
+  EXPECT_TRUE(replica.inspected.empty()) << "not while it is not PRIM";
+  store->update_status(kDb, [](status::Module& m) {
+    m.role.role = status::Role::Prim;
+    m.role.readiness = status::Readiness::Ready;
+  });
+  settle();
+  ASSERT_EQ(replica.inspected.size(), 1U);
+  const Inspect first = replica.inspected[0];
+  EXPECT_EQ(first, (Inspect{.number = first.number, .cause = Inspect::Cause::Schedule, .bytes_per_second = 10'240}));
+
+  // One that a person asks for takes its place, and counts.
+  const auto asked = controller->inspect("db", Inspect::Kind::Verify);
+  ASSERT_TRUE(asked);
+  replica.tasks.on_inspection({.number = *asked, .state = State::Done});
+  clock.advance(hours{23});
+  settle();
+  EXPECT_EQ(replica.inspected.size(), 2U);
+  const auto outcome = controller->reconcile({"db"});
+  EXPECT_EQ(outcome->requeue_after, hours{1});
+
+  // A new safekitd knows when the last one was; one that fails is tried again.
+  restart();
+  settle();
+  report(synchronised);
+  store->update_status(kDb, [](status::Module& m) {
+    m.role.role = status::Role::Prim;
+    m.role.readiness = status::Readiness::Ready;
+  });
+  settle();
+  EXPECT_EQ(replica.inspected.size(), 2U);
+  clock.advance(hours{1});
+  settle();
+  ASSERT_EQ(replica.inspected.size(), 3U);
+  replica.tasks.on_inspection({.number = replica.inspected[2].number,
+                               .cause = Inspect::Cause::Schedule,
+                               .state = State::Failed,
+                               .reason = "the connection was lost"});
+  settle();
+  EXPECT_EQ(replica.inspected.size(), 3U);
+  clock.advance(kVerifyAgain);
+  settle();
+  EXPECT_EQ(replica.inspected.size(), 4U);
+}
+
 TEST_F(ReplicationTest, SaysWhyAReplicaDoesNotRun) {
   replica.listens = false;
   ASSERT_TRUE(files.replace("/state/modules/db/replicad.log", "old\nsafekit-replicad: disk on fire\n", 0640).has_value());

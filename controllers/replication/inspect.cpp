@@ -1,5 +1,6 @@
 // Looks at the copies, and what is told of them.
 #include <algorithm>
+#include <charconv>
 
 #include "controllers/replication/effect.h"
 
@@ -7,12 +8,24 @@ namespace safekit::replication {
 namespace {
 
 using State = control::Inspection::State;
+using Cause = control::Inspect::Cause;
+
+std::int64_t number_in(const std::string& text) {
+  std::int64_t number = 0;
+  (void)std::from_chars(text.data(), text.data() + text.size(), number);  // 0, long ago, for what cannot be read
+  return number;
+}
 
 }  // namespace
 
 /// Of the fact that says what was told of the last verification.
 std::string ReplicationController::verify_key(const std::string& module) {
   return "replication.verified/" + module;
+}
+
+/// When the last verification that was completed had begun, by this node's clock.
+std::string ReplicationController::schedule_key(const std::string& module) {
+  return "replication.verifiedAt/" + module;
 }
 
 Result<std::uint64_t> ReplicationController::inspect(const std::string& module, control::Inspect::Kind kind) {
@@ -26,15 +39,42 @@ Result<std::uint64_t> ReplicationController::inspect(const std::string& module, 
     SK_TRY_VOID(live.link->send(control::Inspect{.number = last, .kind = kind}));
     return last;
   }
-  if (live.inspection && live.inspection->state == State::Running) {
+  const bool busy = live.inspection && live.inspection->state == State::Running;
+  if (busy && live.inspection->cause != Cause::Schedule) {
     return Error{Code::Conflict, "a verification or estimate of this module is under way already; wait for it, or end it with "
                                  "`safekit rfsverify stop`"};
   }
+  return begin_inspection(live, {.kind = kind});
+}
+
+/// Its number is when it began.
+Result<std::uint64_t> ReplicationController::begin_inspection(Live& live, control::Inspect inspect) {
   const auto now = static_cast<std::uint64_t>(std::max<std::int64_t>(ports_.clock.wall_now().ns, 1));
-  const control::Inspect inspect{.number = std::max(now, last + 1), .kind = kind};
+  inspect.number = std::max(now, (live.inspection ? live.inspection->number : 0) + 1);
   SK_TRY_VOID(live.link->send(inspect));
-  live.inspection = control::Inspection{.number = inspect.number, .kind = kind};
+  live.inspection = control::Inspection{.number = inspect.number, .kind = inspect.kind, .cause = inspect.cause};
   return inspect.number;
+}
+
+/// `verifyEvery`: begins a verification when it is due. When to look again.
+std::optional<Duration> ReplicationController::keep_verified(const std::string& module, Live& live) {
+  const auto spec = ports_.store.module(ModuleName{module});
+  if (spec == nullptr || !spec->replication || spec->replication->verify_every == Duration{}) return std::nullopt;
+  const status::Module& seen = ports_.store.status(ModuleName{module});
+  const bool prim = seen.role.role == status::Role::Prim && seen.role.readiness == status::Readiness::Ready;
+  ScheduleInput input{.every = spec->replication->verify_every,
+                      .able = prim && live.link != nullptr && seen.replication.settled && seen.replication.peer_synchronised,
+                      .busy = live.inspection && live.inspection->state == State::Running,
+                      .failed = live.verify_failed};
+  if (const auto kept = ports_.store.fact(schedule_key(module))) input.last = WallTime{number_in(*kept)};
+  const ScheduleStep step = schedule(input, ports_.clock.wall_now(), ports_.clock.mono_now());
+  // What cannot be kept is only verified once more after the next start.
+  if (step.last) (void)ports_.store.set_fact(schedule_key(module), std::to_string(step.last->ns), true);
+  if (!step.begin) return step.recheck_after;
+  const auto begun = begin_inspection(
+      live, {.cause = Cause::Schedule, .bytes_per_second = std::uint64_t{spec->replication->verify_rate_kb} * 1024});
+  if (!begun) live.verify_failed = ports_.clock.mono_now();
+  return std::min(kVerifyAgain, input.every);
 }
 
 std::optional<control::Inspection> ReplicationController::inspection(const std::string& module) const {
@@ -43,9 +83,24 @@ std::optional<control::Inspection> ReplicationController::inspection(const std::
 }
 
 void ReplicationController::take_inspection(const std::string& module, control::Inspection&& inspection) {
-  modules_[module].inspection = std::move(inspection);
+  Live& live = modules_[module];
+  live.inspection = std::move(inspection);
+  note_verified(module, live);
   wake_(engine::Request{module});
   if (inspected_) inspected_(module);
+}
+
+/// For the schedule; one that a person asked for counts as well.
+void ReplicationController::note_verified(const std::string& module, Live& live) {
+  if (live.inspection->kind != control::Inspect::Kind::Verify) return;
+  if (live.inspection->state == State::Failed && live.inspection->cause == Cause::Schedule) {
+    live.verify_failed = ports_.clock.mono_now();
+  }
+  if (live.inspection->state != State::Done) return;
+  live.verify_failed.reset();
+  const std::string began = std::to_string(live.inspection->number);
+  // Told again after each new connection to the replica.
+  if (ports_.store.fact(schedule_key(module)) != began) (void)ports_.store.set_fact(schedule_key(module), began, true);
 }
 
 /// Whoever waits for it is to hear that nothing will come.
@@ -53,6 +108,7 @@ void ReplicationController::lose_inspection(const std::string& module, Live& liv
   if (!live.inspection || live.inspection->state != State::Running) return;
   live.inspection->state = State::Failed;
   live.inspection->reason = "the replication process of the node has ended";
+  note_verified(module, live);
   if (inspected_) inspected_(module);
 }
 

@@ -170,6 +170,26 @@ struct VerifyNews {
 [[nodiscard]] VerifyNews verify_news(const std::string& module, const std::optional<control::Inspection>& inspection,
                                      const std::string& told);
 
+/// When the next verification of `verifyEvery` begins.
+struct ScheduleInput {
+  Duration every{};  ///< 0: never
+  bool able{false};  ///< this node is PRIM, and the secondary has everything
+  bool busy{false};  ///< a verification or estimate is under way
+  std::optional<WallTime> last{};  ///< when the last one that was completed had begun; kept on disk
+  std::optional<MonoTime> failed{};  ///< when one was given up; not kept
+  friend bool operator==(const ScheduleInput&, const ScheduleInput&) = default;
+};
+struct ScheduleStep {
+  bool begin{false};
+  std::optional<WallTime> last{};  ///< to be kept in place of the old one
+  std::optional<Duration> recheck_after{};
+  friend bool operator==(const ScheduleStep&, const ScheduleStep&) = default;
+};
+/// The first time counts from when the setting is first seen. One that was given up is tried again after kVerifyAgain, or after
+/// `every` if that is less. Never two at once; one that is due waits until it can begin. Pure.
+[[nodiscard]] ScheduleStep schedule(const ScheduleInput& input, WallTime wall_now, MonoTime now);
+inline constexpr Duration kVerifyAgain = hours{1};
+
 /// What a node needs to prove to its peer who it is; PEM files.
 struct ClusterIdentity {
   std::string cluster_id{};

@@ -7,6 +7,8 @@
 namespace safekit::replication {
 namespace {
 
+using State = control::Inspection::State;
+
 /// `NUMBER MESSAGE`; the message of the condition, empty when there is none.
 struct Told {
   std::uint64_t number{0};
@@ -28,9 +30,14 @@ VerifyNews verify_news(const std::string& module, const std::optional<control::I
                        const std::string& told) {
   VerifyNews news{.told = told};
   Told last = parse(told);
-  const bool is_new = inspection && inspection->kind == control::Inspect::Kind::Verify &&
-                      inspection->state == control::Inspection::State::Done && inspection->number != last.number;
-  if (is_new) {
+  const bool is_new = inspection && inspection->kind == control::Inspect::Kind::Verify && inspection->number != last.number;
+  if (is_new && inspection->state == State::Failed && inspection->cause == control::Inspect::Cause::Schedule) {
+    last.number = inspection->number;
+    news.lines.push_back({"rfsplug", 'E', fmt::format("Verification of the schedule ended early: {}; it is tried again within an hour",
+                                                      inspection->reason)});
+    news.told = fmt::format("{} {}", last.number, last.message);
+  }
+  if (is_new && inspection->state == State::Done) {
     const std::size_t count = inspection->differences.size();
     last = {.number = inspection->number, .message = {}};
     if (count == 0) {

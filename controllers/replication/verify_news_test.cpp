@@ -42,6 +42,15 @@ TEST(VerifyNews, OnlyACompleteVerificationSaysSomething) {
     EXPECT_EQ(verify_news("db", other, before.told).told, before.told);
     EXPECT_TRUE(verify_news("db", other, before.told).condition);
   }
+  auto scheduled = verified(9, {});
+  scheduled.state = State::Failed;
+  scheduled.cause = control::Inspect::Cause::Schedule;
+  scheduled.reason = "the peer was lost";
+  const VerifyNews given_up = verify_news("db", scheduled, before.told);
+  ASSERT_EQ(given_up.lines.size(), 1U);
+  EXPECT_THAT(given_up.lines[0].text, HasSubstr("the peer was lost"));
+  EXPECT_TRUE(given_up.condition);
+  EXPECT_TRUE(verify_news("db", scheduled, given_up.told).lines.empty()) << "once";
   auto estimate = verified(9, {});
   estimate.kind = control::Inspect::Kind::Estimate;
   EXPECT_TRUE(verify_news("db", estimate, before.told).lines.empty());

@@ -130,18 +130,23 @@ Report take_report(ByteReader& in) {
 void put(ByteWriter& out, const Inspect& value) {
   out.u64(value.number);
   out.u8(static_cast<std::uint8_t>(value.kind));
+  out.u8(static_cast<std::uint8_t>(value.cause));
+  out.u64(value.bytes_per_second);
 }
 
 Inspect take_inspect(ByteReader& in) {
   Inspect value;
   value.number = in.u64();
   value.kind = take_enum(in, Inspect::Kind::Stop);
+  value.cause = take_enum(in, Inspect::Cause::Schedule);
+  value.bytes_per_second = in.u64();
   return value;
 }
 
 void put(ByteWriter& out, const Inspection& value) {
   out.u64(value.number);
   out.u8(static_cast<std::uint8_t>(value.kind));
+  out.u8(static_cast<std::uint8_t>(value.cause));
   out.u8(static_cast<std::uint8_t>(value.state));
   out.text(value.reason);
   for (const std::uint64_t number : {value.files, value.directories, value.bytes, value.compared_bytes, value.bytes_per_second}) {
@@ -159,6 +164,7 @@ Inspection take_inspection(ByteReader& in) {
   Inspection value;
   value.number = in.u64();
   value.kind = take_enum(in, Inspect::Kind::Stop);
+  value.cause = take_enum(in, Inspect::Cause::Schedule);
   value.state = take_enum(in, Inspection::State::Failed);
   value.reason = in.text();
   for (std::uint64_t* number :

@@ -17,8 +17,8 @@ std::vector<Message> one_of_each() {
            .force_up_to_date = true},
       Report{.order = 7, .role = ReplicaRole::Secondary, .settled = true, .up_to_date = true, .connected = true,
              .phase = SyncPhase::Copying, .files_total = 9, .generation = {4}, .pairing = 12, .problem = "disk full", .fatal = true},
-      Inspect{.number = 5, .kind = Inspect::Kind::Estimate},
-      Inspection{.number = 5, .kind = Inspect::Kind::Estimate, .state = Inspection::State::Failed, .reason = "stopped", .files = 1,
+      Inspect{.number = 5, .kind = Inspect::Kind::Estimate, .cause = Inspect::Cause::Schedule, .bytes_per_second = 1ULL << 33},
+      Inspection{.number = 5, .kind = Inspect::Kind::Estimate, .cause = Inspect::Cause::Schedule, .state = Inspection::State::Failed, .reason = "stopped", .files = 1,
                  .directories = 2, .bytes = 3, .ended_early = true, .differences = {{"/a\xff", "mode"}, {"/b", "size, content"}},
                  .compares_more = true, .compared_bytes = 4, .bytes_per_second = 6},
   };

@@ -118,8 +118,14 @@ struct Inspect {
     Estimate,  ///< what the next synchronisation would copy
     Stop,      ///< end what is under way
   };
+  enum class Cause : std::uint8_t {
+    Asked,     ///< by a person
+    Schedule,  ///< `verifyEvery`; gives way to one that a person asks for
+  };
   std::uint64_t number{0};  ///< says which one an Inspection speaks of; a number that came last is not begun again
   Kind kind{Kind::Verify};
+  Cause cause{Cause::Asked};
+  std::uint64_t bytes_per_second{0};  ///< Verify: read on each node at most; 0: no limit
   friend bool operator==(const Inspect&, const Inspect&) = default;
 };
 
@@ -134,6 +140,7 @@ struct Inspection {
   enum class State : std::uint8_t { Running, Done, Failed };
   std::uint64_t number{0};
   Inspect::Kind kind{Inspect::Kind::Verify};
+  Inspect::Cause cause{Inspect::Cause::Asked};
   State state{State::Running};
   std::string reason{};  ///< Failed: why
   std::uint64_t files{0};        ///< Verify: compared. Estimate: that have something to copy or compare

@@ -32,9 +32,11 @@ struct SyncEstimate {
 /// A look at the copies that was asked for: how it goes and what it has found. A value.
 struct Inspection {
   enum class Kind : std::uint8_t { Verify, Estimate };
+  enum class Cause : std::uint8_t { Asked, Schedule };
   enum class State : std::uint8_t { Running, Done, Failed };
   std::uint64_t number{0};  ///< of the one who asked; 0: nothing was asked for
   Kind kind{Kind::Verify};
+  Cause cause{Cause::Asked};
   State state{State::Running};
   std::string reason{};  ///< Failed: why
   // Verify:
@@ -46,5 +48,17 @@ struct Inspection {
   SyncEstimate estimate{};
   friend bool operator==(const Inspection&, const Inspection&) = default;
 };
+
+/// What is asked for.
+struct InspectionOrder {
+  std::uint64_t number{0};
+  Inspection::Kind kind{Inspection::Kind::Verify};
+  Inspection::Cause cause{Inspection::Cause::Asked};
+  std::uint64_t bytes_per_second{0};  ///< of a verification, on each node; 0: no limit
+};
+/// May the newcomer end the one that is under way? Pure.
+[[nodiscard]] constexpr bool gives_way(Inspection::Cause under_way, Inspection::Cause newcomer) {
+  return under_way == Inspection::Cause::Schedule && newcomer == Inspection::Cause::Asked;
+}
 
 }  // namespace safekit::replica

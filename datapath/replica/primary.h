@@ -91,8 +91,9 @@ class Primary final : public Sink, private ResyncHost {
   [[nodiscard]] PrimaryStatus status() const;
 
   /// Begins to compare both copies, or to say what the next synchronisation would copy; how it goes says `inspection`. Nothing
-  /// is changed. A number that was given last is not begun again. Errors: Conflict while there is one, Unavailable.
-  Status inspect(std::uint64_t number, Inspection::Kind kind);
+  /// is changed. A number that was given last is not begun again. Errors: Conflict while there is one that does not give way,
+  /// Unavailable.
+  Status inspect(const InspectionOrder& order);
   /// Ends a comparison.
   void end_inspection(const std::string& reason);
   [[nodiscard]] Inspection inspection() const;
@@ -180,7 +181,8 @@ class Primary final : public Sink, private ResyncHost {
   void set_problem(const std::string& problem);
   // Looking at the copies (primary_inspect.cpp).
   class VerifyLink;
-  Result<Inspection> verify();
+  void look(const InspectionOrder& order);
+  Result<Inspection> verify(const InspectionOrder& order);
   Result<Inspection> estimate();
   void join_inspection();
 
@@ -243,6 +245,7 @@ class Primary final : public Sink, private ResyncHost {
   std::uint64_t copied_per_second_{0};  ///< by the last synchronisation that copied something; 0: none did
   std::shared_ptr<VerifyRun> verify_{};
   Inspection inspection_{};
+  std::string stop_inspection_{};  ///< why it is to end; empty: it goes on
   unsigned peer_failures_{0};  ///< synchronisations in a row that the peer could not take
   bool silent_{false};  ///< nothing heard for kHeartbeatLate
   std::atomic<std::int64_t> heard_{0};

@@ -29,49 +29,56 @@ class Primary::VerifyLink final : public VerifyHost {
   std::uint64_t number_;
 };
 
-Status Primary::inspect(std::uint64_t number, Inspection::Kind kind) {
+Status Primary::inspect(const InspectionOrder& order) {
   const std::lock_guard starting{inspect_mutex_};
   {
     const std::lock_guard lock{mutex_};
     if (stopped_ || leaving_) return Error{Code::Unavailable, "this node leaves the primary role"};
-    if (inspection_.number == number) return {};
-    if (inspection_.number != 0 && inspection_.state == Inspection::State::Running) {
+    if (inspection_.number == order.number) return {};
+    const bool busy = inspection_.number != 0 && inspection_.state == Inspection::State::Running;
+    if (busy && !gives_way(inspection_.cause, order.cause)) {
       return Error{Code::Conflict, "a verification or estimate is under way already"};
     }
-    inspection_ = {.number = number, .kind = kind};
+    if (busy && verify_ != nullptr) verify_->abort("another one took its place");
+    inspection_ = {.number = order.number, .kind = order.kind, .cause = order.cause};
+    stop_inspection_.clear();
   }
-  if (inspector_.joinable()) inspector_.join();
-  inspector_ = std::thread{[this, kind] {
-    const auto done = kind == Inspection::Kind::Verify ? verify() : estimate();
-    {
-      const std::lock_guard lock{mutex_};
-      verify_.reset();
-      if (done) {
-        inspection_ = {.number = inspection_.number,
-                       .kind = kind,
-                       .state = Inspection::State::Done,
-                       .files = done->files,
-                       .directories = done->directories,
-                       .bytes = done->bytes,
-                       .ended_early = done->ended_early,
-                       .differences = done->differences,
-                       .estimate = done->estimate};
-      } else {
-        inspection_.state = Inspection::State::Failed;
-        inspection_.reason = done.error().what;
-      }
-      log_.write(LogLevel::Info, kLog,
-                 fmt::format("{}={} differences={} files={} bytes={} reason='{}'", kind == Inspection::Kind::Verify ? "verify" : "estimate",
-                             done ? "done" : "ended", inspection_.differences.size(), inspection_.files, inspection_.bytes,
-                             inspection_.reason));
-    }
-    changed_();
+  // The one before may have to be waited for, which is not the caller's business.
+  inspector_ = std::thread{[this, order, before = std::move(inspector_)]() mutable {
+    if (before.joinable()) before.join();
+    look(order);
   }};
   return {};
 }
 
+/// The work of inspector_.
+void Primary::look(const InspectionOrder& order) {
+  const auto done = order.kind == Inspection::Kind::Verify ? verify(order) : estimate();
+  {
+    const std::lock_guard lock{mutex_};
+    verify_.reset();
+    if (inspection_.number != order.number) return;  // the one that took its place is told of
+    if (done) {
+      inspection_ = *done;
+      inspection_.number = order.number;
+      inspection_.kind = order.kind;
+      inspection_.cause = order.cause;
+      inspection_.state = Inspection::State::Done;
+    } else {
+      inspection_.state = Inspection::State::Failed;
+      inspection_.reason = done.error().what;
+    }
+    log_.write(LogLevel::Info, kLog,
+               fmt::format("{}={} differences={} files={} bytes={} reason='{}'",
+                           order.kind == Inspection::Kind::Verify ? "verify" : "estimate", done ? "done" : "ended",
+                           inspection_.differences.size(), inspection_.files, inspection_.bytes, inspection_.reason));
+  }
+  changed_();
+}
+
 void Primary::end_inspection(const std::string& reason) {
   const std::lock_guard lock{mutex_};
+  if (inspection_.state == Inspection::State::Running) stop_inspection_ = reason;
   if (verify_ != nullptr) verify_->abort(reason);
 }
 
@@ -93,18 +100,21 @@ Inspection Primary::inspection() const {
   return now;
 }
 
-Result<Inspection> Primary::verify() {
+Result<Inspection> Primary::verify(const InspectionOrder& order) {
   std::unique_ptr<VerifyLink> link;
   std::shared_ptr<VerifyRun> run;
   {
     const std::lock_guard lock{mutex_};
     if (stopped_ || leaving_) return Error{Code::Unavailable, "this node leaves the primary role"};
+    if (inspection_.number != order.number) return Error{Code::Unavailable, "another one took its place"};
+    if (!stop_inspection_.empty()) return Error{Code::Unavailable, stop_inspection_};
     if (!link_ || !synchronised_ || mode_ != Mode::Mirroring) {
       return Error{Code::Unavailable, fmt::format("node '{}' is not there as a synchronised secondary; start it, wait for the end "
                                                   "of the synchronisation, and verify then", settings_.peer)};
     }
     link = std::make_unique<VerifyLink>(*this, link_->number);
-    run = std::make_shared<VerifyRun>(*link, *inodes_, order_, settings_);
+    run = std::make_shared<VerifyRun>(*link, *inodes_, order_, settings_, clock_,
+                                      VerifyOptions{.bytes_per_second = order.bytes_per_second});
     verify_ = run;
   }
   SK_TRY_VOID(run->run());

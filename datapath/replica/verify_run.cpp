@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::uint64_t kDigestBytes = 4U << 20;  ///< compared by one question
 constexpr std::size_t kNamesBytesMax = 512U << 10;  ///< in one frame
+constexpr std::uint64_t kInodeBytes = 4096;     ///< read to look at one
 constexpr int kTimeRounds = 16;      ///< to find a directory whose time nobody changes
 constexpr int kAgainRounds = 20;     ///< of second looks, while moves across `notReplicated` are under way
 
@@ -50,6 +51,18 @@ Status VerifyRun::check_stopped() const {
   const std::lock_guard lock{mutex_};
   if (stopped_) return Error{Code::Unavailable, *stopped_};
   return {};
+}
+
+/// Until so much may be read. With no lock held.
+Status VerifyRun::pause(std::uint64_t bytes) {
+  const MonoTime now = clock_.mono_now();
+  const MonoTime begin = pace_.begin_of(bytes, now);
+  if (begin == now) return {};
+  {
+    std::unique_lock lock{mutex_};
+    (void)wake_.wait_for(lock, begin - now, [this] { return stopped_.has_value(); });
+  }
+  return check_stopped();
 }
 
 Inspection VerifyRun::found() const {
@@ -87,7 +100,7 @@ Status VerifyRun::run() {
   asked_.clear();
   stack_.clear();
   doubts_.clear();
-  file_.reset();
+  files_.clear();
   // A connection that is lost is noticed in many ways; the reason is one.
   if (const Status stopped = check_stopped(); !stopped) done = stopped;
   const std::lock_guard lock{mutex_};
@@ -110,7 +123,7 @@ Status VerifyRun::walk() {
     SK_TRY_VOID(check_stopped());
     if (full_ && descend_) {
       stack_.clear();
-      file_.reset();
+      files_.clear();
     }
     SK_TRY(const bool done, asked_.size() < kAskedMax ? next_step() : Result<bool>{false});
     if (done) continue;
@@ -127,12 +140,13 @@ Result<bool> VerifyRun::next_step() {
     if (!doubt.file->differs) SK_TRY_VOID(ask_zones(doubt.file, doubt.zone, 1, true));
     return true;
   }
-  if (file_ != nullptr) {
-    SK_TRY_VOID(next_zones());
+  const bool has_room = listings_ < kListingsMax && files_.size() < kFilesMax;
+  if (const auto moved = has_room ? next_moved() : std::nullopt) {
+    SK_TRY_VOID(look_at(*moved));
     return true;
   }
-  if (const auto moved = listings_ < kListingsMax ? next_moved() : std::nullopt) {
-    SK_TRY_VOID(look_at(*moved));
+  if (!files_.empty()) {
+    SK_TRY_VOID(next_zones());
     return true;
   }
   if (stack_.empty()) return false;
@@ -151,16 +165,20 @@ Result<bool> VerifyRun::next_step() {
   return true;
 }
 
+std::uint64_t VerifyRun::bytes_of(const File& file, std::uint64_t first, std::uint64_t count) const {
+  return std::min(count * settings_.zone_bytes, file.size - first * settings_.zone_bytes);
+}
+
 /// The next question about the content of the file.
 Status VerifyRun::next_zones() {
   const std::uint64_t batch = std::clamp<std::uint64_t>(kDigestBytes / settings_.zone_bytes, 1, wire::kZoneDigestsMax);
-  const FileRef file = file_;
+  const FileRef file = files_.back();
   const std::uint64_t first = file->next;
   const std::uint64_t count = std::min(batch, file->zones - first);
   file->next += count;
-  if (file->next >= file->zones || file->differs) file_.reset();
+  if (file->next >= file->zones || file->differs) files_.pop_back();
   if (file->differs) return {};
-  this->count(&Inspection::bytes, std::min(count * settings_.zone_bytes, file->size - first * settings_.zone_bytes));
+  this->count(&Inspection::bytes, bytes_of(*file, first, count));
   return ask_zones(file, first, count, false);
 }
 
@@ -192,6 +210,7 @@ Status VerifyRun::look_at(const Entry& entry) {
 }
 
 Status VerifyRun::look_in(const PinRef& directory, const Entry& entry) {
+  SK_TRY_VOID(pause(kInodeBytes));
   SK_TRY_VOID(host_.wait_for_room());
   const auto look = [&]() -> Status {
     Pin pin;
@@ -312,12 +331,13 @@ Status VerifyRun::begin_file(const Entry& entry, const PinRef& directory, Pin pi
   file->fd = Fd{opened};
   file->size = attributes.size;
   file->zones = (attributes.size + settings_.zone_bytes - 1) / settings_.zone_bytes;
-  file_ = std::move(file);
+  files_.push_back(std::move(file));
   return {};
 }
 
 /// Not exact: read without a lock, so a write under way makes them differ in vain. What differs is asked about exactly then.
 Status VerifyRun::ask_zones(const FileRef& file, std::uint64_t first, std::uint64_t count, bool exact) {
+  SK_TRY_VOID(pause(bytes_of(*file, first, count)));
   SK_TRY_VOID(host_.wait_for_room());
   const InodeId id = file->pin.id();
   wire::VerifyZones zones{.exact = exact, .first = first};

@@ -16,6 +16,8 @@
 #include "datapath/replica/inspection.h"
 #include "datapath/replica/settings.h"
 #include "datapath/replica/sink.h"
+#include "datapath/resync/pace.h"
+#include "schema/port/clock.h"
 
 namespace safekit::replica {
 
@@ -27,6 +29,11 @@ class VerifyHost {
   virtual Result<SequenceNumber> put(const wire::Message& message) = 0;
   /// Until little is unacknowledged; with no lock held.
   virtual Status wait_for_room() = 0;
+};
+
+struct VerifyOptions {
+  Duration again_after{milliseconds{500}};  ///< what differs is looked at again so long after
+  std::uint64_t bytes_per_second{0};        ///< read on each node; 0: no limit
 };
 
 /// Compares both copies while the application works and changes neither; the primary's side. docs/resync.md, "Verification", has
@@ -45,11 +52,12 @@ class VerifyRun {
   static constexpr std::size_t kDifferencesMax = 1000;
   static constexpr std::size_t kDifferenceBytesMax = 512U << 10;
   static constexpr std::size_t kMovedMax = 100'000;
-  static constexpr Duration kAgainAfter = milliseconds{500};
+  static constexpr std::size_t kFilesMax = 8;  ///< whose content is being asked about; what is moved need not wait for a large one
 
-  /// `again_after`: what differs is looked at again so long after.
-  VerifyRun(VerifyHost& host, Inodes& inodes, TreeOrder& order, const Settings& settings, Duration again_after = kAgainAfter)
-      : host_(host), inodes_(inodes), order_(order), settings_(settings), again_after_(again_after) {}
+  VerifyRun(VerifyHost& host, Inodes& inodes, TreeOrder& order, const Settings& settings, const Clock& clock,
+            const VerifyOptions& options = {})
+      : host_(host), inodes_(inodes), order_(order), settings_(settings), clock_(clock), again_after_(options.again_after),
+        pace_(options.bytes_per_second) {}
   ~VerifyRun();
   VerifyRun(const VerifyRun&) = delete;
   VerifyRun& operator=(const VerifyRun&) = delete;
@@ -129,6 +137,7 @@ class VerifyRun {
   Status take_moved();
   std::optional<Entry> next_moved();
   Status next_zones();
+  [[nodiscard]] std::uint64_t bytes_of(const File& file, std::uint64_t first, std::uint64_t count) const;
   Status look_at(const Entry& entry);
   Status look_in(const PinRef& directory, const Entry& entry);
   Status list_by_key(const HandleKey& key);
@@ -145,12 +154,14 @@ class VerifyRun {
   Status await_answer();
   void take(Question& question, wire::VerifyAnswer& answer);
   void note(const Entry& entry, const wire::TreePath& at, unsigned differs);
+  Status pause(std::uint64_t bytes);
   [[nodiscard]] Status check_stopped() const;
 
   VerifyHost& host_;
   Inodes& inodes_;
   TreeOrder& order_;
   const Settings& settings_;
+  const Clock& clock_;
   const Duration again_after_;
 
   mutable std::mutex mutex_{};
@@ -166,7 +177,8 @@ class VerifyRun {
   std::deque<std::pair<std::uint64_t, Question>> asked_{};
   std::vector<Directory> stack_{};
   std::size_t listings_{0};  ///< of the questions
-  FileRef file_{};           ///< whose zones are being asked about
+  resync::Pace pace_;
+  std::vector<FileRef> files_{};  ///< whose zones are being asked about, of the last one first
   std::deque<Doubt> doubts_{};
   bool descend_{true};  ///< the first look
   bool full_{false};

@@ -11,6 +11,8 @@
 #include <fstream>
 #include <functional>
 
+#include "schema/fake/manual_clock.h"
+
 namespace safekit::replica {
 namespace {
 
@@ -68,7 +70,7 @@ class VerifyRunTest : public ::testing::Test, public VerifyHost {
     std::ofstream{top + "/g"} << "";
     std::filesystem::create_symlink("g", top + "/l");
     inodes = std::make_unique<PathInodes>(top);
-    run = std::make_unique<VerifyRun>(*this, *inodes, order, settings, milliseconds{1});
+    run = std::make_unique<VerifyRun>(*this, *inodes, order, settings, clock, VerifyOptions{.again_after = milliseconds{1}});
   }
   ~VerifyRunTest() override {
     run.reset();
@@ -106,6 +108,7 @@ class VerifyRunTest : public ::testing::Test, public VerifyHost {
   std::string top{};
   Settings settings{.zone_bytes = 4, .resync_timeout = milliseconds{20}};
   TreeOrder order{};
+  fake::ManualClock clock{};
   std::unique_ptr<PathInodes> inodes{};
   std::unique_ptr<VerifyRun> run{};
   std::uint64_t sequence{0};
@@ -145,7 +148,7 @@ TEST_F(VerifyRunTest, TheLookUnderTheLockDecidesAboutContent) {
   };
   EXPECT_TRUE(differences().empty());
   exact_differs = true;
-  run = std::make_unique<VerifyRun>(*this, *inodes, order, settings, milliseconds{1});
+  run = std::make_unique<VerifyRun>(*this, *inodes, order, settings, clock, VerifyOptions{.again_after = milliseconds{1}});
   EXPECT_EQ(differences(), std::vector{at("d/f", wire::kContent)});
 }
 
@@ -196,10 +199,20 @@ TEST_F(VerifyRunTest, ALookBesideAMoveAcrossTheBorderDecidesNothing) {
   EXPECT_EQ(looks, 3);
 }
 
+TEST_F(VerifyRunTest, ThePaceHoldsTheNextReadNotTheEnd) {
+  run = std::make_unique<VerifyRun>(*this, *inodes, order, settings, clock, VerifyOptions{.bytes_per_second = 1});
+  play = [&](const wire::Message& message) {
+    if (std::holds_alternative<wire::VerifyState>(message)) run->abort("it is enough");
+    return wire::VerifyAnswer{};
+  };
+  EXPECT_EQ(run->run().error().what, "it is enough");  // not after the hour that the next inode would be paid by
+  EXPECT_EQ(std::ranges::count_if(asked, [](const std::string& one) { return !one.ends_with('/'); }), 1);
+}
+
 TEST_F(VerifyRunTest, EndsWithAReason) {
   answers = false;
   EXPECT_EQ(run->run().error().code, Code::Timeout);
-  run = std::make_unique<VerifyRun>(*this, *inodes, order, settings, milliseconds{1});
+  run = std::make_unique<VerifyRun>(*this, *inodes, order, settings, clock, VerifyOptions{.again_after = milliseconds{1}});
   play = [&](const wire::Message&) {
     run->abort("somebody said so");
     run->abort("later");

@@ -107,10 +107,10 @@ class Node:
             self.changed.notify_all()
 
     def take_inspection(self, body):
-        found = {"number": struct.unpack_from("<Q", body, 1)[0], "kind": body[9], "state": body[10], "differences": {}}
-        size = struct.unpack_from("<I", body, 11)[0]
-        found["reason"] = body[15:15 + size].decode()
-        at = 15 + size
+        found = {"number": struct.unpack_from("<Q", body, 1)[0], "kind": body[9], "cause": body[10], "state": body[11], "differences": {}}
+        size = struct.unpack_from("<I", body, 12)[0]
+        found["reason"] = body[16:16 + size].decode()
+        at = 16 + size
         for name, value in zip("files directories bytes compared_bytes bytes_per_second".split(), struct.unpack_from("<5Q", body, at)):
             found[name] = value
         at += 40
@@ -127,9 +127,10 @@ class Node:
             self.inspected = found
             self.changed.notify_all()
 
-    def begin_inspection(self, kind):
+    def begin_inspection(self, kind, scheduled=False, rate=0):
+        """`scheduled`: by the clock, not by a person; `rate`: bytes read on each node in a second."""
         self.inspections += 1
-        body = struct.pack("<BQB", 4, self.inspections, kind)
+        body = struct.pack("<BQBBQ", 4, self.inspections, kind, scheduled, rate)
         self.socket.sendall(struct.pack("<I", len(body)) + body)
 
     def inspection(self, timeout=120):

@@ -207,6 +207,30 @@ def case_many_differences(pair):
     assert found["ended_early"] and len(found["differences"]) == 1000 and set(found["differences"].values()) == {"mode"}, found["reason"]
 
 
+def case_by_the_clock(pair):
+    """At its rate, beside a load; it makes way for one that a person asks for, and not the other way round."""
+    tree(pair.a.data)
+    mirrored(pair)
+    with Load(pair, processes=1):
+        began = time.monotonic()
+        pair.a.begin_inspection(VERIFY, scheduled=True, rate=30 << 20)
+        found = pair.a.inspection()
+        took = time.monotonic() - began
+    assert found["state"] == DONE and found["cause"] == 1 and found["differences"] == {} and found["bytes"] > 100 << 20, found
+    assert 3 < took < 30, took  # some 110 MB
+    pair.a.begin_inspection(VERIFY, scheduled=True, rate=1 << 20)
+    slow = pair.a.inspections
+    found = verified(pair)  # at full speed, not after the two minutes of the slow one
+    assert found["number"] > slow and found["cause"] == 0, found
+    pair.a.begin_inspection(VERIFY, rate=1 << 20)
+    slow = pair.a.inspections
+    pair.a.begin_inspection(VERIFY, scheduled=True)
+    pair.a.inspections += 1
+    pair.a.begin_inspection(STOP)
+    pair.a.inspections = slow
+    assert "stopped by a command" in pair.a.inspection(10)["reason"]
+
+
 def case_ends(pair):
     """With a reason, and at once, whatever takes its ground away."""
     tree(pair.a.data)

@@ -75,5 +75,12 @@ def main():
     assert code == 0 and "no difference" in out, (code, out, err)
     until(lambda: "CopiesDiffer" not in box.safekit("node1", "state", "-v", "-m", "app"), 10, "the condition goes")
 
+    note("by the clock")
+    behind_its_back(box, "node2", "chmod 601 d/f")
+    code, out, err = command(box, "node1", "apply", "-f", "-", input=MIRROR + "    verifyEvery: 2s\n")
+    assert code == 0 and "once an hour" in out + err, (code, out, err)
+    until(lambda: "CopiesDiffer" in box.safekit("node1", "state", "-v", "-m", "app"), 20, "a verification by the clock finds it")
+    assert box.states("app") == {"node1": "PRIM Ready", "node2": "SECOND Ready"}
+
 
 harness.test_main(main)

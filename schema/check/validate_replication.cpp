@@ -10,6 +10,7 @@ using spec::ReplicatedDirectory;
 using spec::Replication;
 
 constexpr std::uint64_t kZoneBytesMin = 4096;
+constexpr Duration kVerifyEveryMin = hours{1};
 
 bool is_absolute(std::string_view path, Platform platform) {
   if (platform == Platform::Linux) return path.starts_with('/');
@@ -102,6 +103,10 @@ void judge_sizes(const Judge& judge, const Replication& replication) {
   if (replication.lost_writes_max == 0) {
     judge.warning("spec.replication.lostWritesMax", "lost-writes",
                   "with 0, what one node wrote alone is only named, not kept, when the other node's copy replaces it");
+  }
+  if (replication.verify_every != Duration{} && replication.verify_every < kVerifyEveryMin) {
+    judge.warning("spec.replication.verifyEvery", "verify-often",
+                  "each verification reads all data on both nodes: more often than once an hour is a lot", "168h is once a week");
   }
   if (replication.connections == 0) {
     judge.error("spec.replication.connections", "invalid-value", "nbremconn must be 1 or more");

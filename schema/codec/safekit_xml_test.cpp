@@ -76,7 +76,7 @@ constexpr std::string_view kEverything = R"(<!DOCTYPE safe>
     <rfs mountoversuffix="_x" acl="on" async="none" packetsize="65536" reipacketsize="65536" ruzone_blocksize="131072"
          iotimeout="10" roflags="0x10000" locktimeout="200" sendtimeout="1m" nbrei="3" namespacepolicy="0"
          reitimeout="1h" reicommit="4" reidetail="on" allocthreshold="200" nbremconn="2" checktime="1000" checkintv="1m"
-         nfsbox_options="nocross" scripts="on" reiallowedbw="40000" syncdelta="10m" syncat="30 1 * * *"
+         nfsbox_options="nocross" scripts="on" reiallowedbw="40000" verifyevery="168h" verifybw="5000" syncdelta="10m" syncat="30 1 * * *"
          mountover="off" verify="on">
       <flow name="repl"/>
       <replicated dir="%APP%" mode="read_only">
@@ -123,6 +123,8 @@ TEST(SafekitXml, EveryElementAndAttributeIsReadAndKept) {
   EXPECT_EQ(module.heart->timeout, milliseconds{30});
   EXPECT_EQ(module.vip->interfaces.size(), 2u);
   EXPECT_EQ(module.replication->write_flags, 0x10000u);
+  EXPECT_EQ(module.replication->verify_every, hours{168});
+  EXPECT_EQ(module.replication->verify_rate_kb, 5000u);
   EXPECT_EQ(module.replication->directories[0].path, "/srv/app");
   EXPECT_EQ(module.replication->secondary_ack, spec::SecondaryAck::Durable);
   EXPECT_EQ(module.scripts->environment[0].value, "/root");
