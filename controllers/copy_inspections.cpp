@@ -26,6 +26,15 @@ const char* name_of(State state) {
   return "unknown";
 }
 
+const char* name_of(control::Inspect::Cause cause) {
+  switch (cause) {
+    case control::Inspect::Cause::Asked: return "asked";
+    case control::Inspect::Cause::Schedule: return "schedule";
+    case control::Inspect::Cause::Resync: return "synchronisation";
+  }
+  return "unknown";
+}
+
 std::string query_of(const api::Request& request, const std::string& name) {
   const auto found = request.query.find(name);
   return found == request.query.end() ? std::string{} : found->second;
@@ -39,7 +48,7 @@ Node to_tree(const control::Inspection& inspection) {
   Node tree = Node::map();
   tree.add("kind", Node::string(verify ? "Verification" : "SynchronisationEstimate"));
   tree.add("number", Node::string(std::to_string(inspection.number)));  // of 64 bits: not every reader of JSON has them
-  if (inspection.cause == control::Inspect::Cause::Schedule) tree.add("cause", Node::string("schedule"));
+  tree.add("cause", Node::string(name_of(inspection.cause)));
   tree.add("state", Node::string(name_of(inspection.state)));
   if (!inspection.reason.empty()) tree.add("reason", Node::string(inspection.reason));
   tree.add("files", number(inspection.files));

@@ -78,6 +78,7 @@ void RoleDriver::configure(control::Configure configure) {
     if (configure_ == configure) return;
     configure_ = std::move(configure);
     poked_ = true;
+    if (primary_) primary_->primary->verify_after_resync(configure_->verify_after_resync);
   }
   wake_.notify_all();
 }
@@ -322,6 +323,7 @@ replica::Settings RoleDriver::settings(const control::Configure& configure) cons
           .send_timeout = configure.send_timeout,
           .lock_timeout = configure.lock_timeout,
           .resync_timeout = configure.resync_timeout,
+          .verify_after_resync = configure.verify_after_resync,
           .boot_id = boot_id_,
           .lost_directory = lost_directory_,
           .lost_bytes_max = configure.lost_bytes_max};
@@ -441,6 +443,8 @@ control::Report RoleDriver::report() const {
     const auto status = secondary->secondary->status();
     report.connected = status.connected;
     report.peer_synchronised = status.synchronised;
+    report.unverified = status.unverified;
+    report.fatal = report.fatal || status.fatal;
     report.diverged = status.diverged;
     put_progress(report, status.progress);
     problem = status.problem;

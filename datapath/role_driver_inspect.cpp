@@ -3,13 +3,25 @@
 
 namespace safekit {
 
+namespace {
+
+control::Inspect::Cause to_control(replica::Inspection::Cause cause) {
+  switch (cause) {
+    case replica::Inspection::Cause::Asked: return control::Inspect::Cause::Asked;
+    case replica::Inspection::Cause::Schedule: return control::Inspect::Cause::Schedule;
+    case replica::Inspection::Cause::Resync: return control::Inspect::Cause::Resync;
+  }
+  return control::Inspect::Cause::Asked;
+}
+
+}  // namespace
+
 control::Inspection to_control(const replica::Inspection& from, const std::vector<std::string>& paths) {
   using State = replica::Inspection::State;
   const bool verify = from.kind == replica::Inspection::Kind::Verify;
   control::Inspection to{.number = from.number,
                          .kind = verify ? control::Inspect::Kind::Verify : control::Inspect::Kind::Estimate,
-                         .cause = from.cause == replica::Inspection::Cause::Schedule ? control::Inspect::Cause::Schedule
-                                                                                     : control::Inspect::Cause::Asked,
+                         .cause = to_control(from.cause),
                          .state = from.state == State::Running  ? control::Inspection::State::Running
                                   : from.state == State::Done   ? control::Inspection::State::Done
                                                                 : control::Inspection::State::Failed,

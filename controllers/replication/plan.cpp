@@ -138,7 +138,8 @@ void copy_report(const control::Report& report, status::ReplicationSection& sect
   section.peer_synchronised = report.peer_synchronised;
   section.waiting_for_alone = report.waiting_for_alone;
   section.diverged = report.diverged;
-  section.phase = phase_text(report.phase);
+  section.unverified = report.unverified;
+  section.phase = report.unverified && report.peer_synchronised ? "verifying" : phase_text(report.phase);
   section.files_total = report.files_total;
   section.files_done = report.files_done;
   section.bytes_copied = report.bytes_copied;
@@ -252,6 +253,9 @@ std::vector<Line> lines_between(const status::ReplicationSection& before,
       lines.push_back({"reintegre", 'E', "Updating directory tree from " + directory});
     }
   }
+  if (secondary && after.phase == "verifying" && before.phase != "verifying") {
+    lines.push_back({"rfsplug", 'E', "Reintegration ended; the primary compares both copies before this node is ready (verify=on)"});
+  }
   if (secondary && after.phase == "done" && before.phase != "done" && after.peer_synchronised) {
     lines.push_back({"reintegre", 'E',
                      fmt::format("Copied {} files, {} KB", after.files_done, after.bytes_copied / 1024)});
@@ -324,6 +328,7 @@ Result<control::Configure> configure_of(const spec::Cluster& cluster, const spec
   to.secondary_ack = from.secondary_ack == spec::SecondaryAck::Durable ? control::SecondaryAck::Durable
                                                                        : control::SecondaryAck::Received;
   to.write_back = from.write_back;
+  to.verify_after_resync = from.verify_after_resync;
   to.lost_bytes_max = from.lost_writes_max;
   to.send_timeout = from.send_timeout;
   to.lock_timeout = from.lock_timeout;

@@ -31,10 +31,13 @@ VerifyNews verify_news(const std::string& module, const std::optional<control::I
   VerifyNews news{.told = told};
   Told last = parse(told);
   const bool is_new = inspection && inspection->kind == control::Inspect::Kind::Verify && inspection->number != last.number;
-  if (is_new && inspection->state == State::Failed && inspection->cause == control::Inspect::Cause::Schedule) {
+  const bool is_asked = is_new && inspection->cause == control::Inspect::Cause::Asked;
+  if (is_new && !is_asked && inspection->state == State::Failed) {
     last.number = inspection->number;
-    news.lines.push_back({"rfsplug", 'E', fmt::format("Verification of the schedule ended early: {}; it is tried again within an hour",
-                                                      inspection->reason)});
+    const bool scheduled = inspection->cause == control::Inspect::Cause::Schedule;
+    news.lines.push_back({"rfsplug", 'E', fmt::format("Verification {} ended early: {}{}",
+                                                      scheduled ? "by the clock" : "after the synchronisation", inspection->reason,
+                                                      scheduled ? "; it is tried again within an hour" : "")});
     news.told = fmt::format("{} {}", last.number, last.message);
   }
   if (is_new && inspection->state == State::Done) {
@@ -44,10 +47,11 @@ VerifyNews verify_news(const std::string& module, const std::optional<control::I
       news.lines.push_back({"rfsplug", 'I', fmt::format("Verification: both copies are equal ({} files, {} directories, {} bytes)",
                                                         inspection->files, inspection->directories, inspection->bytes)});
     } else {
-      last.message = fmt::format("the secondary's copy differs in {}{} places, first '{}' ({}); repair: on the secondary `safekit "
-                                 "stop -m {}`, then `safekit second fullsync -m {}`, then verify again",
+      const std::string repair = fmt::format("repair: on the secondary `safekit stop -m {0}`, then `safekit second fullsync -m {0}`, "
+                                             "then verify again", module);
+      last.message = fmt::format("the secondary's copy differs in {}{} places, first '{}' ({}); {}",
                                  inspection->ended_early ? "more than " : "", count, inspection->differences[0].path,
-                                 inspection->differences[0].what, module, module);
+                                 inspection->differences[0].what, inspection->reason.empty() ? repair : inspection->reason);
       news.lines.push_back({"rfsplug", 'E', "Verification: " + last.message});
     }
     news.told = fmt::format("{} {}", last.number, last.message);

@@ -34,6 +34,16 @@ TEST(VerifyNews, ADifferenceIsToldOnceAndStandsUntilAVerificationFindsNone) {
   EXPECT_FALSE(verify_news("db", std::nullopt, equal.told).condition);
 }
 
+TEST(VerifyNews, WhatIsDoneAboutItTakesThePlaceOfWhatAPersonCanDo) {
+  auto found = verified(7, {{"/data/x", "mode"}});
+  found.cause = control::Inspect::Cause::Resync;
+  found.reason = "what differs is synchronised again, and verified";
+  const VerifyNews news = verify_news("db", found, "");
+  ASSERT_TRUE(news.condition);
+  EXPECT_EQ(news.condition->message,
+            "the secondary's copy differs in 1 places, first '/data/x' (mode); what differs is synchronised again, and verified");
+}
+
 TEST(VerifyNews, OnlyACompleteVerificationSaysSomething) {
   const VerifyNews before = verify_news("db", verified(7, {{"/data/x", "mode"}}), "");
   for (const State state : {State::Running, State::Failed}) {
@@ -51,6 +61,11 @@ TEST(VerifyNews, OnlyACompleteVerificationSaysSomething) {
   EXPECT_THAT(given_up.lines[0].text, HasSubstr("the peer was lost"));
   EXPECT_TRUE(given_up.condition);
   EXPECT_TRUE(verify_news("db", scheduled, given_up.told).lines.empty()) << "once";
+  scheduled.number = 10;
+  scheduled.cause = control::Inspect::Cause::Resync;
+  const VerifyNews not_verified = verify_news("db", scheduled, given_up.told);
+  ASSERT_EQ(not_verified.lines.size(), 1U);
+  EXPECT_THAT(not_verified.lines[0].text, HasSubstr("after the synchronisation ended early: the peer was lost"));
   auto estimate = verified(9, {});
   estimate.kind = control::Inspect::Kind::Estimate;
   EXPECT_TRUE(verify_news("db", estimate, before.told).lines.empty());

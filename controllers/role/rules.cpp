@@ -356,10 +356,10 @@ bool Machine::second_synchronising() {
   const auto& replica = observed_.replication;
   if (join_primary()) return true;
   if (serves(peer)) section().in_service_hand_over = false;
+  const bool complete = replica.settled && replica.up_to_date && replica.order == section().replica &&
+                        !section().replica.mark_out_of_date;
   const bool synchronised =
-      !desired_.replicates ||
-      (replica.settled && replica.connected && replica.peer_synchronised && replica.up_to_date &&
-       replica.order == section().replica && !section().replica.mark_out_of_date);
+      !desired_.replicates || (complete && replica.connected && replica.peer_synchronised && !replica.unverified);
   if (serves(peer) && synchronised) {
     section().paired = true;
     const bool scripts_ran = section().watched.contains(WatchClass::Second);
@@ -380,6 +380,11 @@ bool Machine::second_synchronising() {
     section().replica.mark_out_of_date = false;
     section().replica.pairing = 0;
     return true;
+  }
+  // It has all and goes on having it while the primary compares: it takes over as one that is Ready.
+  if (desired_.replicates && complete && replica.unverified && !section().in_service_hand_over) {
+    if (is_gone(peer) && !replica.connected) return fail_over("remote stop");
+    return is_dead(peer, replica) && fail_over("no heartbeat");
   }
   if (section().in_service_hand_over) {
     // Until this side follows it, the new primary acknowledges nothing by itself unless this copy is marked. So an unmarked

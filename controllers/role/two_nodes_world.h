@@ -38,6 +38,7 @@ struct Node {
   bool mirroring{false};     ///< the primary acknowledges only what the peer has
   bool alone_noted{false};   ///< this period has its generation
   bool synchronised{false};  ///< the pair is complete, as this side knows it
+  bool unverified{false};    ///< a secondary's: and is still compared
   std::uint64_t pairing{0};  ///< changes whenever the peer's copy may have become complete
   bool refused{false};       ///< told to be primary with a copy that must not be
   int blind_ticks{0};
@@ -269,7 +270,7 @@ class World {
   }
 
   static void end_replica(Node& node) {
-    node.replica_runs = node.synchronised = node.waiting = node.mirroring = node.alone_granted = node.refused = false;
+    node.replica_runs = node.synchronised = node.unverified = node.waiting = node.mirroring = node.alone_granted = node.refused = false;
     node.taken = {};
   }
 
@@ -291,7 +292,10 @@ class World {
       if (primary.taken.role != ReplicaOrder::Role::Primary || second.taken.role != ReplicaOrder::Role::Secondary) continue;
       if (second.taken.mark_out_of_date || random_() % 3 == 0) continue;
       if (!connected_) return connect(primary, second);
-      if (primary.synchronised) return;
+      if (primary.synchronised) {
+        if (random_() % 4 == 0) second.unverified = false;
+        return;
+      }
       if (!second.synchronised) return end_synchronisation(primary, second);
       primary.disk.ever = primary.synchronised = true;
       return;
@@ -303,7 +307,7 @@ class World {
     connected_ = true;
     const bool same = primary.disk.generation == second.disk.generation && primary.disk.data == second.disk.data;
     if (same && random_() % 2 == 0) return end_synchronisation(primary, second);
-    second.disk.up_to_date = false;
+    second.disk.up_to_date = second.unverified = false;
     second.disk.inconsistent = true;
     // The primary waited for the peer's answer: it has noted that it is out of date, and nothing is lost by going on.
     if (primary.waiting || primary.mirroring) primary.alone_granted = true;
@@ -317,6 +321,7 @@ class World {
     primary.pairing = ++last_pairing_;
     second.disk = {.up_to_date = true, .ever = true, .generation = primary.disk.generation, .data = primary.disk.data};
     second.synchronised = true;
+    second.unverified = random_() % 3 == 0;
   }
 
   void write(int i) {
@@ -347,6 +352,7 @@ class World {
                         .last_primary = node.disk.last_primary,
                         .connected = seen_well && connected_,
                         .peer_synchronised = seen_well && node.synchronised,
+                        .unverified = seen_well && node.unverified,
                         .waiting_for_alone = seen_well && node.waiting,
                         .generation = static_cast<std::uint64_t>(node.disk.generation),
                         .pairing = node.pairing,

@@ -47,6 +47,7 @@ void put(ByteWriter& out, const Configure& value) {
   out.u32(value.resync_workers);
   out.u8(value.write_back ? 1 : 0);
   out.u64(value.lost_bytes_max);
+  out.u8(value.verify_after_resync ? 1 : 0);
 }
 
 Configure take_configure(ByteReader& in) {
@@ -78,6 +79,7 @@ Configure take_configure(ByteReader& in) {
   value.resync_workers = in.u32();
   value.write_back = in.u8() != 0;
   value.lost_bytes_max = in.u64();
+  value.verify_after_resync = in.u8() != 0;
   return value;
 }
 
@@ -102,7 +104,7 @@ void put(ByteWriter& out, const Report& value) {
   out.u8(static_cast<std::uint8_t>(value.role));
   put_flags(out, {value.settled, value.configured, value.up_to_date, value.inconsistent, value.ever_synchronised,
                   value.has_data, value.last_primary, value.connected, value.peer_synchronised, value.waiting_for_alone,
-                  value.diverged, value.fatal, value.replaceable});
+                  value.diverged, value.fatal, value.replaceable, value.unverified});
   out.u8(static_cast<std::uint8_t>(value.phase));
   for (const std::uint64_t number : {value.files_total, value.files_done, value.bytes_copied, value.zones_dirty,
                                      value.generation.value, value.pairing, value.bytes_compared}) {
@@ -117,7 +119,7 @@ Report take_report(ByteReader& in) {
   value.role = take_enum(in, ReplicaRole::Secondary);
   take_flags(in, {&value.settled, &value.configured, &value.up_to_date, &value.inconsistent, &value.ever_synchronised,
                   &value.has_data, &value.last_primary, &value.connected, &value.peer_synchronised,
-                  &value.waiting_for_alone, &value.diverged, &value.fatal, &value.replaceable});
+                  &value.waiting_for_alone, &value.diverged, &value.fatal, &value.replaceable, &value.unverified});
   value.phase = take_enum(in, SyncPhase::Done);
   for (std::uint64_t* number : {&value.files_total, &value.files_done, &value.bytes_copied, &value.zones_dirty,
                                 &value.generation.value, &value.pairing, &value.bytes_compared}) {
@@ -138,7 +140,7 @@ Inspect take_inspect(ByteReader& in) {
   Inspect value;
   value.number = in.u64();
   value.kind = take_enum(in, Inspect::Kind::Stop);
-  value.cause = take_enum(in, Inspect::Cause::Schedule);
+  value.cause = take_enum(in, Inspect::Cause::Resync);
   value.bytes_per_second = in.u64();
   return value;
 }
@@ -164,7 +166,7 @@ Inspection take_inspection(ByteReader& in) {
   Inspection value;
   value.number = in.u64();
   value.kind = take_enum(in, Inspect::Kind::Stop);
-  value.cause = take_enum(in, Inspect::Cause::Schedule);
+  value.cause = take_enum(in, Inspect::Cause::Resync);
   value.state = take_enum(in, Inspection::State::Failed);
   value.reason = in.text();
   for (std::uint64_t* number :

@@ -43,6 +43,7 @@ struct Configure {
   std::vector<ReplicaDirectory> directories{};
   Durability durability{Durability::Barrier};
   SecondaryAck secondary_ack{SecondaryAck::Durable};
+  bool verify_after_resync{false};  ///< a primary compares the copies after each synchronisation that copied or compared something
   bool write_back{false};  ///< writes stay in the kernel's cache until it writes them back
   Duration send_timeout{seconds{30}};  ///< a frame not taken by the peer for so long: the peer is lost
   Duration lock_timeout{seconds{100}};  ///< an operation not acknowledged for so long: the peer is lost
@@ -107,6 +108,7 @@ struct Report {
   std::uint64_t bytes_compared{0};  ///< by digests, in this synchronisation
   std::string problem{};     ///< why it is not settled or cannot synchronise, for people; empty when all is well
   bool fatal{false};         ///< with `problem`: going on needs a new start of the module
+  bool unverified{false};    ///< Secondary: this copy has all, and the primary still compares it (`verifyAfterResync`)
   bool replaceable{false};   ///< another process could take its mounts over, or it has none
   friend bool operator==(const Report&, const Report&) = default;
 };
@@ -121,6 +123,7 @@ struct Inspect {
   enum class Cause : std::uint8_t {
     Asked,     ///< by a person
     Schedule,  ///< `verifyEvery`; gives way to one that a person asks for
+    Resync,    ///< `verifyAfterResync`: begun by the primary itself
   };
   std::uint64_t number{0};  ///< says which one an Inspection speaks of; a number that came last is not begun again
   Kind kind{Kind::Verify};
@@ -142,7 +145,7 @@ struct Inspection {
   Inspect::Kind kind{Inspect::Kind::Verify};
   Inspect::Cause cause{Inspect::Cause::Asked};
   State state{State::Running};
-  std::string reason{};  ///< Failed: why
+  std::string reason{};  ///< Failed: why. Done, of a Resync: what is done about the differences
   std::uint64_t files{0};        ///< Verify: compared. Estimate: that have something to copy or compare
   std::uint64_t directories{0};  ///< Verify: compared. Estimate: to be listed
   std::uint64_t bytes{0};        ///< Verify: compared. Estimate: to be copied

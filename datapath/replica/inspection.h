@@ -32,13 +32,13 @@ struct SyncEstimate {
 /// A look at the copies that was asked for: how it goes and what it has found. A value.
 struct Inspection {
   enum class Kind : std::uint8_t { Verify, Estimate };
-  enum class Cause : std::uint8_t { Asked, Schedule };
+  enum class Cause : std::uint8_t { Asked, Schedule, Resync };
   enum class State : std::uint8_t { Running, Done, Failed };
   std::uint64_t number{0};  ///< of the one who asked; 0: nothing was asked for
   Kind kind{Kind::Verify};
   Cause cause{Cause::Asked};
   State state{State::Running};
-  std::string reason{};  ///< Failed: why
+  std::string reason{};  ///< Failed: why. Done, of a Resync: what is done about the differences
   // Verify:
   std::uint64_t files{0};  ///< anything that is no directory
   std::uint64_t directories{0};
@@ -49,6 +49,10 @@ struct Inspection {
   friend bool operator==(const Inspection&, const Inspection&) = default;
 };
 
+/// What has to be synchronised again, as a log of activity would name it: an inode itself, or the directory in which an entry is
+/// another one or not there. Pure.
+[[nodiscard]] std::vector<wire::ActiveEntry> to_entries(const std::vector<CopyDifference>& differences);
+
 /// What is asked for.
 struct InspectionOrder {
   std::uint64_t number{0};
@@ -58,7 +62,8 @@ struct InspectionOrder {
 };
 /// May the newcomer end the one that is under way? Pure.
 [[nodiscard]] constexpr bool gives_way(Inspection::Cause under_way, Inspection::Cause newcomer) {
-  return under_way == Inspection::Cause::Schedule && newcomer == Inspection::Cause::Asked;
+  using Cause = Inspection::Cause;
+  return newcomer == Cause::Resync || (under_way == Cause::Schedule && newcomer == Cause::Asked);
 }
 
 }  // namespace safekit::replica

@@ -322,6 +322,7 @@ void Primary::send_heartbeats() {
     }
     flush(lock, INT32_MAX);
     check_times();
+    begin_due_verification(lock);
   }
 }
 

@@ -22,6 +22,7 @@
 #include "datapath/replica/sync_times.h"
 #include "datapath/replica/verify_run.h"
 #include "datapath/replica/window.h"
+#include "datapath/resync/after_verification.h"
 #include "datapath/resync/plan.h"
 #include "schema/port/clock.h"
 #include "schema/port/log.h"
@@ -94,6 +95,9 @@ class Primary final : public Sink, private ResyncHost {
   /// is changed. A number that was given last is not begun again. Errors: Conflict while there is one that does not give way,
   /// Unavailable.
   Status inspect(const InspectionOrder& order);
+  /// From the next synchronisation on: one that copied or compared something is followed by a verification, until the end of
+  /// which the secondary says that it is unverified.
+  void verify_after_resync(bool wanted);
   /// Ends a comparison.
   void end_inspection(const std::string& reason);
   [[nodiscard]] Inspection inspection() const;
@@ -181,7 +185,11 @@ class Primary final : public Sink, private ResyncHost {
   void set_problem(const std::string& problem);
   // Looking at the copies (primary_inspect.cpp).
   class VerifyLink;
+  Status begin_inspection(const InspectionOrder& order);
+  void begin_due_verification(Lock& lock);
   void look(const InspectionOrder& order);
+  void conclude(resync::AfterVerification next, const journal::ZoneMap& differing);
+  [[nodiscard]] journal::ZoneMap marks_for(const Inspection& found);
   Result<Inspection> verify(const InspectionOrder& order);
   Result<Inspection> estimate();
   void join_inspection();
@@ -245,6 +253,11 @@ class Primary final : public Sink, private ResyncHost {
   std::uint64_t copied_per_second_{0};  ///< by the last synchronisation that copied something; 0: none did
   std::shared_ptr<VerifyRun> verify_{};
   Inspection inspection_{};
+  bool verify_after_{settings_.verify_after_resync};    ///< a synchronisation is followed by a verification
+  bool verify_due_{false};      ///< the peer is told to wait for one
+  bool verify_wanted_{false};   ///< it can begin
+  bool compared_again_{false};  ///< the one before it found differences
+  std::uint64_t verified_on_{0};  ///< connection of the last one
   std::string stop_inspection_{};  ///< why it is to end; empty: it goes on
   unsigned peer_failures_{0};  ///< synchronisations in a row that the peer could not take
   bool silent_{false};  ///< nothing heard for kHeartbeatLate

@@ -115,6 +115,9 @@ wire::ResyncMode Primary::install(std::unique_ptr<Stream> stream, wire::FrameRea
   // A Sync of before would never be answered on this connection: a synchronisation puts all on the peer's disk.
   if (mode == wire::ResyncMode::None && mode_ == Mode::Waiting && !syncs_.empty()) mode = wire::ResyncMode::Zones;
   if (mode == wire::ResyncMode::Zones && marks_.overflown()) mode = wire::ResyncMode::Full;
+  // One that was not completed is still due.
+  verify_due_ = verify_after_ && (mode != wire::ResyncMode::None || verify_due_);
+  verify_wanted_ = false;
   push(wire::ResyncBegin{mode}, {}, {});
   // Nothing differs: mirroring begins in the same breath, so that no write is made without the peer any more.
   if (mode == wire::ResyncMode::None) put_end();

@@ -208,7 +208,7 @@ void Primary::put_end() {
   remember_alone(false);  // before the peer can be promoted
   const journal::State state = journal_.state();
   const journal::LogPoint log = activity_ != nullptr && activity_based_ ? activity_->point() : journal::LogPoint{};
-  push(wire::ResyncEnd{state.generations.current, state.generations.history, {log.id, log.checkpoint}}, {}, {});
+  push(wire::ResyncEnd{state.generations.current, state.generations.history, {log.id, log.checkpoint}, verify_due_}, {}, {});
   end_sequence_ = sequence_ - link_->base;
   end_answer_.reset();
   // What was promised without the peer stays promised; the peer cannot be promoted before it has all of it, for it becomes
@@ -348,8 +348,8 @@ void Primary::synchronised() {
   marks_complete_ = true;
   outside_unknown_ = outside_marked_ = false;
   if (outside_ != nullptr) outside_->settle();
-  synchronised_ = true;
-  checkpoint_wanted_ = true;
+  synchronised_ = checkpoint_wanted_ = true;
+  verify_wanted_ = verify_due_;
   checkpointer_.notify_all();
   peer_failures_ = 0;
   alone_noted_ = false;

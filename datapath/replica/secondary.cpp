@@ -122,7 +122,7 @@ void Secondary::serve() {
     StreamRef stream;
     {
       std::unique_lock lock{mutex_};
-      wake_.wait(lock, [this] { return stopped_ || (next_ != nullptr && !held_); });
+      wake_.wait(lock, [this] { return stopped_ || (next_ != nullptr && !held_ && !given_up_); });
       if (stopped_) return;
       stream = std::move(next_);
     }
@@ -148,7 +148,7 @@ Status Secondary::serve_one(const StreamRef& stream) {
   {
     // From here on a new connection ends this one, and so does a mark that this copy is out of date.
     const std::lock_guard lock{mutex_};
-    if (stopped_ || next_ || held_) return Error{Code::Unavailable, "the connection was replaced"};
+    if (stopped_ || next_ || held_ || given_up_) return Error{Code::Unavailable, "the connection was replaced"};
     current_ = stream;
     spoiled_before_ = spoiled_;
   }
@@ -196,6 +196,7 @@ Status Secondary::greet(Stream& stream, wire::FrameReader& frames) {
   own_marks_whole_ = is_exact(state, settings_.boot_id);
   set_status([&](SecondaryStatus& status) {
     status = {.connected = true,
+              .unverified = status.unverified,
               .diverged = loses_,
               .progress = {.phase = Progress::Phase::Comparing}};
   });
@@ -401,7 +402,10 @@ Status Secondary::begin_resync(Stream& stream, wire::ResyncMode mode) {
   }
   applier_.begin_resync(mode);
   if (mode != wire::ResyncMode::None && loses_) SK_TRY_VOID(begin_set_aside());
-  set_status([&](SecondaryStatus& status) { status.progress.phase = Progress::Phase::Copying; });
+  set_status([&](SecondaryStatus& status) {
+    status.progress.phase = Progress::Phase::Copying;
+    status.unverified = status.unverified && mode == wire::ResyncMode::None;
+  });
   return send_message(stream, wire::Durable{{received_}}, settings_.send_timeout);
 }
 
@@ -438,6 +442,7 @@ Status Secondary::end_resync(Stream& stream, const wire::ResyncEnd& end) {
     log_.write(LogLevel::Info, kLog, "synchronisation=done");
     set_status([&](SecondaryStatus& status) {
       status.synchronised = true;
+      status.unverified = end.verify;
       status.diverged = false;
       status.problem.clear();
       status.progress.phase = Progress::Phase::Done;

@@ -26,6 +26,8 @@ namespace safekit::replica {
 struct SecondaryStatus {
   bool connected{false};
   bool synchronised{false};  ///< this copy has all that the primary acknowledged
+  bool unverified{false};  ///< it has, and the primary is still to say that both copies are equal
+  bool fatal{false};  ///< with `problem`: this copy differs and was given up
   bool diverged{false};  ///< this copy's own writes are overwritten; they are set aside
   Progress progress{};
   std::string problem{};
@@ -91,8 +93,9 @@ class Secondary {
   Status sync_here(const StreamRef& stream);
   void sync_all_later(const StreamRef& stream);
   void digest_later(const StreamRef& stream, wire::ZoneDigests&& digests);
-  /// A question of a verification; nothing for any other message.
+  /// A question of a verification, or its end; nothing for any other message.
   std::optional<Status> verify(const StreamRef& stream, wire::Message& message);
+  Status take(const wire::Verified& verified);
   Status acknowledge(Stream& stream);
   /// This copy can no longer be trusted: noted on disk, told to the primary.
   void fail(Stream& stream, const Error& error);
@@ -113,6 +116,7 @@ class Secondary {
   std::condition_variable wake_{};
   bool stopped_{false};
   bool held_{false};     ///< no stream is taken up
+  bool given_up_{false};  ///< nor one ever again
   StreamRef next_{};  ///< accepted, waits for the receiver
   StreamRef current_{};
   bool greeted_{false};  ///< current_ may get heartbeats

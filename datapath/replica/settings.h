@@ -21,6 +21,7 @@ struct Settings {
   Duration send_timeout{seconds{30}};
   Duration lock_timeout{seconds{100}};
   Duration resync_timeout{seconds{150}};  ///< no answer at all to the requests of a synchronisation for so long: it ends
+  bool verify_after_resync{false};  ///< at first; see Primary::verify_after_resync
   std::string boot_id{};  ///< of this boot of the machine
   std::string lost_directory{};  ///< where a secondary sets aside what it wrote alone (datapath/lost)
   std::uint64_t lost_bytes_max{0};  ///< of all that is in it

@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 
 #include "datapath/replica/tree_call.h"
@@ -20,22 +19,7 @@ constexpr std::uint64_t kInodeBytes = 4096;     ///< read to look at one
 constexpr int kTimeRounds = 16;      ///< to find a directory whose time nobody changes
 constexpr int kAgainRounds = 20;     ///< of second looks, while moves across `notReplicated` are under way
 
-constexpr std::array kDiffersNames{
-    std::pair{wire::kMissing, "missing on the secondary"}, std::pair{wire::kAdditional, "only on the secondary"},
-    std::pair{wire::kKind, "type"},     std::pair{wire::kMode, "mode"},         std::pair{wire::kOwner, "owner"},
-    std::pair{wire::kSize, "size"},     std::pair{wire::kMtime, "mtime"},       std::pair{wire::kTarget, "link target"},
-    std::pair{wire::kDevice, "device"}, std::pair{wire::kXattrs, "xattrs"},     std::pair{wire::kContent, "content"},
-    std::pair{wire::kUnreadable, "unreadable on the secondary"}};
-
 }  // namespace
-
-std::string differs_text(std::uint16_t differs) {
-  std::string text;
-  for (const auto& [bit, name] : kDiffersNames) {
-    if ((differs & bit) != 0) text += (text.empty() ? "" : ", ") + std::string{name};
-  }
-  return text;
-}
 
 VerifyRun::~VerifyRun() = default;
 

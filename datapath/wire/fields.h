@@ -87,6 +87,9 @@ inline std::vector<Digest128> take_digests(ByteReader& in) {
   return digests;
 }
 
+// message_active.cpp
+void put(ByteWriter& out, const Active& value);
+Active take_active(ByteReader& in);
 // message_verify.cpp
 void put(ByteWriter& out, const VerifyNames& value);
 void put(ByteWriter& out, const VerifyState& value);

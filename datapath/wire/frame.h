@@ -29,6 +29,7 @@ enum class FrameType : std::uint8_t {
   VerifyNames = 19,
   VerifyState = 20,
   VerifyZones = 21,
+  Verified = 22,
   Acknowledge = 30,  ///< secondary to primary
   Durable = 31,
   ListingAnswer = 32,

@@ -260,45 +260,6 @@ Hello take_hello(ByteReader& in) {
   return value;
 }
 
-void put(ByteWriter& out, const Active& value) {
-  out.u8(value.last ? 1 : 0);
-  out.u32(static_cast<std::uint32_t>(value.entries.size()));
-  for (const ActiveEntry& entry : value.entries) {
-    put(out, entry.at);
-    out.u8(static_cast<std::uint8_t>((entry.attributes ? 1 : 0) | (entry.names ? 2 : 0) | (entry.outside ? 4 : 0)));
-    out.u64(entry.groups_from);
-    out.u32(static_cast<std::uint32_t>(entry.groups.size()));
-    for (const auto& [word, bits] : entry.groups) {
-      out.u64(word);
-      out.u64(bits);
-    }
-    out.u32(static_cast<std::uint32_t>(entry.trees.size()));
-    for (const std::string& name : entry.trees) out.text(name);
-  }
-}
-
-Active take_active(ByteReader& in) {
-  Active value;
-  value.last = in.u8() != 0;
-  value.entries.resize(take_count(in, 25));
-  for (ActiveEntry& entry : value.entries) {
-    entry.at = take_path(in);
-    const std::uint8_t flags = in.u8();
-    entry.attributes = (flags & 1) != 0;
-    entry.names = (flags & 2) != 0;
-    entry.outside = (flags & 4) != 0;
-    entry.groups_from = in.u64();
-    entry.groups.resize(take_count(in, 16));
-    for (auto& [word, bits] : entry.groups) {
-      word = in.u64();
-      bits = in.u64();
-    }
-    entry.trees.resize(take_count(in, 4));
-    for (std::string& name : entry.trees) name = in.text(kNameBytesMax);
-  }
-  return value;
-}
-
 void put(ByteWriter& out, const Listing& value) {
   out.u64(value.directory.value);
   out.u8(value.complete ? 1 : 0);
@@ -397,6 +358,7 @@ Result<Message> take(FrameType type, ByteReader& in, BytesView& data) {
       value.current.value = in.u64();
       value.history = take_generations(in);
       value.log = take_log_point(in);
+      value.verify = in.u8() != 0;
       return Message{std::move(value)};
     }
     case FrameType::Detach: return Message{Detach{}};
@@ -407,6 +369,7 @@ Result<Message> take(FrameType type, ByteReader& in, BytesView& data) {
     case FrameType::VerifyState: return Message{take_verify_state(in)};
     case FrameType::VerifyZones: return Message{take_verify_zones(in)};
     case FrameType::VerifyAnswer: return Message{take_verify_answer(in)};
+    case FrameType::Verified: return Message{Verified{.fault = in.text()}};
     case FrameType::Acknowledge: return Message{Acknowledge{.received = take_sequence(in)}};
     case FrameType::Durable: return Message{Durable{.sequence = take_sequence(in)}};
     case FrameType::ListingAnswer: return Message{take_listing_answer(in)};
@@ -438,7 +401,7 @@ FrameType type_of(const Message& message) {
       FrameType::ResyncEnd,   FrameType::Detach,      FrameType::SyncAll,     FrameType::Acknowledge, FrameType::Durable,
       FrameType::ListingAnswer, FrameType::ZonesWanted, FrameType::ResyncEndAnswer, FrameType::Failed,
       FrameType::Checkpoint,  FrameType::Active,      FrameType::VerifyNames, FrameType::VerifyState,
-      FrameType::VerifyZones, FrameType::VerifyAnswer};
+      FrameType::VerifyZones, FrameType::VerifyAnswer, FrameType::Verified};
   static_assert(kTypes.size() == std::variant_size_v<Message>);
   return kTypes[message.index()];
 }
@@ -464,6 +427,7 @@ void append_message(Bytes& out, const Message& message, BytesView data) {
                    body.u64(value.current.value);
                    put_generations(body, value.history);
                    put(body, value.log);
+                   body.u8(value.verify ? 1 : 0);
                  },
                  [&](const Detach&) {},
                  [&](const SyncAll&) {},
@@ -491,6 +455,7 @@ void append_message(Bytes& out, const Message& message, BytesView data) {
                  [&](const VerifyState& value) { put(body, value); },
                  [&](const VerifyZones& value) { put(body, value); },
                  [&](const VerifyAnswer& value) { put(body, value); },
+                 [&](const Verified& value) { body.text(value.fault); },
              },
              message);
   append_frame(out, type_of(message), body.bytes(), data);

@@ -118,6 +118,7 @@ struct ResyncEnd {
   DataGeneration current{};
   std::vector<DataGeneration> history{};
   LogPoint log{};  ///< of the primary: what it touches from now on is in it
+  bool verify{false};  ///< the primary compares the copies next; Verified says how that ends
   friend bool operator==(const ResyncEnd&, const ResyncEnd&) = default;
 };
 /// The primary leaves in order. Answered by Durable when all is on disk and noted.
@@ -181,6 +182,12 @@ struct VerifyAnswer {
   friend bool operator==(const VerifyAnswer&, const VerifyAnswer&) = default;
 };
 
+/// The end of the verification that ResyncEnd announced.
+struct Verified {
+  std::string fault{};  ///< this copy must not be used; empty: it may
+  friend bool operator==(const Verified&, const Verified&) = default;
+};
+
 /// All up to `received` is applied.
 struct Acknowledge {
   SequenceNumber received{};
@@ -225,7 +232,7 @@ inline constexpr std::size_t kVerifyNamesMax = 1000;
 
 using Message = std::variant<Hello, Refuse, Heartbeat, Operation, ResyncBegin, Listing, InodeState, ZoneDigests, ResyncEnd,
                              Detach, SyncAll, Acknowledge, Durable, ListingAnswer, ZonesWanted, ResyncEndAnswer, Failed,
-                             Checkpoint, Active, VerifyNames, VerifyState, VerifyZones, VerifyAnswer>;
+                             Checkpoint, Active, VerifyNames, VerifyState, VerifyZones, VerifyAnswer, Verified>;
 
 [[nodiscard]] FrameType type_of(const Message& message);
 [[nodiscard]] Bytes encode(const Operation& operation);

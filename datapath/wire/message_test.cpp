@@ -31,7 +31,7 @@ std::vector<Message> one_of_each() {
       InodeState{.id = {1}, .attributes = attributes, .xattrs = {{"user.a", "b"}}},
       InodeState{.id = {1}, .attributes = attributes, .with_content = true},
       ZoneDigests{.id = {1}, .first = 2, .digests = {{3, 4}, {5, 6}}},
-      ResyncEnd{.current = {1}, .history = {{2}}, .log = {3, 4}},
+      ResyncEnd{.current = {1}, .history = {{2}}, .log = {3, 4}, .verify = true},
       Detach{},
       SyncAll{},
       Acknowledge{{1}},
@@ -48,6 +48,7 @@ std::vector<Message> one_of_each() {
       VerifyState{.at = {1, "a"}, .with_mtime = false, .attributes = attributes, .link_target = "t", .xattrs = {{"user.a", "b"}}},
       VerifyZones{.at = {0, "f"}, .exact = true, .first = 2, .digests = {{3, 4}, {5, 6}}},
       VerifyAnswer{.sequence = {7}, .differs = kMode | kOwner, .zones = {1, 2}, .names = {{"z", kMissing}}, .more_names = true},
+      Verified{"it differs"},
   };
 }
 

@@ -3,7 +3,7 @@ import hashlib, os, shutil, signal, socket, stat, struct, subprocess, sys, tempf
 
 IDLE, PRIMARY, SECONDARY = 0, 1, 2
 FLAGS = ("settled configured up_to_date inconsistent ever_synchronised has_data last_primary connected "
-         "peer_synchronised waiting_for_alone diverged fatal replaceable").split()
+         "peer_synchronised waiting_for_alone diverged fatal replaceable unverified").split()
 NUMBERS = "files_total files_done bytes_copied zones_dirty generation pairing bytes_compared".split()
 
 
@@ -52,7 +52,7 @@ class Node:
         self.configure(**settings)
 
     def configure(self, durability=0, ack=1, send_timeout=5.0, lock_timeout=20.0, port=19600, zone=65536, must_exist=(), write_back=False,
-                  not_replicated=(), lost_max=1 << 30):
+                  not_replicated=(), lost_max=1 << 30, verify=False):
         certificates = self.pair.certificates
         ns = 10**9
         body = b"\x01" + b"".join(text(t) for t in (
@@ -60,7 +60,7 @@ class Node:
             f"{certificates}/{self.name}.key", f"{certificates}/ca.pem")) + struct.pack("<HI", port, 1) + \
             text(self.pair.mount) + struct.pack("<I", len(must_exist)) + b"".join(text(m) for m in must_exist) + \
             struct.pack("<I", len(not_replicated)) + b"".join(text(path) + text(regex) for path, regex in not_replicated) + \
-            struct.pack("<BBqqqIIBQ", durability, ack, int(send_timeout * ns), int(lock_timeout * ns), 150 * ns, zone, 4, write_back, lost_max)
+            struct.pack("<BBqqqIIBQB", durability, ack, int(send_timeout * ns), int(lock_timeout * ns), 150 * ns, zone, 4, write_back, lost_max, verify)
         self.socket.sendall(struct.pack("<I", len(body)) + body)
 
     def want(self, role, may_be_alone=False, out_of_date=False, force=False, full=False, pairing=0):

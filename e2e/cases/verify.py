@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Verification between two real safekit-replicad: no difference is told that is none, under any load; each that is one is told, and
 nothing is changed. Usage: verify.py PROGRAM [CASE...]"""
-import os, random, signal, sys, time
+import os, random, signal, sys, threading, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from replica_nodes import IDLE, PRIMARY, SECONDARY, assert_equal, describe, mirrored, run_cases
 
@@ -229,6 +229,108 @@ def case_by_the_clock(pair):
     pair.a.begin_inspection(STOP)
     pair.a.inspections = slow
     assert "stopped by a command" in pair.a.inspection(10)["reason"]
+
+
+class Spoiler:
+    """Somebody on the secondary who changes one mode whenever it is right."""
+
+    def __init__(self, path):
+        self.path, self.stopped = path, threading.Event()
+        self.thread = threading.Thread(target=self.work)
+        self.thread.start()
+
+    def work(self):
+        while not self.stopped.wait(0.005):
+            try:
+                if os.lstat(self.path).st_mode & 0o777 != 0o604:
+                    os.chmod(self.path, 0o604)
+            except FileNotFoundError:
+                pass  # not yet
+
+    def stop(self):
+        self.stopped.set()
+        self.thread.join()
+
+
+def of_itself(pair, state, **wanted):
+    """The state of the verification that the primary has begun by itself."""
+    with pair.a.changed:
+        seen = lambda: pair.a.inspected
+        assert pair.a.changed.wait_for(lambda: seen() and seen()["cause"] == 2 and seen()["state"] == state, 20), seen()
+        assert all(seen()[name] == value for name, value in wanted.items()), seen()
+        return seen()
+
+
+def begin_verified(pair):
+    pair.a.start(verify=True)
+    pair.b.start(verify=True)
+    pair.a.settle(PRIMARY, may_be_alone=True)
+    pair.b.settle(SECONDARY)
+
+
+def case_after_synchronisation(pair):
+    """The secondary has all, and says that it is unverified until it was compared; what is written meanwhile is mirrored."""
+    tree(pair.a.data)
+    with open(f"{pair.a.data}/huge", "wb"):
+        os.truncate(f"{pair.a.data}/huge", 200 << 30)
+    begin_verified(pair)
+    pair.b.wait(lambda r: r["unverified"] and r["peer_synchronised"] and r["up_to_date"], "unverified")
+    pair.a.synchronised()
+    pair.a.want(PRIMARY)
+    with open(f"{pair.mount_of_a}/meanwhile", "wb") as file:
+        file.write(b"x")
+        os.fsync(file.fileno())
+    assert open(f"{pair.b.data}/meanwhile", "rb").read() == b"x" and pair.b.report["unverified"]
+    of_itself(pair, 0)
+    pair.a.begin_inspection(STOP)
+    pair.b.wait(lambda r: not r["unverified"] and r["peer_synchronised"], "ready after stop", 10)
+    of_itself(pair, FAILED)
+    os.unlink(f"{pair.mount_of_a}/huge")
+    # Also when only a little has to be synchronised.
+    pair.b.settle(IDLE)
+    pair.a.want(PRIMARY, may_be_alone=True)
+    with open(f"{pair.mount_of_a}/alone", "wb") as file:
+        file.write(b"x")
+        os.fsync(file.fileno())
+    pair.b.settle(SECONDARY)
+    pair.a.wait_for_log("verify=done", 0)
+    pair.b.wait(lambda r: not r["unverified"] and r["peer_synchronised"], "verified")
+    assert of_itself(pair, DONE, differences={})["files"] > 300
+
+
+def case_after_synchronisation_differs_once(pair):
+    tree(pair.a.data)
+    spoiler = Spoiler(f"{pair.b.data}/d1/f1")
+    try:
+        begin_verified(pair)
+        pair.a.wait_for_log("connection=lost reason='the copies differ'", 0, 30)
+    finally:
+        spoiler.stop()
+    pair.a.wait_for_log("verify=done differences=0", 0, 30)
+    pair.b.wait(lambda r: not r["unverified"] and r["peer_synchronised"] and r["up_to_date"], "ready")
+    assert pair.a.log_since(0).count("verify=done differences=1") == 1
+    assert_equal(pair)
+
+
+def case_after_synchronisation_differs_for_good(pair):
+    tree(pair.a.data)
+    spoiler = Spoiler(f"{pair.b.data}/d1/f1")
+    try:
+        begin_verified(pair)
+        pair.b.wait(lambda r: r["fatal"] and not r["up_to_date"] and not r["unverified"] and "differs" in r["problem"], "given up")
+        pair.a.wait(lambda r: not r["connected"], "alone")
+    finally:
+        spoiler.stop()
+    assert pair.a.log_since(0).count("verify=done differences=1") == 2
+    assert "second fullsync" in of_itself(pair, DONE, differences={f"{pair.mount}/d1/f1": "mode"})["reason"]
+    with open(f"{pair.mount_of_a}/goes-on", "wb") as file:
+        file.write(b"x")
+        os.fsync(file.fileno())
+    # Started anew for a full synchronisation.
+    pair.b.settle(IDLE)
+    pair.b.settle(SECONDARY, full=True)
+    pair.b.wait(lambda r: not r["unverified"] and r["peer_synchronised"] and r["up_to_date"], "ready")
+    assert_equal(pair)
 
 
 def case_ends(pair):

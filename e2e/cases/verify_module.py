@@ -82,5 +82,24 @@ def main():
     until(lambda: "CopiesDiffer" in box.safekit("node1", "state", "-v", "-m", "app"), 20, "a verification by the clock finds it")
     assert box.states("app") == {"node1": "PRIM Ready", "node2": "SECOND Ready"}
 
+    note("after a synchronisation, before the secondary is ready; it takes over all the same")
+    box.safekit("node1", "apply", "-f", "-", input=MIRROR + "    verifyAfterResync: true\n")
+    box.safekit("node2", "stop", "-m", "app")
+    box.wait_state("node1", "app", "ALONE Ready")
+    box.exec("node1", "truncate", "-s", "200G", f"{DATA}/huge")
+    box.safekit("node2", "second", "fullsync", "-m", "app")
+    until(lambda: "verifying" in box.safekit("node2", "describe", "module", "app"), 60, "it is verified")
+    assert box.states("app") == {"node1": "ALONE Ready", "node2": "SECOND Transient"}
+    box.safekit("node1", "rfsverify", "stop", "-m", "app")
+    box.wait_pair("app")
+    box.safekit("node2", "stop", "-m", "app")
+    box.wait_state("node1", "app", "ALONE Ready")
+    box.exec("node1", "sh", "-c", f"echo y > {DATA}/written-last; sync {DATA}/written-last")
+    box.safekit("node2", "start", "-m", "app")
+    until(lambda: "verifying" in box.safekit("node2", "describe", "module", "app"), 60, "it is verified again")
+    box.call("kill", "node1")
+    box.wait_state("node2", "app", "ALONE Ready", 30)
+    assert box.exec("node2", "cat", f"{DATA}/written-last") == "y\n"
+
 
 harness.test_main(main)

@@ -123,6 +123,7 @@ TEST(SafekitXml, EveryElementAndAttributeIsReadAndKept) {
   EXPECT_EQ(module.heart->timeout, milliseconds{30});
   EXPECT_EQ(module.vip->interfaces.size(), 2u);
   EXPECT_EQ(module.replication->write_flags, 0x10000u);
+  EXPECT_TRUE(module.replication->verify_after_resync);
   EXPECT_EQ(module.replication->verify_every, hours{168});
   EXPECT_EQ(module.replication->verify_rate_kb, 5000u);
   EXPECT_EQ(module.replication->directories[0].path, "/srv/app");

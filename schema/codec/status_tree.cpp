@@ -37,6 +37,7 @@ Node replication_tree(const status::ReplicationSection& seen, const status::Repl
   add_flag(tree, "running", seen.alive);
   add_flag(tree, "connected", seen.connected);
   add_flag(tree, "peerSynchronised", seen.peer_synchronised);
+  if (seen.unverified) add_flag(tree, "unverified", true);
   if (seen.inconsistent) add_flag(tree, "inconsistent", true);
   if (seen.diverged) add_flag(tree, "diverged", true);
   add_text(tree, "phase", seen.phase);

@@ -93,6 +93,7 @@ struct ReplicationSection {
   bool last_primary{false};
   bool connected{false};
   bool peer_synchronised{false};
+  bool unverified{false};        ///< Secondary: its copy has all, and the primary still compares it
   bool waiting_for_alone{false};
   bool diverged{false};
   std::string phase{};
