@@ -349,7 +349,7 @@ RoleDriver::Step RoleDriver::enter_secondary(const control::Configure& configure
   if (const Status looked = look_outside(before, std::move(roots), *exclusions, configure); !looked) {
     return Problem{looked.error().what, true};
   }
-  role->secondary->expect(outside_);
+  watch_secondary(*role, configure, *exclusions);
   role->secondary->hold(want.mark_out_of_date);
   role->secondary->start();
   {
@@ -364,6 +364,7 @@ RoleDriver::Step RoleDriver::leave_secondary(bool takeover) {
   secondary_->secondary->stop(!takeover);
   // A takeover goes on at once, and does not wait for the clock.
   if (!left_at_) left_at_ = takeover ? linux_os::file_moment() : linux_os::next_file_moment();
+  if (secondary_->watch) secondary_->watch->stop();  // all that was done up to that moment is noted
   for (const std::string& path : secondary_->paths) {
     if (Step problem = plain_again(path, takeover)) return problem;
   }
@@ -444,6 +445,7 @@ control::Report RoleDriver::report() const {
     report.connected = status.connected;
     report.peer_synchronised = status.synchronised;
     report.unverified = status.unverified;
+    report_writes(*secondary, report);
     report.fatal = report.fatal || status.fatal;
     report.diverged = status.diverged;
     put_progress(report, status.progress);

@@ -85,6 +85,8 @@ class RoleDriver {
   Step enter(const control::Configure& configure, const control::Want& want);
   Status look_outside(const journal::State& before, std::vector<Fd> roots, const replica::Exclusions& exclusions,
                       const control::Configure& configure);
+  void watch_secondary(SecondaryRole& role, const control::Configure& configure, const replica::Exclusions& exclusions);
+  static void report_writes(const SecondaryRole& role, control::Report& report);
   static Result<std::vector<Fd>> roots_below(replica::Inodes& inodes);
   Step note_left();
   Step note_covered(const control::Configure& configure);

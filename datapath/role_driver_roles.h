@@ -6,6 +6,7 @@
 
 #include "datapath/linux/tls_stream.h"
 #include "datapath/replica/applier.h"
+#include "datapath/replica/outside_watch.h"
 #include "datapath/role_driver.h"
 
 /// What the parts of RoleDriver share. Only role_driver*.cpp include this.
@@ -23,7 +24,12 @@ struct RoleDriver::SecondaryRole {
   std::vector<std::string> paths{};
   std::unique_ptr<StreamSource> source{};
   std::unique_ptr<replica::Applier> applier{};
+  std::unique_ptr<replica::OutsideWatch> watch{};  ///< none where nothing is watched
+  bool stops_for_writes{false};                    ///< by others
   std::unique_ptr<replica::Secondary> secondary{};
+  ~SecondaryRole() {
+    if (watch) watch->stop();  // it calls secondary, which calls it
+  }
 };
 
 /// `paths`: of the replicated directories. Pure.

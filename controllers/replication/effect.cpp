@@ -356,6 +356,7 @@ void ReplicationController::publish(const std::string& module, const Desired& de
   const ModuleName name{module};
   const status::ReplicationSection before = ports_.store.status(name).replication;
   const status::ReplicationSection after = section_of(desired, live.observed, live.memory);
+  set_condition(name, kWrittenOutside, outside_condition(after));
   if (before == after) return;
   std::vector<std::string> directories;
   if (live.configure) {

@@ -332,6 +332,7 @@ TEST_F(ReplicationTest, VerifiesByItselfAsOftenAsTheModuleSays) {
 
   // A new safekitd knows when the last one was; one that fails is tried again.
   restart();
+  order(OrderRole::Primary);
   settle();
   report(synchronised);
   store->update_status(kDb, [](status::Module& m) {

@@ -145,6 +145,8 @@ void copy_report(const control::Report& report, status::ReplicationSection& sect
   section.bytes_copied = report.bytes_copied;
   section.generation = report.generation.value;
   section.pairing = report.pairing;
+  section.outside_writes = report.outside_writes;
+  section.outside_last = report.outside_last;
   section.problem = report.problem;
   section.fatal = report.fatal;
 }
@@ -268,6 +270,10 @@ std::vector<Line> lines_between(const status::ReplicationSection& before,
                            : "Both nodes have written since they were parted: what the other one wrote alone is set aside there, "
                              "then overwritten"});
   }
+  if (after.outside_writes > before.outside_writes) {
+    lines.push_back({"rfsplug", 'E', fmt::format("This secondary's copy was changed, and not by the replication: {} ({} changes so far)",
+                                                 after.outside_last, after.outside_writes)});
+  }
   if (after.problem != before.problem && !after.problem.empty())
     lines.push_back({"rfsplug", 'E', after.problem});
   return lines;
@@ -329,6 +335,7 @@ Result<control::Configure> configure_of(const spec::Cluster& cluster, const spec
                                                                        : control::SecondaryAck::Received;
   to.write_back = from.write_back;
   to.verify_after_resync = from.verify_after_resync;
+  to.write_flags = from.write_flags;
   to.lost_bytes_max = from.lost_writes_max;
   to.send_timeout = from.send_timeout;
   to.lock_timeout = from.lock_timeout;

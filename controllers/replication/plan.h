@@ -158,6 +158,10 @@ struct LostNews {
 /// Each set is told of once, when it is complete; the condition stands as long as there is one.
 [[nodiscard]] LostNews lost_news(const std::string& module, const std::vector<lost::Summary>& sets, const std::string& told);
 
+inline constexpr const char* kWrittenOutside = "WrittenOutside";
+/// Of a secondary whose copy others have changed; stands as long as it is in this role. Pure.
+[[nodiscard]] std::optional<status::Condition> outside_condition(const status::ReplicationSection& section);
+
 inline constexpr const char* kCopiesDiffer = "CopiesDiffer";
 /// What is to be said of the last verification. `told`: what the one before this call gave, kept on disk.
 struct VerifyNews {

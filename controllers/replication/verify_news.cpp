@@ -26,6 +26,17 @@ Told parse(const std::string& text) {
 
 }  // namespace
 
+std::optional<status::Condition> outside_condition(const status::ReplicationSection& section) {
+  if (section.outside_writes == 0) return std::nullopt;
+  return status::Condition{
+      .type = kWrittenOutside,
+      .is_true = true,
+      .reason = "ChangedOnSecondary",
+      .message = fmt::format("{} changes of this secondary's copy were not made by the replication, the last one: {}; what was changed is "
+                             "compared with the primary's and copied again; keep others away from the replicated directories here",
+                             section.outside_writes, section.outside_last)};
+}
+
 VerifyNews verify_news(const std::string& module, const std::optional<control::Inspection>& inspection,
                        const std::string& told) {
   VerifyNews news{.told = told};

@@ -44,6 +44,15 @@ TEST(VerifyNews, WhatIsDoneAboutItTakesThePlaceOfWhatAPersonCanDo) {
             "the secondary's copy differs in 1 places, first '/data/x' (mode); what differs is synchronised again, and verified");
 }
 
+TEST(OutsideCondition, StandsWhileThereIsSomethingToSay) {
+  EXPECT_FALSE(outside_condition({}));
+  const auto condition = outside_condition({.outside_writes = 2, .outside_last = "'/data/x' by vi (pid 7)"});
+  ASSERT_TRUE(condition);
+  EXPECT_EQ(condition->type, "WrittenOutside");
+  EXPECT_THAT(condition->message, HasSubstr("2 changes"));
+  EXPECT_THAT(condition->message, HasSubstr("'/data/x' by vi (pid 7)"));
+}
+
 TEST(VerifyNews, OnlyACompleteVerificationSaysSomething) {
   const VerifyNews before = verify_news("db", verified(7, {{"/data/x", "mode"}}), "");
   for (const State state : {State::Running, State::Failed}) {

@@ -48,6 +48,7 @@ void put(ByteWriter& out, const Configure& value) {
   out.u8(value.write_back ? 1 : 0);
   out.u64(value.lost_bytes_max);
   out.u8(value.verify_after_resync ? 1 : 0);
+  out.u32(value.write_flags);
 }
 
 Configure take_configure(ByteReader& in) {
@@ -80,6 +81,7 @@ Configure take_configure(ByteReader& in) {
   value.write_back = in.u8() != 0;
   value.lost_bytes_max = in.u64();
   value.verify_after_resync = in.u8() != 0;
+  value.write_flags = in.u32();
   return value;
 }
 
@@ -111,6 +113,8 @@ void put(ByteWriter& out, const Report& value) {
     out.u64(number);
   }
   out.text(value.problem);
+  out.u64(value.outside_writes);
+  out.text(value.outside_last);
 }
 
 Report take_report(ByteReader& in) {
@@ -126,6 +130,8 @@ Report take_report(ByteReader& in) {
     *number = in.u64();
   }
   value.problem = in.text();
+  value.outside_writes = in.u64();
+  value.outside_last = in.text();
   return value;
 }
 

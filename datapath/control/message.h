@@ -31,6 +31,10 @@ struct ReplicaDirectory {
   friend bool operator==(const ReplicaDirectory&, const ReplicaDirectory&) = default;
 };
 
+/// Of Configure::write_flags, as SafeKit numbers them.
+inline constexpr std::uint32_t kLogsWrites = 0x10;
+inline constexpr std::uint32_t kStopsForWrites = 0x10000;
+
 /// All that a replica must know to work; sent at connection and after each change. Repeating it is harmless.
 struct Configure {
   std::string module{};
@@ -50,6 +54,7 @@ struct Configure {
   Duration resync_timeout{seconds{150}};  ///< no answer to a synchronisation for so long: it is begun again
   std::uint32_t zone_bytes{1 << 16};
   std::uint32_t resync_workers{6};
+  std::uint32_t write_flags{kLogsWrites};  ///< what a secondary does about writes of others to its copy; 0: it does not look
   std::uint64_t lost_bytes_max{0};  ///< of lost writes that are set aside
   std::string certificate_file{};  ///< PEM files of this node
   std::string key_file{};
@@ -107,6 +112,8 @@ struct Report {
   std::uint64_t pairing{0};
   std::uint64_t bytes_compared{0};  ///< by digests, in this synchronisation
   std::string problem{};     ///< why it is not settled or cannot synchronise, for people; empty when all is well
+  std::uint64_t outside_writes{0};  ///< Secondary: changes by others that were found since the role was taken up
+  std::string outside_last{};       ///< the last one, for people
   bool fatal{false};         ///< with `problem`: going on needs a new start of the module
   bool unverified{false};    ///< Secondary: this copy has all, and the primary still compares it (`verifyAfterResync`)
   bool replaceable{false};   ///< another process could take its mounts over, or it has none

@@ -38,6 +38,7 @@ void OutsideChanges::look(const std::stop_token& stop) {
   }
   {
     const std::lock_guard lock{mutex_};
+    found.add(later_);
     found_ = std::make_shared<const Outside>(std::move(found));
   }
   done_.notify_all();
@@ -54,9 +55,29 @@ std::shared_ptr<const Outside> OutsideChanges::known() const {
   return found_;
 }
 
+std::shared_ptr<const Outside> OutsideChanges::tell() {
+  const std::lock_guard lock{mutex_};
+  if (found_ != nullptr) later_ = {};
+  return found_;
+}
+
+void OutsideChanges::add(const Outside& more) {
+  const std::lock_guard lock{mutex_};
+  later_.add(more);
+  if (found_ == nullptr) return;  // the search adds it
+  Outside all = *found_;
+  all.add(more);
+  found_ = std::make_shared<const Outside>(std::move(all));
+}
+
+bool OutsideChanges::grew() const {
+  const std::lock_guard lock{mutex_};
+  return !later_.empty();
+}
+
 void OutsideChanges::settle() {
   const std::lock_guard lock{mutex_};
-  found_ = std::make_shared<const Outside>();
+  found_ = std::make_shared<const Outside>(std::exchange(later_, {}));
 }
 
 }  // namespace safekit::replica

@@ -15,7 +15,8 @@
 namespace safekit::replica {
 
 /// What others changed in this copy while it was stopped: looked for once, on a thread of its own, when a role is taken up; kept
-/// over changes of the role until both copies have met. A meeting waits for it, an application never. A service.
+/// over changes of the role until both copies have met. A meeting waits for it, an application never. What is found later is
+/// added (OutsideWatch). A service.
 /// What the application touches while the search goes on is found too, or marked by its own operations, which are not
 /// mirrored yet.
 class OutsideChanges {
@@ -36,7 +37,12 @@ class OutsideChanges {
   std::shared_ptr<const Outside> await(const std::stop_token& stop);
   /// What is still to be told to the peer; none while it is looked for.
   [[nodiscard]] std::shared_ptr<const Outside> known() const;
-  /// The peer has it: nothing is to be told any more.
+  /// The same, for the peer: what is added from now on it has not been told.
+  std::shared_ptr<const Outside> tell();
+  void add(const Outside& more);
+  /// Since it was told last, or settled.
+  [[nodiscard]] bool grew() const;
+  /// The peer has what it was told.
   void settle();
 
  private:
@@ -48,6 +54,7 @@ class OutsideChanges {
   mutable std::mutex mutex_{};
   std::condition_variable_any done_{};
   std::shared_ptr<const Outside> found_{};
+  Outside later_{};  ///< added since the peer was told
   std::jthread thread_{};
 };
 

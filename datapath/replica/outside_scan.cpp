@@ -209,6 +209,13 @@ class Scanner {
 
 }  // namespace
 
+void Outside::add(const Outside& more) {
+  changes.merge(more.changes);
+  const bool too_much = changes.everything || changes.inodes.size() > journal::ZoneMap::kInodesMax;
+  if (unknown.empty()) unknown = too_much ? "too much was changed" : more.unknown;
+  if (!unknown.empty()) changes = {};
+}
+
 Outside scan(const std::vector<Fd>& roots, const Exclusions& exclusions, std::int64_t since, unsigned workers,
              const std::stop_token& stop) {
   return Scanner{roots, exclusions, since, stop}.run(workers);

@@ -18,6 +18,7 @@ struct Outside {
   std::uint64_t found{0};       ///< inodes
   std::string first{};          ///< path of one of them
   [[nodiscard]] bool empty() const { return changes.empty() && unknown.empty(); }
+  void add(const Outside& more);
 };
 
 /// Looks at every name below the directories for inodes whose ctime is not before `since`.

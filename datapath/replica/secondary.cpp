@@ -352,6 +352,7 @@ Status Secondary::checkpoint(const StreamRef& stream, const wire::Checkpoint& ch
   syncs_->run(
       [this, stream, sequence, spoiled = spoiled_before_, log = checkpoint.log] {
         bool valid = false;
+        const linux_os::FileMoment moment = look_outside();
         Status done = applier_.sync_all();
         if (done) {
           done = journal_.update([&](journal::State& state) {
@@ -359,7 +360,7 @@ Status Secondary::checkpoint(const StreamRef& stream, const wire::Checkpoint& ch
             valid = !stopped_ && spoiled_ == spoiled;
             if (!valid) return;
             state.base_log = {log.id, log.checkpoint};
-            resync::watch_until(state, linux_os::file_moment(), settings_.boot_id);
+            resync::watch_until(state, moment, settings_.boot_id);
           });
         }
         if (!done) {
@@ -415,6 +416,8 @@ Status Secondary::end_resync(Stream& stream, const wire::ResyncEnd& end) {
     // With another log this copy's disk must have all that the log does not name.
     if (applier_.in_resync() || journal_.state().base_log.id != end.log.id) SK_TRY_VOID(applier_.sync_all());
     SK_TRY_VOID(end_set_aside());
+    const linux_os::FileMoment moment = look_outside();
+    const bool settled = outside_ == nullptr || !outside_->grew();
     bool spoiled = false;
     SK_TRY_VOID(journal_.update([&](journal::State& state) {
       {
@@ -433,7 +436,7 @@ Status Secondary::end_resync(Stream& stream, const wire::ResyncEnd& end) {
       state.full_wanted = false;
       state.base_log = {end.log.id, end.log.checkpoint};
       state.own_log = {};
-      resync::settle(state, linux_os::file_moment(), settings_.boot_id);
+      if (settled) resync::settle(state, moment, settings_.boot_id);
     }));
     if (spoiled) return Error{Code::Unavailable, "this copy was marked out of date"};
     journal::ActivityFile::remove(journal_.directory());

@@ -49,7 +49,11 @@ class Secondary {
   Secondary& operator=(const Secondary&) = delete;
 
   /// Before `start`: the primary is not met before it is known what others changed in this copy.
-  void expect(std::shared_ptr<OutsideChanges> outside) { outside_ = std::move(outside); }
+  /// `look`: adds what others have done up to now.
+  void expect(std::shared_ptr<OutsideChanges> outside, std::function<void()> look = {}) {
+    outside_ = std::move(outside);
+    look_outside_ = std::move(look);
+  }
   void start();
   /// `orderly`: what was applied is put on disk and noted. Without, it returns as fast as it can (takeover): a sync that
   /// is under way goes on until the destructor.
@@ -57,6 +61,9 @@ class Secondary {
   /// Ends the connection and whatever would make the copy up to date by it; the primary makes a new one. Called in the
   /// same journal update that marks the copy.
   void drop();
+  /// The primary makes a new connection, by which the copies meet again. False when this copy is not synchronised: then they do so
+  /// anyway.
+  bool meet_again();
   /// While held, a new connection of the primary has to wait. Level; also before `start`.
   void hold(bool held);
   [[nodiscard]] SecondaryStatus status() const;
@@ -109,7 +116,11 @@ class Secondary {
   Log& log_;
   std::function<void()> changed_{};
 
+  /// Up to when all was done by us, but for what is noted in outside_ when this returns.
+  linux_os::FileMoment look_outside();
+
   std::shared_ptr<OutsideChanges> outside_{};
+  std::function<void()> look_outside_{};
   std::stop_source stop_waiting_{};
 
   mutable std::mutex mutex_{};

@@ -24,7 +24,7 @@ std::vector<wire::ActiveEntry> Secondary::own_activity(wire::Hello& hello) {
 }
 
 void Secondary::add_outside(wire::Hello& hello, std::vector<wire::ActiveEntry>& entries) {
-  const auto found = outside_ != nullptr ? outside_->known() : nullptr;
+  const auto found = outside_ != nullptr ? outside_->tell() : nullptr;
   if (found == nullptr || found->empty()) return;
   hello.outside = wire::Outside::Unknown;
   if (!found->unknown.empty()) return;
@@ -39,6 +39,19 @@ void Secondary::add_outside(wire::Hello& hello, std::vector<wire::ActiveEntry>& 
     entry.outside = true;
     entries.push_back(std::move(entry));
   }
+}
+
+linux_os::FileMoment Secondary::look_outside() {
+  const linux_os::FileMoment moment = linux_os::file_moment();
+  if (look_outside_) look_outside_();
+  return moment;
+}
+
+bool Secondary::meet_again() {
+  const std::lock_guard lock{mutex_};
+  if (!status_.synchronised || current_ == nullptr) return false;
+  current_->shut();
+  return true;
 }
 
 Status Secondary::begin_set_aside() {

@@ -52,7 +52,7 @@ class Node:
         self.configure(**settings)
 
     def configure(self, durability=0, ack=1, send_timeout=5.0, lock_timeout=20.0, port=19600, zone=65536, must_exist=(), write_back=False,
-                  not_replicated=(), lost_max=1 << 30, verify=False):
+                  not_replicated=(), lost_max=1 << 30, verify=False, write_flags=0):
         certificates = self.pair.certificates
         ns = 10**9
         body = b"\x01" + b"".join(text(t) for t in (
@@ -60,7 +60,7 @@ class Node:
             f"{certificates}/{self.name}.key", f"{certificates}/ca.pem")) + struct.pack("<HI", port, 1) + \
             text(self.pair.mount) + struct.pack("<I", len(must_exist)) + b"".join(text(m) for m in must_exist) + \
             struct.pack("<I", len(not_replicated)) + b"".join(text(path) + text(regex) for path, regex in not_replicated) + \
-            struct.pack("<BBqqqIIBQB", durability, ack, int(send_timeout * ns), int(lock_timeout * ns), 150 * ns, zone, 4, write_back, lost_max, verify)
+            struct.pack("<BBqqqIIBQBI", durability, ack, int(send_timeout * ns), int(lock_timeout * ns), 150 * ns, zone, 4, write_back, lost_max, verify, write_flags)
         self.socket.sendall(struct.pack("<I", len(body)) + body)
 
     def want(self, role, may_be_alone=False, out_of_date=False, force=False, full=False, pairing=0):
@@ -100,6 +100,9 @@ class Node:
             report[NUMBERS[i]] = value
         size = struct.unpack_from("<I", body, at + 57)[0]
         report["problem"] = body[at + 61:at + 61 + size].decode()
+        at += 61 + size
+        report["outside_writes"], size = struct.unpack_from("<QI", body, at)
+        report["outside_last"] = body[at + 12:at + 12 + size].decode(errors="replace")
         if self.on_report:
             self.on_report(report)
         with self.changed:

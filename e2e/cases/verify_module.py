@@ -8,9 +8,10 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 import harness  # noqa: E402
-from harness import MIRROR, SAFEKIT, Sandbox, later, note, until  # noqa: E402
+from harness import SAFEKIT, Sandbox, later, note, until  # noqa: E402
 
 DATA = "/srv/data"
+MIRROR = harness.MIRROR + "    writeFlags: 0\n"  # what is done below is to be found by verifications alone
 
 
 def command(box, node, *words, input=None):

@@ -108,6 +108,10 @@ void judge_sizes(const Judge& judge, const Replication& replication) {
     judge.warning("spec.replication.verifyEvery", "verify-often",
                   "each verification reads all data on both nodes: more often than once an hour is a lot", "168h is once a week");
   }
+  if (replication.write_flags != 0 && replication.write_flags != 0x10 && replication.write_flags != 0x10000) {
+    judge.error("spec.replication.writeFlags", "invalid-value",
+                fmt::format("invalid value '0x{:x}' for the attribute roflags (expected: 0x10|0x10000|0)", replication.write_flags));
+  }
   if (replication.connections == 0) {
     judge.error("spec.replication.connections", "invalid-value", "nbremconn must be 1 or more");
   }
@@ -130,7 +134,6 @@ void judge_platform(const Judge& judge, const Replication& replication, Platform
   };
   if (platform == Platform::Linux) {
     warn(replication.io_timeout != usual.io_timeout, "ioTimeout", "iotimeout");
-    warn(replication.write_flags != usual.write_flags, "writeFlags", "roflags");
     warn(replication.preallocate_gb != usual.preallocate_gb, "preallocateGb", "allocthreshold");
     warn(replication.reparse_points != usual.reparse_points, "reparsePoints", "nfsbox_options");
     const bool windows_policy = replication.namespace_policy == 1 || replication.namespace_policy == 3;

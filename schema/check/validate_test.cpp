@@ -220,7 +220,6 @@ TEST(Validate, Replication) {
       {54,
        rfs("iotimeout='10' roflags='0x10000' allocthreshold='5' nfsbox_options='nocross'"),
        {"W attribute iotimeout has no effect on this system",
-        "W attribute roflags has no effect on this system",
         "W attribute allocthreshold has no effect on this system",
         "W attribute nfsbox_options has no effect on this system"}},
       {0, rfs("verifyevery='168h' verifybw='0'"), {}},

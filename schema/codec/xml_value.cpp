@@ -117,9 +117,9 @@ std::optional<Node> whole_value(const XmlAttribute& attribute, const Node& text,
       const std::string_view rest = hex ? digits.substr(2) : digits;
       const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), value, hex ? 16 : 10);
       const bool known =
-          error == std::errc{} && end == rest.data() + rest.size() && (value == 0x10 || value == 0x10000);
+          error == std::errc{} && end == rest.data() + rest.size() && (value == 0 || value == 0x10 || value == 0x10000);
       if (known) return Node::number(fmt::format("{}", value));
-      invalid(attribute, text, "0x10|0x10000", problems);
+      invalid(attribute, text, "0x10|0x10000|0", problems);
       return std::nullopt;
     }
     default:

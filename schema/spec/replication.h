@@ -63,8 +63,8 @@ struct Replication {
   std::optional<std::uint64_t> resync_bandwidth_kb{};  ///< reiallowedbw, KB/s; unset: no limit
   Duration sync_delta{};                               ///< up to one minute: ignored
   std::string sync_at{};                               ///< crontab fields; empty: a continuous secondary
-  Duration io_timeout{seconds{300}};                   ///< Windows only, as are the next three
-  std::uint32_t write_flags{0x10};                     ///< roflags
+  std::uint32_t write_flags{0x10};                     ///< roflags; 0x10000: stops the secondary; 0, ours: it is not watched
+  Duration io_timeout{seconds{300}};                   ///< Windows only, as are the next two
   std::uint32_t preallocate_gb{0};                     ///< allocthreshold
   ReparsePoints reparse_points{ReparsePoints::Cross};  ///< nfsbox_options
   friend bool operator==(const Replication&, const Replication&) = default;

@@ -102,6 +102,8 @@ struct ReplicationSection {
   std::uint64_t bytes_copied{0};
   std::uint64_t generation{0};
   std::uint64_t pairing{0};
+  std::uint64_t outside_writes{0};  ///< Secondary: changes of its copy by others, as far as they were found
+  std::string outside_last{};
   std::string problem{};
   bool fatal{false};
   friend bool operator==(const ReplicationSection&, const ReplicationSection&) = default;
