@@ -7,6 +7,7 @@
 
 #include "controllers/replication/link.h"
 #include "controllers/replication/plan.h"
+#include "controllers/replication/policy.h"
 #include "reconciler/engine/controller.h"
 #include "reconciler/store/store.h"
 #include "schema/port/clock.h"
@@ -52,6 +53,7 @@ class ReplicationController final : public engine::Controller {
   struct Live {
     bool loaded{false};
     Memory memory{};
+    Policy policy{};
     std::unique_ptr<ReplicaLink> link{};
     std::uint64_t link_number{0};  ///< tasks of an older connection are not listened to
     Observed observed{};
@@ -81,6 +83,11 @@ class ReplicationController final : public engine::Controller {
   void set_condition(const ModuleName& name, const std::string& type, std::optional<status::Condition> condition);
   void take_inspection(const std::string& module, control::Inspection&& inspection);
   void lose_inspection(const std::string& module, Live& live);
+  // What a person chose (choices.cpp).
+  static std::string policy_key(const std::string& module);
+  Status take_choices(const std::string& module, Live& live);
+  Status settle_choice(const std::string& module, Live& live);
+  Status save(const std::string& module, Live& live, Policy policy);
   static std::string verify_key(const std::string& module);
   Status save(const std::string& module, const Memory& memory);
 

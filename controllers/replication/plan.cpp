@@ -275,6 +275,10 @@ std::vector<std::pair<std::string, std::string>> resources_of(const status::Repl
   return {{"rfs.uptodate", up(section.up_to_date)},
           {"rfs.degraded", up(false)},
           {"rfs.lastprimstate", up(section.last_primary)},
+          {"rfs.rfssync", up(section.sync_ready)},
+          {"usersetting.rfssyncmode", section.sync_mode},
+          {"usersetting.rfssyncrole", section.sync_role},
+          {"usersetting.rfssyncuid", section.sync_uid},
           {"rfs.rei_copy_count_metric", std::to_string(section.files_done)},
           {"rfs.rei_copy_size_metric", std::to_string(section.bytes_copied / 1024)}};
 }
@@ -332,6 +336,9 @@ Result<control::Configure> configure_of(const spec::Cluster& cluster, const spec
   if (from.zone_size)
     to.zone_bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(*from.zone_size, 1U << 30));
   to.resync_workers = from.resync_threads;
+  to.resync_rate = std::min<std::uint64_t>(from.resync_bandwidth_kb.value_or(0), UINT64_MAX / 1024) * 1024;
+  to.uses_zones = from.namespace_policy != 0;
+  to.resync_detail = from.resync_detail;
   to.certificate_file = identity.certificate_file;
   to.key_file = identity.key_file;
   to.authority_file = identity.authority_file;

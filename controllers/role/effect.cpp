@@ -17,7 +17,7 @@ std::string paired_key(const ModuleName& module) { return "role.paired." + modul
 /// All but those of the replication controller.
 std::vector<store::Operation> operations_of(const store::Store& store, const ModuleName& module) {
   std::vector<store::Operation> operations = store.pending(module);
-  std::erase_if(operations, [](const store::Operation& one) { return one.verb == store::kUpgradeDatapath; });
+  std::erase_if(operations, [](const store::Operation& one) { return one.verb == store::kUpgradeDatapath || one.verb == store::kRfsSync; });
   return operations;
 }
 

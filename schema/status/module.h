@@ -101,6 +101,11 @@ struct ReplicationSection {
   std::uint64_t bytes_copied{0};
   std::uint64_t generation{0};
   std::uint64_t pairing{0};
+  // How the next synchronisation is to be made (spec/operations.md 1.11, Policy resources).
+  std::string sync_mode{"default"};  ///< `default`, `full`, `external`, `date`
+  std::string sync_role{"default"};  ///< of external: `prim`, `second`; of date: `second`
+  std::string sync_uid{"default"};   ///< of external; of date: the date
+  bool sync_ready{true};             ///< what was chosen has been acted upon
   std::string problem{};
   bool fatal{false};
   friend bool operator==(const ReplicationSection&, const ReplicationSection&) = default;
