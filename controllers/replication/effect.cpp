@@ -92,6 +92,7 @@ Result<engine::Outcome> ReplicationController::reconcile(const engine::Request& 
   observe(module, live);
   SK_TRY_VOID(take_choices(module, live));
   SK_TRY_VOID(settle_choice(module, live));
+  const std::optional<Duration> probe_after = probe_mount(module, live);
   const Desired desired = desire(module, live);
   const Plan plan = decide(desired, live.observed, live.memory, ports_.clock.mono_now());
   if (plan.memory != live.memory) {
@@ -111,7 +112,8 @@ Result<engine::Outcome> ReplicationController::reconcile(const engine::Request& 
     }
   }
   publish(module, desired, live);
-  return engine::Outcome{.requeue_after = plan.recheck_after};
+  if (probe_after && plan.recheck_after) return engine::Outcome{.requeue_after = std::min(*probe_after, *plan.recheck_after)};
+  return engine::Outcome{.requeue_after = probe_after ? probe_after : plan.recheck_after};
 }
 
 void ReplicationController::load(const std::string& module, Live& live) {

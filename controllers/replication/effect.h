@@ -8,6 +8,7 @@
 #include "controllers/replication/link.h"
 #include "controllers/replication/plan.h"
 #include "controllers/replication/policy.h"
+#include "controllers/replication/probe.h"
 #include "reconciler/engine/controller.h"
 #include "reconciler/store/store.h"
 #include "schema/port/clock.h"
@@ -54,6 +55,7 @@ class ReplicationController final : public engine::Controller {
     bool loaded{false};
     Memory memory{};
     Policy policy{};
+    Probe probe{};
     std::unique_ptr<ReplicaLink> link{};
     std::uint64_t link_number{0};  ///< tasks of an older connection are not listened to
     Observed observed{};
@@ -83,6 +85,8 @@ class ReplicationController final : public engine::Controller {
   void set_condition(const ModuleName& name, const std::string& type, std::optional<status::Condition> condition);
   void take_inspection(const std::string& module, control::Inspection&& inspection);
   void lose_inspection(const std::string& module, Live& live);
+  /// Gives when to look again.
+  std::optional<Duration> probe_mount(const std::string& module, Live& live);
   // What a person chose (choices.cpp).
   static std::string policy_key(const std::string& module);
   Status take_choices(const std::string& module, Live& live);

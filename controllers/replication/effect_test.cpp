@@ -240,6 +240,31 @@ TEST_F(ReplicationTest, GivesAChoiceToTheReplicaAndSaysWhatBecameOfIt) {
   EXPECT_THAT(store->operation(*wrong)->outcome, HasSubstr("stopped"));
 }
 
+TEST_F(ReplicationTest, FindsOutThatTheMountDoesNotAnswer) {
+  order(OrderRole::Primary);
+  settle();
+  report({.role = control::ReplicaRole::Primary, .up_to_date = true});
+  clock.advance(seconds{121});
+  settle();
+  ASSERT_EQ(processes.started.size(), 2U);
+  EXPECT_THAT(processes.started[1].argv, Contains("/data"));
+  processes.end(102, {.code = 0});
+  clock.advance(seconds{121});
+  settle();
+  ASSERT_EQ(processes.started.size(), 3U);
+  clock.advance(seconds{221});
+  settle();
+  EXPECT_TRUE(section().hung);
+  order(OrderRole::Idle);
+  settle();
+  EXPECT_THAT(processes.signals, ElementsAre(std::pair{101, SIGTERM})) << "it cannot be told anything";
+  processes.end(101, {.signal = SIGKILL});
+  clock.advance(minutes{1});
+  settle();
+  EXPECT_FALSE(section().hung);
+  EXPECT_EQ(processes.started.back().argv.front(), processes.started.front().argv.front());
+}
+
 TEST_F(ReplicationTest, GivesEveryModuleAJournalOfItsOwn) {
   order(OrderRole::Idle);
   settle();

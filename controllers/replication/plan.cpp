@@ -164,7 +164,9 @@ Plan decide(const Desired& desired, const Observed& observed, const Memory& befo
     memory.untaken.clear();
   }
 
-  if (memory.process && (role == OrderRole::None || memory.terminated)) {
+  // One that hangs would never say that it has left its role.
+  const bool hangs = observed.hung && !is_active(role);
+  if (memory.process && (role == OrderRole::None || memory.terminated || hangs)) {
     end_process(memory, now, plan);
     return plan;
   }
@@ -206,6 +208,7 @@ status::ReplicationSection section_of(const Desired& desired, const Observed& ob
   section.configured = desired.configured;
   if (!desired.configured) return section;
   section.died = memory.died;
+  section.hung = observed.hung;
   section.successors = memory.successors;
   if (memory.died) section.problem = memory.untaken;
   section.order = memory.wish;

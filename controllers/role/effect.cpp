@@ -66,6 +66,7 @@ Desired desired_of(const spec::Module* module, const NodeName& node, std::uint64
                   .loop_interval = module->loop_interval,
                   .generation = generation};
   if (module->replication) {
+    desired.callbacks = desired.scripts && module->replication->callbacks;
     const auto& all = module->replication->directories;
     for (const auto& each : all) desired.directories += fmt::format("{}'{}'", desired.directories.empty() ? "" : ", ", each.path);
     desired.directories += all.size() == 1 ? " is" : ": one of them is";

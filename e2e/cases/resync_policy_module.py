@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""rfssync and secondforce as commands, on a cluster."""
+"""rfssync and secondforce as commands, on a cluster; and a replicated file system that does not answer."""
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -38,7 +39,7 @@ def main():
     box = Sandbox(f"policy{os.getpid()}", f"{directory}/sandbox")
     for node in box.nodes:
         box.exec(node, "mkdir", DATA)
-    box.safekit("node1", "apply", "-f", "-", input=MIRROR)
+    box.safekit("node1", "apply", "-f", "-", input=MIRROR + "    checkTimeout: 5s\n    checkInterval: 1s\n")
     box.safekit("node1", "prim", "-m", "app")
     box.wait_state("node1", "app", "ALONE Ready")
 
@@ -76,6 +77,17 @@ def main():
     box.safekit("node2", "start", "-m", "app")
     box.wait_pair("app")
     until(lambda: policy(box, "node2") == ["default"] * 3, 10, "the default again")
+
+    note("a replicated file system that does not answer")
+    stop(box, "node2")
+    box.wait_state("node1", "app", "ALONE Ready")
+    pid = box.pids("node1", "safekit-replica")[0]
+    box.exec("node1", "kill", f"-{int(signal.SIGSTOP)}", pid)
+    until(lambda: "does not answer" in box.safekit("node1", "log", "-m", "app"), 30, "that is noticed")
+    box.exec("node1", "kill", f"-{int(signal.SIGCONT)}", pid)
+    until(lambda: box.pids("node1", "safekit-replica") not in ([], [pid]), 30, "another replica")
+    box.wait_state("node1", "app", "ALONE Ready")
+    box.exec("node1", "sh", "-ec", f"echo again >> {DATA}/f4")
 
 
 harness.test_main(main)

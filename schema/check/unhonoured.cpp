@@ -1,7 +1,3 @@
-  note(given.check_timeout != usual.check_timeout, "checkTimeout",
-       "the replicated file system is not probed");
-  note(given.check_interval != usual.check_interval, "checkInterval",
-       "the replicated file system is not probed");
 #include "schema/check/unhonoured.h"
 
 #include <fmt/format.h>
@@ -32,7 +28,8 @@ void look_at_replication(const Module& module, Found& found) {
   note(given.connections > 1, "connections", "one connection is used");
   note(!given.sync_at.empty(), "syncAt", "the secondary is synchronised all the time, not on a schedule");
   note(given.sync_delta > minutes{1}, "syncDelta", "only an up-to-date node starts as primary by itself");
-  note(given.callbacks, "callbacks", "_rfs_ callbacks are not called");
+  const bool has_scripts = module.scripts && module.scripts->enabled;
+  note(given.callbacks && !has_scripts, "callbacks", "_rfs_callback is run only where there are scripts");
   note(given.resync_commit != 0, "resyncCommit", "there are no intermediate commits during a file copy");
   note(given.packet_size.has_value(), "packetSize",
        "the size of packets is chosen by the replication engine");

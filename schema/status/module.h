@@ -84,6 +84,7 @@ struct ReplicationSection {
   bool alive{false};             ///< the process runs and answers
   /// The process died under a Primary or Secondary role, and none could take its place; stays until the role is Idle/None.
   bool died{false};
+  bool hung{false};              ///< the replicated file system of this primary does not answer (`checkTimeout`)
   std::uint32_t successors{0};   ///< processes that followed one that died, one after the other, until one is steady
   bool settled{false};
   bool up_to_date{false};
