@@ -189,6 +189,7 @@ RoleDriver::Step RoleDriver::step(const control::Configure& configure, const con
     if (Step problem = look_for_needs(configure)) return problem;
   }
   if (Step problem = keep_marks(want)) return problem;
+  if (Step problem = take_policy(configure)) return problem;
   // role_, primary_ and secondary_ are written by this thread only.
   if (role_ == ReplicaRole::Idle && left_at_) {
     if (Step problem = note_left()) return problem;  // the next role was not reached
@@ -196,6 +197,7 @@ RoleDriver::Step RoleDriver::step(const control::Configure& configure, const con
   if (role_ == want.role) {
     if (role_ == ReplicaRole::Idle) return be_idle(configure);
     const std::lock_guard lock{mutex_};
+    if (primary_) primary_->primary->limit_resync(configure.resync_rate);
     if (!mount_lost_.empty()) return Problem{mount_lost_, true};
     return {};
   }
@@ -322,6 +324,8 @@ replica::Settings RoleDriver::settings(const control::Configure& configure) cons
           .sync_durable = configure.secondary_ack == control::SecondaryAck::Durable,
           .send_timeout = configure.send_timeout,
           .lock_timeout = configure.lock_timeout,
+          .uses_zones = configure.uses_zones,
+          .resync_detail = configure.resync_detail,
           .resync_timeout = configure.resync_timeout,
           .verify_after_resync = configure.verify_after_resync,
           .boot_id = boot_id_,
@@ -331,6 +335,7 @@ replica::Settings RoleDriver::settings(const control::Configure& configure) cons
 
 RoleDriver::Step RoleDriver::enter_secondary(const control::Configure& configure, const control::Want& want) {
   if (Step problem = prepare_directories(configure)) return problem;
+  if (Step problem = take_policy_up(configure, control::ReplicaRole::Secondary)) return problem;
   const journal::State before = journal_.state();
   auto role = std::make_shared<SecondaryRole>();
   role->paths = paths_of(configure);
@@ -427,6 +432,13 @@ control::Report RoleDriver::report() const {
   report.ever_synchronised = state.ever_synchronised;
   report.last_primary = state.last_primary;
   report.generation = state.generations.current;
+  report.policy = state.policy;
+  {
+    const std::lock_guard lock{mutex_};
+    report.policy_refused = policy_refused_;
+  }
+  report.full_wanted = state.full_wanted;
+  report.backup = state.backup;
   std::string problem;
   if (primary) {
     const auto status = primary->primary->status();

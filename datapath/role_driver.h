@@ -74,6 +74,9 @@ class RoleDriver {
   void run();
   Step step(const control::Configure& configure, const control::Want& want);
   Step keep_marks(const control::Want& want);
+  Step take_policy(const control::Configure& configure);
+  Step take_policy_up(const control::Configure& configure, control::ReplicaRole role);
+  Step end_policy(const control::SyncPolicy& policy, std::string refused, const std::function<void(journal::State&)>& change);
   Step enter_primary(const control::Configure& configure, const control::Want& want);
   Step resume_primary(const control::Configure& configure, const control::Want& want);
   Result<std::optional<journal::ZoneMap>> take_marks(std::uint32_t zone_bytes);
@@ -127,6 +130,7 @@ class RoleDriver {
   bool settled_{false};
   bool has_data_{false};
   Problem problem_{};
+  std::string policy_refused_{};  ///< why the last SyncPolicy was
   std::string mount_lost_{};
   linux_os::FileMoment mount_lost_at_{};
   std::string take_over_failed_{};

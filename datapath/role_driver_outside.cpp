@@ -12,7 +12,7 @@ Status RoleDriver::look_outside(const journal::State& before, std::vector<Fd> ro
   const auto scope = resync::scope_of(before, replica::is_exact(before, boot_id_), linux_os::file_moment(), boot_id_);
   SK_TRY_VOID(journal_.update([&](journal::State& state) {
     state.watched.left = false;
-    state.watched.unsettled = state.ever_synchronised;
+    state.watched.unsettled = state.ever_synchronised || !state.backup.empty();
     // Nor can it be told later, when a clock that was set back has caught up.
     if (scope.look == resync::Scope::Look::Everywhere) state.watched.until = 0;
   }));

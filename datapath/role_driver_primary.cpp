@@ -42,6 +42,7 @@ Result<std::optional<journal::ZoneMap>> RoleDriver::take_marks(std::uint32_t zon
   const DataGeneration fresh{ports_.random.u64() | 1};
   SK_TRY_VOID(journal_.update([&](journal::State& next) {
     next.exact = false;
+    next.since = 0;
     next.up_to_date = true;
     next.last_primary = true;
     if (next.generations.current.value == 0) next.generations.current = fresh;
@@ -62,6 +63,7 @@ std::shared_ptr<RoleDriver::PrimaryRole> RoleDriver::make_primary(const control:
   role->source = make_tls_connector(tls_peer(configure), configure.peer_address, configure.port);
   role->primary = std::make_unique<replica::Primary>(settings(configure), journal_, role->order, *role->source,
                                                      ports_.clock, ports_.random, ports_.log, changed_);
+  role->primary->limit_resync(configure.resync_rate);
   fuse::Options options = fuse_options(configure);
   options.keeper_program = succession_.keeper_program;
   options.keeper_directory = succession_.directory;
@@ -92,6 +94,8 @@ RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, 
   const auto exclusions = exclusions_of(configure);
   if (!exclusions) return Problem{exclusions.error().what, true};
   if (const Status kept = keep_rules(*exclusions, configure, journal_); !kept) return Problem{kept.error().what, true};
+  if (Step problem = take_policy_up(configure, control::ReplicaRole::Primary)) return problem;
+  const journal::State before = journal_.state();
   auto marks = take_marks(configure.zone_bytes);
   if (!marks) return Problem{marks.error().what, true};
   auto activity = open_activity(configure.zone_bytes);
@@ -106,7 +110,7 @@ RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, 
     return Problem{mounted.error().what, fatal};
   }
   auto roots = roots_below(role->trees->inodes());
-  Status looked = roots ? look_outside(state, std::move(*roots), *exclusions, configure) : Status{roots.error()};
+  Status looked = roots ? look_outside(before, std::move(*roots), *exclusions, configure) : Status{roots.error()};
   if (!looked) {
     (void)role->trees->unmount();  // nobody uses it yet
     (void)role->primary->stop();   // puts the zones back; the error before is the one to tell

@@ -95,6 +95,9 @@ Result<engine::Outcome> ReplicationController::reconcile(const engine::Request& 
   Live& live = modules_[module];
   load(module, live);
   observe(module, live);
+  SK_TRY_VOID(take_choices(module, live));
+  SK_TRY_VOID(settle_choice(module, live));
+  const std::optional<Duration> probe_after = probe_mount(module, live);
   const Desired desired = desire(module, live);
   const Plan plan = decide(desired, live.observed, live.memory, ports_.clock.mono_now());
   if (plan.memory != live.memory) {
@@ -114,13 +117,14 @@ Result<engine::Outcome> ReplicationController::reconcile(const engine::Request& 
     }
   }
   publish(module, desired, live);
-  return engine::Outcome{.requeue_after = earlier(plan.recheck_after, keep_verified(module, live))};
+  return engine::Outcome{.requeue_after = earlier(probe_after, earlier(plan.recheck_after, keep_verified(module, live)))};
 }
 
 void ReplicationController::load(const std::string& module, Live& live) {
   if (live.loaded) return;
   live.loaded = true;
   if (const auto text = ports_.store.fact(fact_key(module))) live.memory = decode(*text).value_or(Memory{});
+  if (const auto text = ports_.store.fact(policy_key(module))) live.policy = decode_policy(*text);
 }
 
 void ReplicationController::note_last_words(const std::string& module, Live& live) {
@@ -156,6 +160,7 @@ Desired ReplicationController::desire(const std::string& module, Live& live) con
     }
   }
   desired.configure = live.configure;
+  if (desired.configure) desired.configure->policy = live.policy.chosen;
   return desired;
 }
 
@@ -215,6 +220,7 @@ Status ReplicationController::forget(const std::string& module) {
   SK_TRY_VOID(ports_.store.forget_fact(lost_key(module)));
   SK_TRY_VOID(ports_.store.forget_fact(verify_key(module)));
   SK_TRY_VOID(ports_.store.forget_fact(schedule_key(module)));
+  SK_TRY_VOID(ports_.store.forget_fact(policy_key(module)));
   return ports_.store.forget_fact(fact_key(module));
 }
 
@@ -355,7 +361,8 @@ void ReplicationController::publish(const std::string& module, const Desired& de
   }
   const ModuleName name{module};
   const status::ReplicationSection before = ports_.store.status(name).replication;
-  const status::ReplicationSection after = section_of(desired, live.observed, live.memory);
+  status::ReplicationSection after = section_of(desired, live.observed, live.memory);
+  if (after.configured) show_policy(live.policy, live.observed.report ? &*live.observed.report : nullptr, after);
   set_condition(name, kWrittenOutside, outside_condition(after));
   if (before == after) return;
   std::vector<std::string> directories;

@@ -7,6 +7,8 @@
 
 #include "controllers/replication/link.h"
 #include "controllers/replication/plan.h"
+#include "controllers/replication/policy.h"
+#include "controllers/replication/probe.h"
 #include "reconciler/engine/controller.h"
 #include "reconciler/store/store.h"
 #include "schema/port/clock.h"
@@ -52,6 +54,8 @@ class ReplicationController final : public engine::Controller {
   struct Live {
     bool loaded{false};
     Memory memory{};
+    Policy policy{};
+    Probe probe{};
     std::unique_ptr<ReplicaLink> link{};
     std::uint64_t link_number{0};  ///< tasks of an older connection are not listened to
     Observed observed{};
@@ -85,6 +89,13 @@ class ReplicationController final : public engine::Controller {
   void take_inspection(const std::string& module, control::Inspection&& inspection);
   void note_verified(const std::string& module, Live& live);
   void lose_inspection(const std::string& module, Live& live);
+  /// Gives when to look again.
+  std::optional<Duration> probe_mount(const std::string& module, Live& live);
+  // What a person chose (choices.cpp).
+  static std::string policy_key(const std::string& module);
+  Status take_choices(const std::string& module, Live& live);
+  Status settle_choice(const std::string& module, Live& live);
+  Status save(const std::string& module, Live& live, Policy policy);
   static std::string verify_key(const std::string& module);
   static std::string schedule_key(const std::string& module);
   Status save(const std::string& module, const Memory& memory);

@@ -15,6 +15,7 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using OrderRole = status::ReplicaOrder::Role;
 
 const ModuleName kDb{"db"};
@@ -213,6 +214,55 @@ TEST_F(ReplicationTest, UpgradesByAHandOver) {
   report({.role = control::ReplicaRole::Primary, .up_to_date = true, .replaceable = true});
   EXPECT_EQ(store->operation(*id)->outcome, "done");
   EXPECT_FALSE(section().died);
+}
+
+TEST_F(ReplicationTest, GivesAChoiceToTheReplicaAndSaysWhatBecameOfIt) {
+  order(OrderRole::Primary);
+  store->update_status(ModuleName{"db"}, [](status::Module& module) { module.role.role = status::Role::Alone; });
+  settle();
+  report({.role = control::ReplicaRole::Primary, .up_to_date = true});
+  const auto id = store->submit({.module = "db", .verb = store::kRfsSync, .argument = "prim nov28", .caller = "me"});
+  ASSERT_TRUE(id);
+  settle();
+  const control::SyncPolicy sent = replica.configured.back().policy;
+  EXPECT_EQ(sent.mode, control::SyncPolicy::Mode::BackupPrimary);
+  EXPECT_EQ(store->operation(*id)->outcome, "") << "the backup waits for the replica";
+  EXPECT_FALSE(section().sync_ready);
+  report({.role = control::ReplicaRole::Primary, .up_to_date = true, .policy = sent.number, .backup = "nov28"});
+  EXPECT_EQ(store->operation(*id)->outcome, "done");
+  EXPECT_EQ(section().sync_mode, "external");
+  EXPECT_EQ(section().sync_uid, "nov28");
+  EXPECT_TRUE(section().sync_ready);
+  report({.role = control::ReplicaRole::Primary, .up_to_date = true, .policy = sent.number});
+  EXPECT_EQ(section().sync_mode, "default");
+  const auto wrong = store->submit({.module = "db", .verb = store::kRfsSync, .argument = "second nov28", .caller = "me"});
+  settle();
+  EXPECT_THAT(store->operation(*wrong)->outcome, HasSubstr("stopped"));
+}
+
+TEST_F(ReplicationTest, FindsOutThatTheMountDoesNotAnswer) {
+  order(OrderRole::Primary);
+  settle();
+  report({.role = control::ReplicaRole::Primary, .up_to_date = true});
+  clock.advance(seconds{121});
+  settle();
+  ASSERT_EQ(processes.started.size(), 2U);
+  EXPECT_THAT(processes.started[1].argv, Contains("/data"));
+  processes.end(102, {.code = 0});
+  clock.advance(seconds{121});
+  settle();
+  ASSERT_EQ(processes.started.size(), 3U);
+  clock.advance(seconds{221});
+  settle();
+  EXPECT_TRUE(section().hung);
+  order(OrderRole::Idle);
+  settle();
+  EXPECT_THAT(processes.signals, ElementsAre(std::pair{101, SIGTERM})) << "it cannot be told anything";
+  processes.end(101, {.signal = SIGKILL});
+  clock.advance(minutes{1});
+  settle();
+  EXPECT_FALSE(section().hung);
+  EXPECT_EQ(processes.started.back().argv.front(), processes.started.front().argv.front());
 }
 
 TEST_F(ReplicationTest, GivesEveryModuleAJournalOfItsOwn) {

@@ -167,7 +167,9 @@ Plan decide(const Desired& desired, const Observed& observed, const Memory& befo
     memory.untaken.clear();
   }
 
-  if (memory.process && (role == OrderRole::None || memory.terminated)) {
+  // One that hangs would never say that it has left its role.
+  const bool hangs = observed.hung && !is_active(role);
+  if (memory.process && (role == OrderRole::None || memory.terminated || hangs)) {
     end_process(memory, now, plan);
     return plan;
   }
@@ -209,6 +211,7 @@ status::ReplicationSection section_of(const Desired& desired, const Observed& ob
   section.configured = desired.configured;
   if (!desired.configured) return section;
   section.died = memory.died;
+  section.hung = observed.hung;
   section.successors = memory.successors;
   if (memory.died) section.problem = memory.untaken;
   section.order = memory.wish;
@@ -285,6 +288,10 @@ std::vector<std::pair<std::string, std::string>> resources_of(const status::Repl
   return {{"rfs.uptodate", up(section.up_to_date)},
           {"rfs.degraded", up(false)},
           {"rfs.lastprimstate", up(section.last_primary)},
+          {"rfs.rfssync", up(section.sync_ready)},
+          {"usersetting.rfssyncmode", section.sync_mode},
+          {"usersetting.rfssyncrole", section.sync_role},
+          {"usersetting.rfssyncuid", section.sync_uid},
           {"rfs.rei_copy_count_metric", std::to_string(section.files_done)},
           {"rfs.rei_copy_size_metric", std::to_string(section.bytes_copied / 1024)}};
 }
@@ -344,6 +351,9 @@ Result<control::Configure> configure_of(const spec::Cluster& cluster, const spec
   if (from.zone_size)
     to.zone_bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(*from.zone_size, 1U << 30));
   to.resync_workers = from.resync_threads;
+  to.resync_rate = std::min<std::uint64_t>(from.resync_bandwidth_kb.value_or(0), UINT64_MAX / 1024) * 1024;
+  to.uses_zones = from.namespace_policy != 0;
+  to.resync_detail = from.resync_detail;
   to.certificate_file = identity.certificate_file;
   to.key_file = identity.key_file;
   to.authority_file = identity.authority_file;

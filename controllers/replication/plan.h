@@ -65,6 +65,7 @@ struct Observed {
   std::uint64_t sent_number{0};                        ///< on this connection; 0: none
   std::optional<control::Report> report{};             ///< the last one of this connection
   std::string last_words{};                            ///< why a replica that ended early did so
+  bool hung{false};       ///< its mount does not answer (probe.h)
   bool not_taken{false};  ///< the process that has ended said that it cannot take the mounts over
   friend bool operator==(const Observed&, const Observed&) = default;
 };

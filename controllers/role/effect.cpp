@@ -17,7 +17,7 @@ std::string paired_key(const ModuleName& module) { return "role.paired." + modul
 /// All but those of the replication controller.
 std::vector<store::Operation> operations_of(const store::Store& store, const ModuleName& module) {
   std::vector<store::Operation> operations = store.pending(module);
-  std::erase_if(operations, [](const store::Operation& one) { return one.verb == store::kUpgradeDatapath; });
+  std::erase_if(operations, [](const store::Operation& one) { return one.verb == store::kUpgradeDatapath || one.verb == store::kRfsSync; });
   return operations;
 }
 
@@ -66,6 +66,7 @@ Desired desired_of(const spec::Module* module, const NodeName& node, std::uint64
                   .loop_interval = module->loop_interval,
                   .generation = generation};
   if (module->replication) {
+    desired.callbacks = desired.scripts && module->replication->callbacks;
     const auto& all = module->replication->directories;
     for (const auto& each : all) desired.directories += fmt::format("{}'{}'", desired.directories.empty() ? "" : ", ", each.path);
     desired.directories += all.size() == 1 ? " is" : ": one of them is";

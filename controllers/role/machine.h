@@ -59,6 +59,8 @@ class Machine {
   [[nodiscard]] bool is_done(const Step& step) const;
   void end_step(const Step& step);
   [[nodiscard]] std::optional<std::string> failure_of(const Step& step) const;
+  /// Why a callback that has ended forbids to go on; nothing when it does not.
+  [[nodiscard]] std::optional<std::string> refusal_of(const Step& step) const;
 
   // Stable states.
   bool rest_wait();

@@ -202,6 +202,14 @@ std::optional<std::string> Machine::failure_of(const Step& step) const {
   return std::nullopt;
 }
 
+std::optional<std::string> Machine::refusal_of(const Step& step) const {
+  const auto* script = std::get_if<RunScript>(&step);
+  const auto& ended = observed_.script;
+  if (script == nullptr || script->name != kCallback || ended.missing || ended.exit_code == 0) return std::nullopt;
+  return fmt::format("callback {} ended with exit code {}, its output is in {}", script->arguments.front(), ended.exit_code,
+                     ended.output_file);
+}
+
 void Machine::end_step(const Step& step) {
   if (std::holds_alternative<RunScript>(step)) {
     const auto& script = observed_.script;
@@ -237,9 +245,14 @@ bool Machine::advance() {
     return true;
   }
   if (is_done(m.steps.front())) {
+    const auto refusal = refusal_of(m.steps.front());
     end_step(m.steps.front());
     m.steps.pop_front();
     m.head_begun = false;
+    if (refusal) {
+      say("heart", 'C', fmt::format("Action stop called by heart : local fault ({})", *refusal));
+      stop_for_fault(*refusal);
+    }
     return true;
   }
   // A mount or an address may be tried for ever: who asks for a stop does not wait for it. A script ends first, for it may

@@ -37,6 +37,7 @@ struct Desired {
   bool replicates{false};
   std::string directories{};  ///< the replicated ones, as a message names them
   bool scripts{true};  ///< there is a <user> section
+  bool callbacks{false};  ///< kCallback is run
   bool failover{true};
   enum class DefaultPrimary { Alone, LastPrim, ThisNode, OtherNode };
   DefaultPrimary default_primary{DefaultPrimary::Alone};

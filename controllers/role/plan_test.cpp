@@ -50,7 +50,53 @@ struct Bench {
   }
 };
 
+/// A mirror that serves alone, with all that a replica would say.
+Bench serving_alone() {
+  Bench bench;
+  bench.desired = {.replicates = true};
+  bench.memory.section.role = Role::Alone;
+  bench.memory.section.readiness = Readiness::Ready;
+  bench.memory.section.replica = {.role = ReplicaOrder::Role::Primary, .may_be_alone = true};
+  bench.memory.started = true;
+  bench.observed.replication = {.configured = true,
+                                .order = bench.memory.section.replica,
+                                .alive = true,
+                                .settled = true,
+                                .up_to_date = true,
+                                .ever_synchronised = true};
+  return bench;
+}
+
 }  // namespace
+
+TEST(RolePlan, AReplicatedFileSystemThatDoesNotAnswerStopsAndStartsTheModule) {
+  Bench bench = serving_alone();
+  bench.settle();
+  EXPECT_EQ(bench.state(), "ALONE Ready");
+  bench.observed.replication.hung = true;
+  bench.settle();
+  EXPECT_TRUE(bench.said("Action stopstart called by checktime"));
+  EXPECT_TRUE(bench.memory.stopping);
+  EXPECT_TRUE(bench.memory.start_again);
+  EXPECT_EQ(bench.memory.section.loop_count, 1U) << "one that hangs each time is stopped in the end";
+  EXPECT_EQ(bench.memory.section.replica.role, ReplicaOrder::Role::Idle);
+}
+
+TEST(RolePlan, ACallbackThatFailsStopsTheModule) {
+  for (const int code : {0, 2}) {
+    Bench bench = serving_alone();
+    bench.desired.callbacks = true;
+    bench.memory.steps = {RunScript{.name = "_rfs_callback", .arguments = {"_rfs_startsynch"}}};
+    bench.memory = decide(bench.desired, bench.observed, bench.memory).memory;
+    ASSERT_TRUE(bench.memory.section.script);
+    EXPECT_EQ(bench.memory.section.script->arguments, std::vector<std::string>{"_rfs_startsynch"});
+    bench.observed.script = {.run = bench.memory.section.script->run, .finished = true, .exit_code = code, .output_file = "/log"};
+    bench.settle();
+    EXPECT_EQ(bench.memory.stopping, code != 0);
+    EXPECT_EQ(bench.said("Action stop called by heart : local fault (callback _rfs_startsynch ended with exit code 2, its output is in /log)"),
+              code != 0);
+  }
+}
 
 TEST(RolePlan, StartsAndStopsALightModule) {
   Bench bench;

@@ -185,6 +185,11 @@ bool Machine::replica_failed() {
     begin_stop("stopstart", true);
     return true;
   }
+  if (observed_.replication.hung && status::is_serving(section().role)) {
+    say("rfsplug", 'C', "The replicated file system does not answer: the module is stopped and started again");
+    act("stopstart", "checktime", false);
+    return true;
+  }
   if (observed_.replication.fatal && observed_.replication.order == section().replica) {
     say("rfsplug", 'C', fmt::format("Action stop called by heart : local fault ({})", observed_.replication.problem));
     stop_for_fault(observed_.replication.problem);

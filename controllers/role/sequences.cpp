@@ -32,6 +32,10 @@ class Builder {
     if (desired_.replicates) steps_.emplace_back(OrderReplica{order});
     return *this;
   }
+  Builder& callback(std::string_view event) {
+    if (desired_.callbacks) steps_.emplace_back(RunScript{.name = std::string{kCallback}, .arguments = {std::string{event}}});
+    return *this;
+  }
   Builder& addresses(bool wanted) {
     steps_.emplace_back(SetAddresses{wanted});
     return *this;
@@ -101,6 +105,7 @@ Steps steps_to_second(const Desired& desired, const ReplicaOrder& order) {
       .state(Role::Second, Readiness::Transient)
       .run("transition")
       .replica(order)
+      .callback("_rfs_startsynch")
       .take();
 }
 
@@ -152,6 +157,7 @@ Steps steps_prim_to_second(const Desired& desired) {
       .stop_twice("stop_prim")
       .addresses(false)
       .replica(kIdle)
+      .callback("_rfs_pritoscd")
       .run("transition")
       .state(Role::Second, Readiness::Transient)
       .replica(kSecondary)

@@ -32,6 +32,10 @@ using Steps = std::deque<Step>;
 /// WAIT -> STOP: forced scripts and the end.
 [[nodiscard]] Steps steps_end_stop(const Desired& desired, std::string_view word);
 
+/// The script of `callbacks: true`; its argument is the event: `_rfs_startsynch` (a node becomes secondary, before its synchronisation),
+/// `_rfs_pritoscd` (a swap, on the primary that becomes secondary). An exit code other than 0 stops the module. Source: runtime.md 2.1.
+inline constexpr std::string_view kCallback = "_rfs_callback";
+
 /// Which classes are watched in a stable role.
 [[nodiscard]] std::set<WatchClass> classes_of(Role role);
 

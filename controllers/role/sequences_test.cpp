@@ -49,6 +49,9 @@ TEST(Sequences, CallTheScriptsOfTheReferenceInItsOrder) {
   EXPECT_EQ(scripts_of(steps_failover(kMirror, kPrimary)), "stop_second T start_prim");
   EXPECT_EQ(scripts_of(steps_prim_to_second(kMirror)), "stop_prim2 T start_second start_sec");
   EXPECT_EQ(scripts_of(steps_second_to_prim(kMirror, kPrimary)), "stop_sec stop_second T start_prim");
+  const Desired calls{.replicates = true, .callbacks = true};
+  EXPECT_EQ(scripts_of(steps_to_second(calls, {})), "T _rfs_callback");
+  EXPECT_EQ(scripts_of(steps_prim_to_second(calls)), "stop_prim2 _rfs_callback T start_second start_sec");
   EXPECT_EQ(scripts_of(steps_restart(kMirror, Role::Alone)), "stop_sec2 stop_prim2 stop_both2 start_both start_prim start_sec");
   EXPECT_EQ(scripts_of(steps_restart(kLight, Role::Up)), "stop_sec2 stop_prim2 stop_both2 start_both start_prim start_sec");
   EXPECT_EQ(scripts_of(steps_restart(kMirror, Role::Prim)), "stop_prim2 stop_both2 start_both start_prim");

@@ -169,7 +169,7 @@ StartInput start_input(const Desired& desired, const Observed& observed, const M
                    .peer_wants_primary = peer.wants_primary,
                    .local_preferred = prefers_local(desired, observed),
                    .same_generation = local.generation != 0 && local.generation == peer.generation,
-                   .may_replace_data = memory.full_resync};
+                   .may_replace_data = memory.full_resync || local.sync_role == "second"};
   if (desired.replicates) {
     input.local = classify({.known = local.settled && local.alive,
                             .ever = local.ever_synchronised,

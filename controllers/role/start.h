@@ -51,7 +51,7 @@ struct StartInput {
   /// Both copies are of one data generation. A node takes a new one, durably, before it acknowledges its first write without
   /// the peer: so both have everything that was ever acknowledged, whatever they were marked as.
   bool same_generation{false};
-  bool may_replace_data{false};  ///< `second fullsync`: whatever is here, take the primary's copy
+  bool may_replace_data{false};  ///< `second fullsync`, a date or a backup was named: whatever is here, take the primary's copy
   friend bool operator==(const StartInput&, const StartInput&) = default;
 };
 

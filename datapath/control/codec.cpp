@@ -49,6 +49,14 @@ void put(ByteWriter& out, const Configure& value) {
   out.u64(value.lost_bytes_max);
   out.u8(value.verify_after_resync ? 1 : 0);
   out.u32(value.write_flags);
+  out.u64(value.policy.number);
+  out.u8(static_cast<std::uint8_t>(value.policy.mode));
+  out.text(value.policy.uid);
+  out.u8(value.policy.detect ? 1 : 0);
+  out.i64(value.policy.chosen);
+  out.i64(value.policy.setting);
+  out.u64(value.resync_rate);
+  put_flags(out, {value.uses_zones, value.resync_detail});
 }
 
 Configure take_configure(ByteReader& in) {
@@ -82,6 +90,14 @@ Configure take_configure(ByteReader& in) {
   value.lost_bytes_max = in.u64();
   value.verify_after_resync = in.u8() != 0;
   value.write_flags = in.u32();
+  value.policy.number = in.u64();
+  value.policy.mode = take_enum(in, SyncPolicy::Mode::Date);
+  value.policy.uid = in.text();
+  value.policy.detect = in.u8() != 0;
+  value.policy.chosen = in.i64();
+  value.policy.setting = in.i64();
+  value.resync_rate = in.u64();
+  take_flags(in, {&value.uses_zones, &value.resync_detail});
   return value;
 }
 
@@ -106,13 +122,13 @@ void put(ByteWriter& out, const Report& value) {
   out.u8(static_cast<std::uint8_t>(value.role));
   put_flags(out, {value.settled, value.configured, value.up_to_date, value.inconsistent, value.ever_synchronised,
                   value.has_data, value.last_primary, value.connected, value.peer_synchronised, value.waiting_for_alone,
-                  value.diverged, value.fatal, value.replaceable, value.unverified});
+                  value.diverged, value.fatal, value.replaceable, value.full_wanted, value.unverified});
   out.u8(static_cast<std::uint8_t>(value.phase));
   for (const std::uint64_t number : {value.files_total, value.files_done, value.bytes_copied, value.zones_dirty,
-                                     value.generation.value, value.pairing, value.bytes_compared}) {
+                                     value.generation.value, value.pairing, value.bytes_compared, value.policy}) {
     out.u64(number);
   }
-  out.text(value.problem);
+  for (const std::string* text : {&value.problem, &value.policy_refused, &value.backup}) out.text(*text);
   out.u64(value.outside_writes);
   out.text(value.outside_last);
 }
@@ -123,13 +139,14 @@ Report take_report(ByteReader& in) {
   value.role = take_enum(in, ReplicaRole::Secondary);
   take_flags(in, {&value.settled, &value.configured, &value.up_to_date, &value.inconsistent, &value.ever_synchronised,
                   &value.has_data, &value.last_primary, &value.connected, &value.peer_synchronised,
-                  &value.waiting_for_alone, &value.diverged, &value.fatal, &value.replaceable, &value.unverified});
+                  &value.waiting_for_alone, &value.diverged, &value.fatal, &value.replaceable, &value.full_wanted,
+                  &value.unverified});
   value.phase = take_enum(in, SyncPhase::Done);
   for (std::uint64_t* number : {&value.files_total, &value.files_done, &value.bytes_copied, &value.zones_dirty,
-                                &value.generation.value, &value.pairing, &value.bytes_compared}) {
+                                &value.generation.value, &value.pairing, &value.bytes_compared, &value.policy}) {
     *number = in.u64();
   }
-  value.problem = in.text();
+  for (std::string* text : {&value.problem, &value.policy_refused, &value.backup}) *text = in.text();
   value.outside_writes = in.u64();
   value.outside_last = in.text();
   return value;

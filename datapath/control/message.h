@@ -34,6 +34,23 @@ struct ReplicaDirectory {
 /// Of Configure::write_flags, as SafeKit numbers them.
 inline constexpr std::uint32_t kLogsWrites = 0x10;
 inline constexpr std::uint32_t kStopsForWrites = 0x10000;
+/// How the next synchronisation is to be made, as a person chose it (`safekit rfssync`); until it has ended.
+struct SyncPolicy {
+  enum class Mode : std::uint8_t {
+    Default,
+    Full,             ///< everything is compared
+    BackupPrimary,    ///< a backup is taken of this copy, and the other one is made from it
+    BackupSecondary,  ///< this copy was made from it
+    Date,             ///< as a secondary: only files that were changed since `chosen` are looked into
+  };
+  std::uint64_t number{0};  ///< of each choice another one
+  Mode mode{Mode::Default};
+  std::string uid{};        ///< of the backup
+  bool detect{true};        ///< look for what others change between the choice and the start
+  std::int64_t chosen{0};   ///< when, ns of 1970; Date: the date
+  std::int64_t setting{0};  ///< of the clock then: CLOCK_REALTIME - CLOCK_BOOTTIME
+  friend bool operator==(const SyncPolicy&, const SyncPolicy&) = default;
+};
 
 /// All that a replica must know to work; sent at connection and after each change. Repeating it is harmless.
 struct Configure {
@@ -56,6 +73,10 @@ struct Configure {
   std::uint32_t resync_workers{6};
   std::uint32_t write_flags{kLogsWrites};  ///< what a secondary does about writes of others to its copy; 0: it does not look
   std::uint64_t lost_bytes_max{0};  ///< of lost writes that are set aside
+  SyncPolicy policy{};
+  std::uint64_t resync_rate{0};  ///< bytes of content a second that a synchronisation sends at most; 0: no limit
+  bool uses_zones{true};         ///< false: each synchronisation compares everything
+  bool resync_detail{false};     ///< each file that it copied something of is told in the log
   std::string certificate_file{};  ///< PEM files of this node
   std::string key_file{};
   std::string authority_file{};
@@ -116,6 +137,10 @@ struct Report {
   std::string outside_last{};       ///< the last one, for people
   bool fatal{false};         ///< with `problem`: going on needs a new start of the module
   bool unverified{false};    ///< Secondary: this copy has all, and the primary still compares it (`verifyAfterResync`)
+  std::uint64_t policy{0};   ///< number of the last SyncPolicy that was acted upon, or refused
+  std::string policy_refused{};  ///< why it was
+  bool full_wanted{false};   ///< the next synchronisation compares everything
+  std::string backup{};      ///< uid of the one whose synchronisation is to come; empty: none
   bool replaceable{false};   ///< another process could take its mounts over, or it has none
   friend bool operator==(const Report&, const Report&) = default;
 };

@@ -19,7 +19,7 @@ using files::io_error, files::read_whole, files::sync_directory;
 namespace {
 
 constexpr std::uint32_t kMagic = 0x4a4b5253;  // "SRKJ"
-constexpr std::uint32_t kVersion = 2;
+constexpr std::uint32_t kVersion = 3;
 constexpr std::uint32_t kRulesMagic = 0x554b5253;  // "SRKU"
 constexpr std::uint32_t kRulesVersion = 1;
 
@@ -46,6 +46,9 @@ Bytes encode(const State& state) {
   out.text(state.watched.boot);
   out.u8(state.watched.left ? 1 : 0);
   out.u8(state.watched.unsettled ? 1 : 0);
+  out.i64(state.since);
+  out.text(state.backup);
+  out.u64(state.policy);
   return seal_record(kMagic, kVersion, out.bytes());
 }
 
@@ -74,6 +77,11 @@ Result<State> decode_state(BytesView bytes) {
     state.watched.boot = in.text();
     state.watched.left = in.u8() != 0;
     state.watched.unsettled = in.u8() != 0;
+  }
+  if (in.ok() && !in.at_end()) {  // and version 2 here
+    state.since = in.i64();
+    state.backup = in.text();
+    state.policy = in.u64();
   }
   if (!in.ok() || !in.at_end()) return Error{Code::Corrupt, "file has a wrong length"};
   return state;

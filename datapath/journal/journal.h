@@ -44,6 +44,11 @@ struct State {
   LogPoint own_log{};
   Watched watched{};
   bool full_wanted{false};        ///< the next synchronisation must compare everything
+  /// As a secondary: the next synchronisation looks only into files that were changed since then; ns of 1970, 0: into all.
+  std::int64_t since{0};
+  /// The backup from which the other copy is made, or this one was (resync/backup.h); empty: none.
+  std::string backup{};
+  std::uint64_t policy{0};        ///< number of the last choice of a person that was acted upon (control::SyncPolicy)
   friend bool operator==(const State&, const State&) = default;
 };
 

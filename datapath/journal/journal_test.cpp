@@ -27,7 +27,8 @@ State full_state() {
   return {.generations = {{3}, {2}, {{2}, {1}}}, .peer = "b", .up_to_date = true, .inconsistent = true,
           .ever_synchronised = true, .last_primary = true, .exact = true, .exact_in_boot = "boot", .base_log = {5, 6},
           .own_log = {7, 8},
-          .watched = {.until = 9, .setting = -10, .boot = "other", .left = true, .unsettled = true}, .full_wanted = true};
+          .watched = {.until = 9, .setting = -10, .boot = "other", .left = true, .unsettled = true}, .full_wanted = true, .since = 11,
+          .backup = "uid", .policy = 12};
 }
 
 TEST_F(JournalTest, RulesAreKeptAndADamageIsOtherRules) {
@@ -53,13 +54,19 @@ TEST_F(JournalTest, RemembersAcrossOpen) {
   EXPECT_EQ(journal.state(), full_state());
 }
 
-TEST_F(JournalTest, ReadsTheFirstFormat) {
+TEST_F(JournalTest, ReadsTheFormatsBefore) {
   const Bytes now = encode(full_state());
-  // Without the two points of the logs and what was watched at its end.
-  const BytesView body = BytesView{now}.subspan(16, now.size() - 20 - 32 - 27);
-  const auto state = decode_state(seal_record(0x4a4b5253, 1, body));
-  ASSERT_TRUE(state) << state.error().what;
+  constexpr std::size_t kThird = 8 + 4 + 3 + 8;  // what a person chose
+  constexpr std::size_t kSecond = 32 + 27;       // the two points of the logs and what was watched
   State expected = full_state();
+  expected.since = 0;
+  expected.backup.clear();
+  expected.policy = 0;
+  auto state = decode_state(seal_record(0x4a4b5253, 2, BytesView{now}.subspan(16, now.size() - 20 - kThird)));
+  ASSERT_TRUE(state) << state.error().what;
+  EXPECT_EQ(*state, expected);
+  state = decode_state(seal_record(0x4a4b5253, 1, BytesView{now}.subspan(16, now.size() - 20 - kThird - kSecond)));
+  ASSERT_TRUE(state) << state.error().what;
   expected.base_log = expected.own_log = {};
   expected.watched = {};
   EXPECT_EQ(*state, expected);

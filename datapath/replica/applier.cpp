@@ -68,6 +68,14 @@ bool same_kind(const struct stat& st, const wire::ListingEntry& entry) {
   return (!S_ISCHR(entry.mode) && !S_ISBLK(entry.mode)) || st.st_rdev == entry.device;
 }
 
+/// As a backup brings files back: some keep whole seconds only.
+bool is_alike(int directory, const wire::ListingEntry& entry) {
+  struct stat st {};
+  if (::fstatat(directory, entry.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode)) return false;
+  return static_cast<std::uint64_t>(st.st_size) == entry.size && st.st_mtim.tv_sec == entry.mtime.seconds &&
+         (st.st_mtim.tv_nsec == entry.mtime.nanoseconds || st.st_mtim.tv_nsec == 0);
+}
+
 }  // namespace
 
 Status Applier::reset() {
@@ -275,9 +283,13 @@ Result<std::vector<EntryFate>> Applier::make_equal(const wire::Listing& listing)
   fates.reserve(listing.entries.size());
   for (const auto& entry : listing.entries) {
     if (!is_safe_name(entry.name)) return Error{Code::Corrupt, "unsafe name in the stream"};
-    SK_TRY(const EntryFate fate, make_entry(directory->get(), root, entry));
-    // Its content is compared or sent from here on, by a full comparison; by zones only what is not kept.
-    if (mode_ == ResyncMode::Full || fate != EntryFate::Kept) leftovers_.erase(entry.id.value);
+    SK_TRY(EntryFate fate, make_entry(directory->get(), root, entry));
+    if (fate == EntryFate::Kept && mode_ == ResyncMode::Chosen && is_alike(directory->get(), entry)) {
+      fate = EntryFate::Alike;
+    }
+    // Its content is compared or sent from here on, by a full comparison; else perhaps not of what is kept.
+    const bool is_kept = fate == EntryFate::Kept || fate == EntryFate::Alike;
+    if (mode_ == ResyncMode::Full || !is_kept) leftovers_.erase(entry.id.value);
     fates.push_back(fate);
     if (keeper_) keeper_->named(entry.id, path.empty() ? entry.name : path + "/" + entry.name);
   }

@@ -325,5 +325,48 @@ TEST_F(ApplierTest, WithoutRulesWhatIsInTheWayIsAnError) {
   EXPECT_TRUE(std::filesystem::exists(top_ + "/tree/d/sub"));
 }
 
+TEST_F(ApplierTest, AlikeIsWhatHasTheSizeAndTimeOfTheListing) {
+  const std::string path = top_ + "/tree/d/below";
+  Applier applier{{top_ + "/tree"}};
+  ASSERT_TRUE(applier.open());
+  const auto fate = [&](wire::ResyncMode mode, std::uint64_t size, wire::TimeSpec mtime, timespec here) {
+    const timespec times[2] = {here, here};
+    EXPECT_EQ(::utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
+    EXPECT_TRUE(applier.reset());
+    applier.begin_resync(mode);
+    expect_applied(applier.apply(bind(10, "d"), {}));
+    const auto fates = applier.apply(wire::Listing{.directory = {10},
+                                                   .entries = {{.name = "below", .id = {11}, .identity = 11, .mode = S_IFREG | 0644,
+                                                                .size = size, .mtime = mtime}}});
+    EXPECT_TRUE(fates && *fates && (*fates)->size() == 1);
+    return (**fates)[0];
+  };
+  using wire::EntryFate;
+  using wire::ResyncMode;
+  EXPECT_EQ(fate(ResyncMode::Chosen, 5, {1000, 7}, {1000, 7}), EntryFate::Alike);
+  EXPECT_EQ(fate(ResyncMode::Chosen, 5, {1000, 7}, {1000, 0}), EntryFate::Alike) << "a backup that keeps whole seconds";
+  EXPECT_EQ(fate(ResyncMode::Chosen, 5, {1000, 7}, {1000, 8}), EntryFate::Kept);
+  EXPECT_EQ(fate(ResyncMode::Chosen, 5, {1000, 7}, {999, 0}), EntryFate::Kept);
+  EXPECT_EQ(fate(ResyncMode::Chosen, 6, {1000, 7}, {1000, 7}), EntryFate::Kept);
+  EXPECT_EQ(fate(ResyncMode::Full, 5, {1000, 7}, {1000, 7}), EntryFate::Kept);
+}
+
+TEST_F(ApplierTest, WhatIsKeptStaysALeftoverWhereNotAllIsLookedInto) {
+  using wire::ResyncMode;
+  for (const ResyncMode mode : {ResyncMode::Zones, ResyncMode::Chosen, ResyncMode::Full}) {
+    Applier applier{{top_ + "/tree"}};
+    ASSERT_TRUE(applier.open());
+    applier.begin_resync(mode);
+    expect_applied(applier.apply(bind(10, "d"), {}));
+    expect_applied(applier.apply(bind(11, "gone"), {}));  // the file had another name when this came
+    ASSERT_EQ(applier.leftovers(), std::vector<InodeId>{InodeId{11}});
+    const auto fates = applier.apply(wire::Listing{
+        .directory = {10}, .complete = false, .entries = {{.name = "below", .id = {11}, .identity = 11, .mode = S_IFREG | 0644, .size = 5}}});
+    ASSERT_TRUE(fates && *fates);
+    EXPECT_EQ((**fates)[0], wire::EntryFate::Kept);
+    EXPECT_EQ(applier.leftovers().empty(), mode == ResyncMode::Full);
+  }
+}
+
 }  // namespace
 }  // namespace safekit::replica

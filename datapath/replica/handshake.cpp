@@ -22,12 +22,13 @@ wire::Hello make_hello(const Settings& settings, const journal::State& state, bo
           .exact = is_exact(state, settings.boot_id),
           .up_to_date = state.up_to_date,
           .inconsistent = state.inconsistent,
-          .full_wanted = state.full_wanted || state.peer != settings.peer,
+          .full_wanted = state.since == 0 && (state.full_wanted || state.peer != settings.peer),
           .sync_durable = settings.sync_durable,
           .zone_bytes = settings.zone_bytes,
           .root_count = settings.root_count,
           .base_log = {state.base_log.id, state.base_log.checkpoint},
-          .own_log = {state.own_log.id, state.own_log.checkpoint}};
+          .own_log = {state.own_log.id, state.own_log.checkpoint},
+          .since = state.since};
 }
 
 Status check_hello(const Settings& settings, const wire::Hello& peer, bool primary) {

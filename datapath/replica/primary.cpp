@@ -330,7 +330,11 @@ Result<SequenceNumber> Primary::put(const wire::Message& message, BytesView data
   Lock lock{mutex_};
   if (!link_ || stopped_) return Error{Code::Unavailable, "the connection was lost"};
   push(message, data, {}, Window::Source::Resync);
-  return SequenceNumber{sequence_ - link_->base};
+  resync_rate_.spend(data.size(), clock_.mono_now());
+  const SequenceNumber sequence{sequence_ - link_->base};
+  lock.unlock();
+  if (settings_.resync_detail) note_copied(message, data.size());
+  return sequence;
 }
 
 Status Primary::make_known(InodeId id) {
@@ -353,11 +357,23 @@ Result<HandleKey> Primary::key_of_forgotten(InodeId id) {
   return Error{Code::Exhausted, "too many files to know what became of one that the peer could not change"};
 }
 
+void Primary::limit_resync(std::uint64_t bytes_per_second) {
+  const std::lock_guard lock{mutex_};
+  resync_rate_.set(bytes_per_second);
+  waiters_.notify_all();
+}
+
 Status Primary::wait_for_room() {
   Lock lock{mutex_};
   const std::uint64_t number = link_ ? link_->number : 0;
   ++waiting_calls_;
-  waiters_.wait(lock, [&] { return stopped_ || !link_ || link_->number != number || window_.resync_bytes() < kBulkBytesMax; });
+  const auto gone = [&] { return stopped_ || !link_ || link_->number != number; };
+  waiters_.wait(lock, [&] { return gone() || window_.resync_bytes() < kBulkBytesMax; });
+  while (!gone()) {
+    const Duration owed = resync_rate_.owed(clock_.mono_now());
+    if (owed == Duration{0}) break;
+    waiters_.wait_for(lock, owed);
+  }
   --waiting_calls_;
   if (!link_ || link_->number != number || stopped_) return Error{Code::Unavailable, "the connection was lost"};
   return {};

@@ -16,6 +16,7 @@
 #include "datapath/replica/activity_tracker.h"
 #include "datapath/replica/handshake.h"
 #include "datapath/replica/outside_changes.h"
+#include "datapath/replica/rate_limit.h"
 #include "datapath/replica/resync_run.h"
 #include "datapath/replica/settings.h"
 #include "datapath/replica/sink.h"
@@ -23,6 +24,7 @@
 #include "datapath/replica/verify_run.h"
 #include "datapath/replica/window.h"
 #include "datapath/resync/after_verification.h"
+#include "datapath/resync/backup.h"
 #include "datapath/resync/plan.h"
 #include "schema/port/clock.h"
 #include "schema/port/log.h"
@@ -86,6 +88,11 @@ class Primary final : public Sink, private ResyncHost {
   /// The role is being left, until `allow_alone` says else: this copy may be marked already, and the peer take over. So a call
   /// whose peer is lost gets an error, at once; released without the peer, its write would be promised and missing there.
   void leave();
+  /// Of the content that a synchronisation sends, bytes a second; 0: no limit.
+  void limit_resync(std::uint64_t bytes_per_second);
+  /// A backup is going to be taken of this copy: what changes from now on is noted against it, and what was before is on the disk.
+  /// Errors: Conflict while the peer is there or may return, and as resync::begin_backup.
+  Status begin_backup(const resync::Backup& backup);
   /// After the file systems are unmounted. In order: the peer confirms that it has all, or zones are saved. Errors: Io when
   /// the journal cannot be written.
   Status stop();
@@ -132,6 +139,8 @@ class Primary final : public Sink, private ResyncHost {
   Status wait_for_room() override;
 
   // Appending (primary.cpp); the caller holds mutex_.
+  void tell_copied(InodeId id, std::uint64_t bytes);
+  void note_copied(const wire::Message& message, std::uint64_t bytes);
   bool know(Lock& lock, InodeId id, bool names_held);
   Result<const HandleKey*> find_key(InodeId id);
   const HandleKey* key_of(InodeId id);
@@ -178,6 +187,10 @@ class Primary final : public Sink, private ResyncHost {
   Status await_durable(Lock& lock, const Link& link, std::uint64_t sequence, Duration timeout);
   bool detach();
   [[nodiscard]] bool sync_roots();
+  /// What differs is known from the marks alone.
+  [[nodiscard]] bool needs_marks(wire::ResyncMode mode) const {
+    return mode == wire::ResyncMode::Zones || (mode == wire::ResyncMode::Chosen && since_ == 0);
+  }
   // Checkpoints (primary_checkpoint.cpp).
   void keep_checkpoints();
   [[nodiscard]] bool checkpoint_due(MonoTime now);
@@ -246,7 +259,10 @@ class Primary final : public Sink, private ResyncHost {
   std::optional<wire::ResyncEndAnswer> end_answer_{};
   std::uint64_t end_sequence_{0};
   std::shared_ptr<ResyncRun> run_{};
+  RateLimit resync_rate_{};
+  std::unordered_map<std::uint64_t, std::uint64_t> copied_{};  ///< bytes by id, of files under way, with resync_detail
   std::unordered_map<std::uint64_t, HandleKey> forgotten_{};  ///< while it runs: the peer may name them as leftovers
+  std::int64_t since_{0};  ///< resync::Decision::since of this connection
   bool diverged_{false};
   Progress progress_{};
   std::string problem_{};

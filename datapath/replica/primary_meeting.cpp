@@ -57,8 +57,10 @@ Status Primary::meet(const wire::Hello& hello, const std::vector<wire::ActiveEnt
       .peer_exact = hello.exact,
       .peer_inconsistent = hello.inconsistent,
       .peer_up_to_date = hello.up_to_date,
-      .logged = resync::are_logged({.base = state.base_log, .own = own}, theirs_logs),
+      .logged = settings_.uses_zones && resync::are_logged({.base = state.base_log, .own = own}, theirs_logs),
       .full_wanted = hello.full_wanted || state.full_wanted,
+      .restored = resync::is_restored(state, hello.current),
+      .since = hello.since,
       .same_partner = state.peer == settings_.peer};
   take_outside(hello, active, meeting);
   std::vector<wire::ActiveEntry> own_active;
@@ -74,7 +76,7 @@ Status Primary::meet(const wire::Hello& hello, const std::vector<wire::ActiveEnt
     }
   }
   const std::lock_guard lock{mutex_};
-  meeting.zones_complete = marks_complete_ && !marks_.overflown();
+  meeting.zones_complete = settings_.uses_zones && marks_complete_ && !marks_.overflown();
   meeting.zones_empty = marks_.empty();
   meeting.logged = meeting.logged && !logged.overflown() && !marks_.overflown();
   meeting.logs_empty = logged.empty() && marks_.empty();
@@ -86,10 +88,12 @@ Status Primary::meet(const wire::Hello& hello, const std::vector<wire::ActiveEnt
   log_.write(LogLevel::Info, kLog,
              fmt::format("connection=made peer={} generations={} synchronise={} reason='{}'", settings_.peer,
                          to_string(meeting.relation),
-                         decision.mode == wire::ResyncMode::None    ? "nothing"
-                         : decision.mode == wire::ResyncMode::Zones ? "zones"
-                                                                    : "full",
-                         decision.reason));
+                         wire::name_of(decision.mode), decision.reason));
+  if (!state.backup.empty() && !meeting.restored) {
+    log_.write(LogLevel::Warning, kLog,
+               fmt::format("external-synchronisation=impossible uid='{}' reason='node {} was not declared as restored from this "
+                           "backup': the copies are compared by digests", state.backup, settings_.peer));
+  }
   return {};
 }
 
@@ -114,7 +118,8 @@ wire::ResyncMode Primary::install(std::unique_ptr<Stream> stream, wire::FrameRea
   if (mode == wire::ResyncMode::None && !marks_.empty()) mode = wire::ResyncMode::Zones;
   // A Sync of before would never be answered on this connection: a synchronisation puts all on the peer's disk.
   if (mode == wire::ResyncMode::None && mode_ == Mode::Waiting && !syncs_.empty()) mode = wire::ResyncMode::Zones;
-  if (mode == wire::ResyncMode::Zones && marks_.overflown()) mode = wire::ResyncMode::Full;
+  since_ = decision.since;
+  if (needs_marks(mode) && marks_.overflown()) mode = wire::ResyncMode::Full;
   // One that was not completed is still due.
   verify_due_ = verify_after_ && (mode != wire::ResyncMode::None || verify_due_);
   verify_wanted_ = false;

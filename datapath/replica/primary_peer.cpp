@@ -337,6 +337,7 @@ void Primary::synchronised() {
     state.peer = settings_.peer;
     state.ever_synchronised = true;
     state.full_wanted = false;
+    state.backup.clear();
     state.base_log = {};  // the peer's log has ended: what differs from now on is in this one
     resync::settle(state, linux_os::file_moment(), settings_.boot_id);
   });
@@ -370,20 +371,24 @@ Status Primary::synchronise_once(const std::shared_ptr<Link>& link, wire::Resync
   ResyncHost& host = *this;
   const auto run = std::make_shared<ResyncRun>(host, *inodes_, order_, settings_, changed_);
   journal::ZoneMap map{settings_.zone_bytes};
+  std::int64_t since = 0;
   {
     Lock lock{mutex_};
     // The peer is out of date on its disk from here on.
     SK_TRY_VOID(await_durable(lock, *link, 1, settings_.lock_timeout));
     if (mode_ == Mode::Waiting) go_alone();
-    if (mode == wire::ResyncMode::Zones && marks_.overflown()) {
+    if (needs_marks(mode) && marks_.overflown()) {
       return Error{Code::Conflict, "too much was changed meanwhile; all is compared with the next connection"};
     }
     map = marks_;
+    since = since_;
     run_ = run;
   }
   const MonoTime began = clock_.mono_now();
   const auto work = [&]() -> Status {
-    const Status sent = mode == wire::ResyncMode::Full ? run->run_full() : run->run_zones(map);
+    const Status sent = mode == wire::ResyncMode::Full     ? run->run_full()
+                        : mode == wire::ResyncMode::Chosen ? run->run_chosen(map, since)
+                                                           : run->run_zones(map);
     if (!sent && sent.error().code == Code::Conflict && mode == wire::ResyncMode::Zones) {
       const std::lock_guard lock{mutex_};
       marks_.set_overflown();  // the map is not enough
@@ -405,6 +410,7 @@ Status Primary::synchronise_once(const std::shared_ptr<Link>& link, wire::Resync
     copied_per_second_ = static_cast<std::uint64_t>(static_cast<double>(progress_.bytes_copied) / took);
   }
   forgotten_.clear();
+  copied_.clear();
   log_.write(LogLevel::Info, kLog,
              fmt::format("synchronisation={} files={} bytes-compared={} bytes-copied={}", done ? "sent" : "ended",
                          progress_.files_done, progress_.bytes_compared, progress_.bytes_copied));
@@ -448,16 +454,6 @@ bool Primary::detach() {
   push(wire::Detach{}, {}, {});
   const std::shared_ptr<Link> link = link_;
   return static_cast<bool>(await_durable(lock, *link, sequence_ - link->base, std::min(kDetachMax, settings_.send_timeout)));
-}
-
-bool Primary::sync_roots() {
-  bool synced = inodes_ != nullptr;
-  for (std::uint32_t root = 0; synced && root < inodes_->root_count(); ++root) {
-    const auto opened = inodes_->open(inodes_->root_id(root), O_RDONLY | O_DIRECTORY);
-    const Fd fd{opened ? *opened : -1};
-    synced = opened && ::syncfs(*opened) == 0;
-  }
-  return synced;
 }
 
 Status Primary::stop() {

@@ -121,6 +121,28 @@ TEST_F(PrimaryTest, AnFsyncWaitsForTheDiskOfThePeer) {
   expect_returns(call);
 }
 
+TEST_F(PrimaryTest, ABackupBeginsOnlyWithoutThePeerAndForgetsWhatWasBefore) {
+  const resync::Backup backup{.uid = "nov28", .peer = "b"};
+  source_.let(false);
+  primary_->start();
+  EXPECT_EQ(primary_->begin_backup(backup).error().code, Code::Conflict) << "the peer may be about to return";
+  primary_->allow_alone(true);
+  (void)primary_->append(wire::Operation{wire::Write{InodeId{1}, 0, 3}}, as_bytes("abc"));
+  EXPECT_EQ(primary_->status().zones_dirty, 1U);
+  ASSERT_TRUE(primary_->begin_backup(backup));
+  EXPECT_EQ(primary_->status().zones_dirty, 0U);
+  EXPECT_EQ(journal_->state().generations.base, resync::generation_of("nov28"));
+  (void)primary_->append(wire::Operation{wire::Write{InodeId{1}, 0, 3}}, as_bytes("abc"));
+  EXPECT_EQ(primary_->status().zones_dirty, 1U);
+  EXPECT_EQ(primary_->begin_backup(backup).error().code, Code::Conflict) << "each needs a uid of its own";
+  ASSERT_TRUE(primary_->stop());
+  EXPECT_EQ(journal_->state().backup, "nov28");
+  EXPECT_TRUE(journal_->state().exact);
+  const auto kept = journal_->take_zones();
+  ASSERT_TRUE(kept && kept->has_value());
+  EXPECT_EQ((*kept)->zone_count(), 1U) << "an orderly stop keeps what was changed since";
+}
+
 TEST_F(PrimaryTest, APeerWhoseDiskAloneHangsIsLostAfterTheLockTimeout) {
   begin();
   peer_.disk_hangs = true;

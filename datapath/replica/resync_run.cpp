@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "datapath/linux/background.h"
+#include "datapath/replica/marked_zones.h"
 #include "datapath/replica/tree_call.h"
 
 namespace safekit::replica {
@@ -133,10 +134,12 @@ Status ResyncRun::settle() {
   return {};
 }
 
-Status ResyncRun::run_full() {
+Status ResyncRun::run_full() { return run_from_roots(Depth::All); }
+
+Status ResyncRun::run_from_roots(Depth depth) {
   for (std::uint32_t root = 0; root < inodes_.root_count(); ++root) {
     SK_TRY(const FileHandle handle, inodes_.handle_of(inodes_.root_id(root)));
-    push({.kind = Kind::Scan, .key = to_key(handle), .depth = Depth::All});
+    push({.kind = Kind::Scan, .key = to_key(handle), .depth = depth});
   }
   more_scans(false);
   return settle();
@@ -169,40 +172,6 @@ Status ResyncRun::run_zones(const journal::ZoneMap& map) {
   for (Job& job : inodes) push(std::move(job));
   return settle();
 }
-
-namespace {
-
-std::vector<std::uint64_t> zones_of(const journal::InodeMarks& marks) {
-  std::vector<std::uint64_t> zones;
-  for (const auto& [group, bits] : marks.zones) {
-    for (unsigned bit = 0; bit < 64; ++bit) {
-      if ((bits >> bit & 1) != 0) zones.push_back(group * 64 + bit);
-    }
-  }
-  return zones;
-}
-
-/// Neighbours as one.
-std::vector<std::pair<std::uint64_t, std::uint64_t>> zones_in_doubt(const journal::GroupSet& groups) {
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
-  const auto put = [&](std::uint64_t begin, std::uint64_t end) {
-    if (!ranges.empty() && ranges.back().second == begin) {
-      ranges.back().second = end;
-    } else {
-      ranges.emplace_back(begin, end);
-    }
-  };
-  constexpr std::uint64_t kZones = journal::kGroupZones;
-  for (const auto& [word, bits] : groups.words) {
-    for (unsigned bit = 0; bit < 64; ++bit) {
-      if ((bits >> bit & 1) != 0) put((word * 64 + bit) * kZones, (word * 64 + bit + 1) * kZones);
-    }
-  }
-  if (groups.from < UINT64_MAX / kZones) put(groups.from * kZones, UINT64_MAX);
-  return ranges;
-}
-
-}  // namespace
 
 /// Errors: NotFound for what is gone, or was moved to where it is compared with its directory.
 Result<InodeId> ResyncRun::pin_marked(const journal::ZoneMap& map, const HandleKey& key, const journal::InodeMarks& marks) {
@@ -380,7 +349,7 @@ Status ResyncRun::put_listing(InodeId directory, const std::vector<std::string>&
   std::size_t bytes = 0;
   for (const std::string& name : names) {
     wire::ListingEntry out;
-    auto entry = describe(directory, fd.get(), name, out);
+    auto entry = describe(directory, fd.get(), name, job, out);
     if (!entry) {
       if (entry.error().code == Code::NotFound) continue;
       return give_up(entry.error());
@@ -416,7 +385,8 @@ Status ResyncRun::put_listing(InodeId directory, const std::vector<std::string>&
   return {};
 }
 
-Result<ResyncRun::Entry> ResyncRun::describe(InodeId directory, int fd, const std::string& name, wire::ListingEntry& entry) {
+Result<ResyncRun::Entry> ResyncRun::describe(InodeId directory, int fd, const std::string& name, const Job& job,
+                                             wire::ListingEntry& entry) {
   struct stat st {};
   if (::fstatat(fd, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return system_error("stat", errno);
   if (!inodes_.is_replicated(directory, name, S_ISDIR(st.st_mode))) return Error{Code::NotFound, "not replicated"};
@@ -434,8 +404,12 @@ Result<ResyncRun::Entry> ResyncRun::describe(InodeId directory, int fd, const st
            .mode = st.st_mode,
            .device = st.st_rdev,
            .links = static_cast<std::uint32_t>(st.st_nlink),
-           .link_target = *target};
-  return Entry{.id = id, .key = std::move(key), .mode = st.st_mode};
+           .link_target = *target,
+           .size = static_cast<std::uint64_t>(st.st_size),
+           .mtime = {st.st_mtim.tv_sec, static_cast<std::uint32_t>(st.st_mtim.tv_nsec)}};
+  Entry described{.id = id, .key = std::move(key), .mode = st.st_mode};
+  described.chosen = job.depth == Depth::Chosen && is_chosen(job.key, name, described, st);
+  return described;
 }
 
 void ResyncRun::listing_sent(SequenceNumber sequence, Listed&& list) {
@@ -474,16 +448,22 @@ void ResyncRun::listed(Listed&& list, const std::vector<wire::EntryFate>& fates)
     Entry& entry = list.entries[i];
     const bool directory = S_ISDIR(entry.mode);
     // No answer for it: the directory itself was not there; the peer names it as a leftover.
-    const bool kept = i < fates.size() && fates[i] == wire::EntryFate::Kept;
+    const wire::EntryFate fate = i < fates.size() ? fates[i] : wire::EntryFate::Kept;
+    const bool kept = i < fates.size() && (fate == wire::EntryFate::Kept || fate == wire::EntryFate::Alike);
     const bool skip = i >= fates.size() || (kept && (list.depth == Depth::Entries || (directory && list.depth == Depth::Children)));
     if (skip || directory) {
-      if (!skip) jobs.push_back({.kind = Kind::Scan, .key = std::move(entry.key), .depth = Depth::All, .doubtful = list.doubtful});
+      const Depth below = list.depth == Depth::Chosen && kept && !entry.chosen ? Depth::Chosen : Depth::All;
+      if (!skip) jobs.push_back({.kind = Kind::Scan, .key = std::move(entry.key), .depth = below, .doubtful = list.doubtful});
       inodes_.unpin(entry.id);
       continue;
     }
     auto work = std::make_shared<Work>();
     work->id = entry.id;
-    jobs.push_back({.kind = Kind::Inode, .work = std::move(work), .fate = fates[i]});
+    if (list.depth == Depth::Chosen && kept && !entry.chosen && is_told_by_marks(entry.key, fate)) {
+      jobs.push_back(job_of_marks(entry.key, std::move(work)));
+    } else {
+      jobs.push_back({.kind = Kind::Inode, .work = std::move(work), .fate = fate});
+    }
   }
   {
     const std::lock_guard lock{mutex_};

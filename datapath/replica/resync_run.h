@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/stat.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <deque>
@@ -38,6 +40,9 @@ class ResyncRun {
   Status run_full();
   /// What the map names.
   Status run_zones(const journal::ZoneMap& map);
+  /// All names and attributes. Content of files that were changed since `since` (ns of 1970; 0: that says nothing); else of what the
+  /// map names (which may have overflown where there is a `since`), and of files that it does not name and that are not Alike.
+  Status run_chosen(const journal::ZoneMap& map, std::int64_t since);
   /// After a peer's answer that some inodes still need it.
   Status run_leftovers(const std::vector<InodeId>& leftovers);
   /// Ends a run early; it returns Unavailable.
@@ -63,12 +68,14 @@ class ResyncRun {
     InodeId id{};
     HandleKey key{};
     std::uint32_t mode{0};
+    bool chosen{false};  ///< Depth::Chosen: of a file, content; of a directory, everything below
   };
   /// What is looked at of what the peer had already.
   enum class Depth : std::uint8_t {
     Entries,   ///< nothing
     Children,  ///< what is not a directory
     All,       ///< everything, and all below
+    Chosen,    ///< the same, but content only as run_chosen says
   };
   struct Listed {
     std::vector<Entry> entries{};
@@ -97,8 +104,12 @@ class ResyncRun {
     std::size_t depth{0};
     Job job{};
   };
+  Status run_from_roots(Depth depth);
   Status sort_marks(const journal::ZoneMap& map, std::vector<Dirty>& directories, std::vector<Job>& inodes);
   Result<InodeId> pin_marked(const journal::ZoneMap& map, const HandleKey& key, const journal::InodeMarks& marks);
+  [[nodiscard]] bool is_chosen(const HandleKey& directory, const std::string& name, const Entry& entry, const struct stat& st) const;
+  [[nodiscard]] bool is_told_by_marks(const HandleKey& key, wire::EntryFate fate) const;
+  [[nodiscard]] Job job_of_marks(const HandleKey& key, WorkRef work) const;
   void push(Job job);
   void push_locked(Job job);
   void work();
@@ -106,7 +117,7 @@ class ResyncRun {
   Status list(const Job& job);
   Status list_once(const Job& job);
   Status put_listing(InodeId directory, const std::vector<std::string>& names, const Job& job);
-  Result<Entry> describe(InodeId directory, int fd, const std::string& name, wire::ListingEntry& entry);
+  Result<Entry> describe(InodeId directory, int fd, const std::string& name, const Job& job, wire::ListingEntry& entry);
   void listed(Listed&& list, const std::vector<wire::EntryFate>& fates);
   Status send_inode(const Job& job);
   Status send_parts(const Job& job);
@@ -127,6 +138,8 @@ class ResyncRun {
   TreeOrder& order_;
   const Settings& settings_;
   std::function<void()> changed_{};
+  journal::ZoneMap map_{};  ///< of run_chosen, as the next
+  std::int64_t since_{0};
 
   mutable std::mutex mutex_{};
   std::condition_variable wake_{};

@@ -180,7 +180,8 @@ Status Secondary::greet(Stream& stream, wire::FrameReader& frames) {
   acknowledged_ = 0;
   unacknowledged_bytes_ = 0;
   pending_sync_.reset();
-  const journal::State state = journal_.state();
+  journal::State state = journal_.state();
+  if (!state.backup.empty() && hello->base != state.generations.current) state.generations = {};  // no zones tell what it lacks
   wire::Hello mine = make_hello(settings_, state, false);
   std::vector<wire::ActiveEntry> active = own_activity(mine);
   add_outside(mine, active);
@@ -394,12 +395,13 @@ Status Secondary::begin_resync(Stream& stream, wire::ResyncMode mode) {
       state.inconsistent = true;
       state.up_to_date = false;
       // Copying zones changes only what the primary's zone map names until the end: an interrupted one can be repeated.
-      if (mode == wire::ResyncMode::Full) state.exact = false;
+      if (mode != wire::ResyncMode::Zones) state.exact = false;
       state.exact_in_boot = settings_.boot_id;
-      state.full_wanted = state.full_wanted || mode == wire::ResyncMode::Full;
+      state.full_wanted = state.full_wanted || mode != wire::ResyncMode::Zones;
+      state.since = 0;  // what it was true of is gone from here on
     }));
     log_.write(LogLevel::Info, kLog, fmt::format("synchronisation=begin mode={}",
-                                                 mode == wire::ResyncMode::Full ? "full" : "zones"));
+                                                 wire::name_of(mode)));
   }
   applier_.begin_resync(mode);
   if (mode != wire::ResyncMode::None && loses_) SK_TRY_VOID(begin_set_aside());
@@ -434,6 +436,8 @@ Status Secondary::end_resync(Stream& stream, const wire::ResyncEnd& end) {
       state.exact = true;
       state.exact_in_boot = settings_.boot_id;
       state.full_wanted = false;
+      state.since = 0;
+      state.backup.clear();
       state.base_log = {end.log.id, end.log.checkpoint};
       state.own_log = {};
       if (settled) resync::settle(state, moment, settings_.boot_id);

@@ -20,6 +20,8 @@ struct Settings {
   bool sync_durable{true};  ///< an fsync waits for the peer's disk
   Duration send_timeout{seconds{30}};
   Duration lock_timeout{seconds{100}};
+  bool uses_zones{true};  ///< false: each synchronisation compares everything
+  bool resync_detail{false};  ///< a line in the log for each file that a synchronisation copied something of
   Duration resync_timeout{seconds{150}};  ///< no answer at all to the requests of a synchronisation for so long: it ends
   bool verify_after_resync{false};  ///< at first; see Primary::verify_after_resync
   std::string boot_id{};  ///< of this boot of the machine

@@ -11,7 +11,7 @@ constexpr std::int64_t kSetBackMax = 10'000'000;
 Scope scope_of(const journal::State& state, bool exact, const linux_os::FileMoment& now, const std::string& boot) {
   const auto everywhere = [](std::string why) { return Scope{.look = Scope::Look::Everywhere, .why = std::move(why)}; };
   const journal::Watched& watched = state.watched;
-  if (!state.ever_synchronised) return {};
+  if (!state.ever_synchronised && state.backup.empty()) return {};
   if (!exact && state.base_log.id == 0 && state.own_log.id == 0) return everywhere("this copy was not left in order");
   if (watched.until == 0) return everywhere("it was not noted when this copy was left");
   // Who wrote meanwhile may have done it under an earlier time.

@@ -13,6 +13,9 @@ Decision choose(const Meeting& meeting) {
   const bool diverged = meeting.relation == Relation::Diverged || meeting.relation == Relation::Unrelated ||
                         meeting.relation == Relation::MineIsOlder;
   const auto full = [&](std::string reason) { return Decision{.diverged = diverged, .reason = std::move(reason)}; };
+  if (meeting.since != 0 && !meeting.full_wanted) {
+    return {.mode = ResyncMode::Chosen, .diverged = diverged, .since = meeting.since, .reason = "files changed since the given date"};
+  }
   if (diverged) return full("both copies were written");
   if (meeting.peer_inconsistent && !meeting.peer_exact && !meeting.logged) {
     return full("the last synchronisation of the peer did not end");
@@ -22,6 +25,10 @@ Decision choose(const Meeting& meeting) {
   if (!meeting.peer_exact && !meeting.logged) return full("the peer was not left in order");
   if (!meeting.zones_complete && !meeting.logged) return full("the changes were not all noted");
   if (!meeting.outside_known) return full("what was changed while a node was stopped is not known");
+  if (meeting.restored && meeting.peer_exact && meeting.zones_complete) {
+    return {.mode = ResyncMode::Chosen, .reason = "the changes since the backup are known"};
+  }
+  if (meeting.restored) return full("the changes since the backup were not all noted");
   switch (meeting.relation) {
     case Relation::Same:
     case Relation::PeerIsBase: break;

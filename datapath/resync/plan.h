@@ -31,6 +31,8 @@ struct Meeting {
   bool logs_empty{false};       ///< with the zone map they name nothing
   bool outside_known{true};     ///< what others changed in either copy while it was stopped is in the zone map
   bool full_wanted{false};      ///< either side was told to compare everything
+  bool restored{false};         ///< the peer's copy was made from the backup since which the zone map tells all (resync/backup.h)
+  std::int64_t since{0};        ///< a person says that files which were not changed since then are equal; 0: nobody does
   bool same_partner{false};     ///< both were last synchronised with each other
 };
 
@@ -38,6 +40,7 @@ struct Decision {
   wire::ResyncMode mode{wire::ResyncMode::Full};
   bool by_logs{false};   ///< the zone map is not enough: what the logs name is to be compared too
   bool diverged{false};  ///< the peer's own writes will be overwritten
+  std::int64_t since{0};  ///< Chosen: content of files that were changed since then; 0: of what the zone map names
   std::string reason{};
   friend bool operator==(const Decision&, const Decision&) = default;
 };

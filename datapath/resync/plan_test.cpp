@@ -11,7 +11,7 @@ using wire::ResyncMode;
 // Every combination: the three ways are allowed only where they are safe.
 TEST(ResyncPlan, ShortcutsOnlyWhenEverythingIsKnown) {
   for (int relation = 0; relation <= static_cast<int>(Relation::Unrelated); ++relation) {
-    for (unsigned bits = 0; bits < 1024; ++bits) {
+    for (unsigned bits = 0; bits < 4096; ++bits) {
       const Meeting meeting{.relation = static_cast<Relation>(relation),
                             .peer_exact = (bits & 1) != 0,
                             .peer_inconsistent = (bits & 2) != 0,
@@ -22,8 +22,25 @@ TEST(ResyncPlan, ShortcutsOnlyWhenEverythingIsKnown) {
                             .logs_empty = (bits & 256) != 0,
                             .outside_known = (bits & 512) == 0,
                             .full_wanted = (bits & 32) != 0,
+                            .restored = (bits & 1024) != 0,
+                            .since = (bits & 2048) != 0 ? 77 : 0,
                             .same_partner = (bits & 64) != 0};
       const Decision decision = choose(meeting);
+      EXPECT_FALSE(decision.reason.empty());
+      if (meeting.since != 0 && !meeting.full_wanted) {
+        EXPECT_EQ(decision.mode, ResyncMode::Chosen);
+        EXPECT_EQ(decision.since, 77);
+        continue;
+      }
+      EXPECT_EQ(decision.since, 0);
+      if (meeting.restored) {
+        const bool apart = meeting.relation == Relation::Diverged || meeting.relation == Relation::Unrelated ||
+                           meeting.relation == Relation::MineIsOlder;
+        const bool chosen = meeting.peer_exact && meeting.zones_complete && meeting.same_partner && !meeting.full_wanted &&
+                            meeting.outside_known && !apart;
+        EXPECT_EQ(decision.mode, chosen ? ResyncMode::Chosen : ResyncMode::Full);
+        continue;
+      }
       const bool by_zones = meeting.peer_exact && meeting.zones_complete;
       const bool empty = by_zones ? meeting.zones_empty : meeting.logs_empty;
       const bool known = (by_zones || meeting.logged) && !(meeting.peer_inconsistent && empty) &&
@@ -32,7 +49,6 @@ TEST(ResyncPlan, ShortcutsOnlyWhenEverythingIsKnown) {
       EXPECT_EQ(decision.mode != ResyncMode::Full, known);
       EXPECT_EQ(decision.mode == ResyncMode::None, known && empty);
       EXPECT_EQ(decision.by_logs, known && !by_zones);
-      EXPECT_FALSE(decision.reason.empty());
       EXPECT_EQ(decision.diverged, meeting.relation == Relation::Diverged || meeting.relation == Relation::Unrelated ||
                                        meeting.relation == Relation::MineIsOlder);
     }

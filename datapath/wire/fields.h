@@ -28,6 +28,18 @@ inline Attributes take_attributes(ByteReader& in) {
   return value;
 }
 
+inline void put(ByteWriter& out, const TimeSpec& value) {
+  out.i64(value.seconds);
+  out.u32(value.nanoseconds);
+}
+
+inline TimeSpec take_time(ByteReader& in) {
+  TimeSpec value;
+  value.seconds = in.i64();
+  value.nanoseconds = in.u32();
+  return value;
+}
+
 inline InodeId take_id(ByteReader& in) { return InodeId{in.u64()}; }
 inline SequenceNumber take_sequence(ByteReader& in) { return SequenceNumber{in.u64()}; }
 
@@ -90,6 +102,9 @@ inline std::vector<Digest128> take_digests(ByteReader& in) {
 // message_active.cpp
 void put(ByteWriter& out, const Active& value);
 Active take_active(ByteReader& in);
+// message_listing.cpp
+void put(ByteWriter& out, const Listing& value);
+Listing take_listing(ByteReader& in);
 // message_verify.cpp
 void put(ByteWriter& out, const VerifyNames& value);
 void put(ByteWriter& out, const VerifyState& value);

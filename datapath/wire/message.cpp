@@ -225,6 +225,7 @@ void put(ByteWriter& out, const Hello& value) {
   put(out, value.base_log);
   put(out, value.own_log);
   out.u8(static_cast<std::uint8_t>(value.outside));
+  out.i64(value.since);
 }
 
 constexpr std::uint32_t kFirstWithOldest = 3;  ///< protocol whose Hello says what it speaks at least
@@ -256,41 +257,8 @@ Hello take_hello(ByteReader& in) {
   value.own_log = take_log_point(in);
   const std::uint8_t outside = in.u8();
   value.outside = outside <= static_cast<std::uint8_t>(Outside::Unknown) ? static_cast<Outside>(outside) : Outside::Unknown;
+  value.since = in.i64();
   if (value.protocol > kProtocolVersion) (void)in.raw(in.rest().size());  // what a later release has appended
-  return value;
-}
-
-void put(ByteWriter& out, const Listing& value) {
-  out.u64(value.directory.value);
-  out.u8(value.complete ? 1 : 0);
-  out.u8(value.last ? 1 : 0);
-  out.u32(static_cast<std::uint32_t>(value.entries.size()));
-  for (const ListingEntry& entry : value.entries) {
-    out.text(entry.name);
-    out.u64(entry.id.value);
-    out.u64(entry.identity);
-    out.u32(entry.mode);
-    out.u64(entry.device);
-    out.u32(entry.links);
-    out.text(entry.link_target);
-  }
-}
-
-Listing take_listing(ByteReader& in) {
-  Listing value;
-  value.directory = take_id(in);
-  value.complete = in.u8() != 0;
-  value.last = in.u8() != 0;
-  value.entries.resize(take_count(in, 36));
-  for (ListingEntry& entry : value.entries) {
-    entry.name = in.text(kNameBytesMax);
-    entry.id = take_id(in);
-    entry.identity = in.u64();
-    entry.mode = in.u32();
-    entry.device = in.u64();
-    entry.links = in.u32();
-    entry.link_target = in.text(kPathBytesMax);
-  }
   return value;
 }
 
@@ -330,8 +298,9 @@ ListingAnswer take_listing_answer(ByteReader& in) {
   value.sequence = take_sequence(in);
   value.fates.resize(take_count(in, 1));
   for (EntryFate& fate : value.fates) {
+    const std::uint8_t number = in.u8();
     // An unknown fate is the careful one: compare.
-    fate = static_cast<EntryFate>(std::min<std::uint8_t>(in.u8(), static_cast<std::uint8_t>(EntryFate::Compare)));
+    fate = number <= static_cast<std::uint8_t>(EntryFate::Alike) ? static_cast<EntryFate>(number) : EntryFate::Compare;
   }
   return value;
 }
@@ -347,7 +316,7 @@ Result<Message> take(FrameType type, ByteReader& in, BytesView& data) {
     }
     case FrameType::ResyncBegin: {
       const std::uint8_t mode = in.u8();
-      if (mode > static_cast<std::uint8_t>(ResyncMode::Full)) return Error{Code::Corrupt, "unknown way to synchronise"};
+      if (mode > static_cast<std::uint8_t>(ResyncMode::Chosen)) return Error{Code::Corrupt, "unknown way to synchronise"};
       return Message{ResyncBegin{.mode = static_cast<ResyncMode>(mode)}};
     }
     case FrameType::Listing: return Message{take_listing(in)};
@@ -393,6 +362,16 @@ Result<Message> take(FrameType type, ByteReader& in, BytesView& data) {
 }
 
 }  // namespace
+
+std::string_view name_of(ResyncMode mode) {
+  switch (mode) {
+    case ResyncMode::None: return "nothing";
+    case ResyncMode::Zones: return "zones";
+    case ResyncMode::Full: return "full";
+    case ResyncMode::Chosen: return "chosen";
+  }
+  return "unknown";
+}
 
 FrameType type_of(const Message& message) {
   constexpr std::array kTypes{

@@ -47,6 +47,7 @@ struct Hello {
   LogPoint base_log{};  ///< this copy differs from that moment of the peer's log by what the logs say; none: not known
   LogPoint own_log{};   ///< what it did as a primary is in this log; a secondary sends it behind its Hello (Active)
   Outside outside{Outside::Nothing};
+  std::int64_t since{0};  ///< of a secondary: only files that were changed since, ns of 1970, are to be looked into; 0: all
   friend bool operator==(const Hello&, const Hello&) = default;
 };
 /// What a secondary has touched as a primary, or others in its copy, in one or more frames behind its Hello.
@@ -73,7 +74,13 @@ struct Heartbeat {
   friend bool operator==(const Heartbeat&, const Heartbeat&) = default;
 };
 
-enum class ResyncMode : std::uint8_t { None, Zones, Full };
+enum class ResyncMode : std::uint8_t {
+  None,
+  Zones,
+  Full,
+  Chosen,  ///< all names and attributes; content of what the primary picks, and of what is not Alike
+};
+[[nodiscard]] std::string_view name_of(ResyncMode mode);
 /// The secondary marks itself inconsistent and out of date on disk (not for None), then answers Durable.
 struct ResyncBegin {
   ResyncMode mode{ResyncMode::None};
@@ -87,6 +94,8 @@ struct ListingEntry {
   std::uint64_t device{0};
   std::uint32_t links{1};  ///< how many names the inode has
   std::string link_target{};
+  std::uint64_t size{0};
+  TimeSpec mtime{};
   friend bool operator==(const ListingEntry&, const ListingEntry&) = default;
 };
 /// The entries that a directory has at this point of the stream. `complete`: all of them, over frames up to `last`; what
@@ -202,6 +211,7 @@ enum class EntryFate : std::uint8_t {
   Kept,     ///< was there already
   Fresh,    ///< newly made, empty
   Compare,  ///< taken from somewhere else: its content is unknown
+  Alike,    ///< was there already, with the size and time of change that the listing says; only in ResyncMode::Chosen
 };
 struct ListingAnswer {
   SequenceNumber sequence{};  ///< of the last frame of the listing

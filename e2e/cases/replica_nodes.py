@@ -3,13 +3,17 @@ import hashlib, os, shutil, signal, socket, stat, struct, subprocess, sys, tempf
 
 IDLE, PRIMARY, SECONDARY = 0, 1, 2
 FLAGS = ("settled configured up_to_date inconsistent ever_synchronised has_data last_primary connected "
-         "peer_synchronised waiting_for_alone diverged fatal replaceable unverified").split()
-NUMBERS = "files_total files_done bytes_copied zones_dirty generation pairing bytes_compared".split()
+         "peer_synchronised waiting_for_alone diverged fatal replaceable full_wanted unverified").split()
+NUMBERS = "files_total files_done bytes_copied zones_dirty generation pairing bytes_compared policy".split()
 
 
 def text(value):
     data = value.encode()
     return struct.pack("<I", len(data)) + data
+
+
+def clock_setting():
+    return time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 class Node:
@@ -52,7 +56,7 @@ class Node:
         self.configure(**settings)
 
     def configure(self, durability=0, ack=1, send_timeout=5.0, lock_timeout=20.0, port=19600, zone=65536, must_exist=(), write_back=False,
-                  not_replicated=(), lost_max=1 << 30, verify=False, write_flags=0):
+                  not_replicated=(), lost_max=1 << 30, verify=False, write_flags=0, policy=None, rate=0, zones=True, detail=False):
         certificates = self.pair.certificates
         ns = 10**9
         body = b"\x01" + b"".join(text(t) for t in (
@@ -61,6 +65,8 @@ class Node:
             text(self.pair.mount) + struct.pack("<I", len(must_exist)) + b"".join(text(m) for m in must_exist) + \
             struct.pack("<I", len(not_replicated)) + b"".join(text(path) + text(regex) for path, regex in not_replicated) + \
             struct.pack("<BBqqqIIBQBI", durability, ack, int(send_timeout * ns), int(lock_timeout * ns), 150 * ns, zone, 4, write_back, lost_max, verify, write_flags)
+        number, mode, uid, detect, chosen = policy or (0, 0, "", True, 0)
+        body += struct.pack("<QB", number, mode) + text(uid) + struct.pack("<BqqQBB", detect, chosen, clock_setting(), rate, zones, detail)
         self.socket.sendall(struct.pack("<I", len(body)) + body)
 
     def want(self, role, may_be_alone=False, out_of_date=False, force=False, full=False, pairing=0):
@@ -96,11 +102,13 @@ class Node:
             report[name] = bool(body[10 + i])
         at = 10 + len(FLAGS)
         report["phase"] = body[at]
-        for i, value in enumerate(struct.unpack_from("<7Q", body, at + 1)):
+        for i, value in enumerate(struct.unpack_from("<8Q", body, at + 1)):
             report[NUMBERS[i]] = value
-        size = struct.unpack_from("<I", body, at + 57)[0]
-        report["problem"] = body[at + 61:at + 61 + size].decode()
-        at += 61 + size
+        at += 65
+        for name in ("problem", "policy_refused", "backup"):
+            size = struct.unpack_from("<I", body, at)[0]
+            report[name] = body[at + 4:at + 4 + size].decode()
+            at += 4 + size
         report["outside_writes"], size = struct.unpack_from("<QI", body, at)
         report["outside_last"] = body[at + 12:at + 12 + size].decode(errors="replace")
         if self.on_report:

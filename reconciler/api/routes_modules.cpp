@@ -18,8 +18,9 @@ using doc::Node;
 
 constexpr std::size_t kEventsDefault = 300;
 constexpr Duration kOperationWaitMax = seconds{60};
-constexpr std::array<std::string_view, 9> kVerbs{"start", "stop",   "stopstart", "restart",
-                                                 "prim",  "second", "swap",      "forcestop", store::kUpgradeDatapath};
+constexpr std::array<std::string_view, 10> kVerbs{"start", "stop",   "stopstart", "restart",
+                                                 "prim",  "second", "swap",      "forcestop", store::kUpgradeDatapath,
+                                                  store::kRfsSync};
 
 Result<Node> body_of(const Request& request) {
   doc::Problems problems{"request"};
@@ -92,7 +93,7 @@ Response Routes::post_operation(const Request& request, const Parameters& at) {
   const bool takes_argument =
       operation.argument.empty() ||
       (operation.argument == "fullsync" && (operation.verb == "prim" || operation.verb == "second")) ||
-      (operation.argument == "nosync" && operation.verb == "swap");
+      (operation.argument == "nosync" && operation.verb == "swap") || operation.verb == store::kRfsSync;
   if (!takes_argument) {
     return failure(
         Error{Code::Invalid, fmt::format("'{}' takes no '{}'", operation.verb, operation.argument)});

@@ -6,6 +6,8 @@
 namespace safekit::cli {
 
 // commands_modules.cpp
+/// Has one command carried out. Errors: Conflict with why it was refused; those of the call.
+Status operate(Session& session, const std::string& module, const std::string& verb, const std::string& argument);
 int operation(Session& session);  ///< start stop stopstart restart prim second swap forcestop
 int shutdown(Session& session);
 int state(Session& session);
@@ -19,6 +21,10 @@ int get_resource(Session& session);
 
 // commands_lost.cpp
 int lost_writes(Session& session);
+
+// commands_sync.cpp
+int rfs_sync(Session& session);
+int second_force(Session& session);
 
 // commands_verify.cpp
 int rfs_verify(Session& session);

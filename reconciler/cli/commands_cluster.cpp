@@ -37,6 +37,7 @@ _safekit() {
     sandbox) COMPREPLY=($(compgen -W "up down status exec kill start cut heal" -- "$word")) ;;
     errd|checker|failover|boot) COMPREPLY=($(compgen -W "on off status -m" -- "$word")) ;;
     prim|second) COMPREPLY=($(compgen -W "fullsync -m" -- "$word")) ;;
+    rfssync) COMPREPLY=($(compgen -W "full external prim second default -d -m" -- "$word")) ;;
     swap) COMPREPLY=($(compgen -W "nosync -m" -- "$word")) ;;
     lost-writes)
       case "$before" in

@@ -32,25 +32,6 @@ Status await_outcome(Session& session, const std::string& id) {
                "the command was accepted, but is not carried out yet; look at it with safekit state"};
 }
 
-Status operate(Session& session, const std::string& module, const std::string& verb,
-               const std::string& argument) {
-  const Arguments& args = session.args;
-  Node body = Node::map();
-  body.add("verb", Node::string(verb));
-  if (!argument.empty()) body.add("argument", Node::string(argument));
-  if (!args.identity.empty()) {
-    body.add("automatic", Node::boolean(true));
-    body.add("caller", Node::string(args.identity));
-  } else if (!args.user.empty()) {
-    body.add("caller", Node::string(args.user));
-  }
-  SK_TRY(const Node posted,
-         ask(session, request(Method::Post, fmt::format("modules/{}/operations", module), {}, &body)));
-  // A script of the module that waited for its own command would wait for itself.
-  if (args.no_wait || !args.identity.empty()) return {};
-  return await_outcome(session, text_at(posted, {"id"}));
-}
-
 /// What `--for` waits for.
 struct Goal {
   std::optional<status::Role> role{};
@@ -148,6 +129,25 @@ Result<Duration> limit_of(const Session& session, Duration fallback) {
 }
 
 }  // namespace
+
+Status operate(Session& session, const std::string& module, const std::string& verb,
+               const std::string& argument) {
+  const Arguments& args = session.args;
+  Node body = Node::map();
+  body.add("verb", Node::string(verb));
+  if (!argument.empty()) body.add("argument", Node::string(argument));
+  if (!args.identity.empty()) {
+    body.add("automatic", Node::boolean(true));
+    body.add("caller", Node::string(args.identity));
+  } else if (!args.user.empty()) {
+    body.add("caller", Node::string(args.user));
+  }
+  SK_TRY(const Node posted,
+         ask(session, request(Method::Post, fmt::format("modules/{}/operations", module), {}, &body)));
+  // A script of the module that waited for its own command would wait for itself.
+  if (args.no_wait || !args.identity.empty()) return {};
+  return await_outcome(session, text_at(posted, {"id"}));
+}
 
 int operation(Session& session) {
   const Arguments& args = session.args;

@@ -105,6 +105,18 @@ void inspect_options(CLI::App& app, Arguments& args) {
   add_form(app, args);
   app.add_flag("-v", args.verbose, "say how far it is");
 }
+void sync_options(CLI::App& app, Arguments& args) {
+  add_module(app, args);
+  add_words(app, args, "full; external prim UID; external second UID; default; nothing shows what is chosen");
+  app.add_flag("-d", args.blind, "external: what is changed between the backup and the start is not looked for (then nothing may be)");
+}
+void second_force_options(CLI::App& app, Arguments& args) {
+  add_module(app, args);
+  add_words(app, args, "the module");
+  app.add_option("-d", args.date, "2026-11-28, \"2026-11-28 12:00:00\"; with Z behind it UTC, else local time")
+      ->type_name("DATE")
+      ->required();
+}
 void switch_options(CLI::App& app, Arguments& args) {
   add_module(app, args);
   add_words(app, args, "on, off or status; the module");
@@ -210,6 +222,14 @@ const std::vector<Command>& commands() {
        "  safekit prim -m web\n  safekit prim fullsync -m web", operation_options, operation},
       {"second", kRunning, "start as secondary", "  safekit second -m web\n  safekit second fullsync -m web",
        operation_options, operation},
+      {"secondforce", kRunning,
+       "start as secondary; only files that were changed since a date are looked into: that older ones are equal is for you to know",
+       "  safekit secondforce -d \"2026-11-28 02:00:00\" -m web", second_force_options, second_force},
+      {"rfssync", kRunning, "how the next synchronisation is made: of all, or of what changed since a backup that was restored",
+       "  safekit rfssync -m web\n  safekit rfssync full -m web\n"
+       "  safekit rfssync external prim nov28 -m web      on the primary, then make the backup\n"
+       "  safekit rfssync external second nov28 -m web    on the stopped other node, when it is restored",
+       sync_options, rfs_sync},
       {"swap", kRunning, "exchange primary and secondary",
        "  safekit swap -m web\n  safekit swap nosync -m web", operation_options, operation},
       {"forcestop", kRunning, "stop at once, when stop has no effect", "  safekit forcestop -m web",

@@ -32,6 +32,7 @@ struct Arguments {
   std::string value{};     ///< -v of set
   std::string wanted{};    ///< --for
   std::string into{};
+  std::string date{};     ///< -d of secondforce
   std::string timeout{};
   std::string name{};
   std::size_t last{300};  ///< -s
@@ -44,6 +45,7 @@ struct Arguments {
   bool dry_run{false};
   bool force{false};
   bool no_wait{false};
+  bool blind{false};  ///< -d of rfssync
 };
 
 inline constexpr int kFine = 0;

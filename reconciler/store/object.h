@@ -49,15 +49,19 @@ struct Conflict {
   friend bool operator==(const Conflict&, const Conflict&) = default;
 };
 
-/// The one operation that the replication controller consumes.
+/// One of the two operations that the replication controller consumes.
 inline constexpr const char* kUpgradeDatapath = "upgrade-datapath";
+
+/// And the other: how the next synchronisation is to be made. Its argument: `default`, `full`, `date TIME` (as to_string gives it),
+/// `prim UID`, `second UID`, the last two perhaps with ` blind` behind.
+inline constexpr const char* kRfsSync = "rfssync";
 
 /// A one-shot command for one node, consumed exactly once by that node's role controller (design.md 4).
 struct Operation {
   std::uint64_t id{0};
   std::string module{};
   std::string verb{};      ///< start stop stopstart restart prim second swap forcestop ...
-  std::string argument{};  ///< `fullsync`, `nosync`
+  std::string argument{};  ///< `fullsync`, `nosync`; of rfssync see above
   std::string caller{};    ///< shown as `Action <verb> called by <caller>`
   bool automatic{false};   ///< `-i identity`: counts for maxloop; without it the counter is reset
   WallTime time{};

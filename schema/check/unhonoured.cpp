@@ -26,20 +26,14 @@ void look_at_replication(const Module& module, Found& found) {
     found.note(said, fmt::format("spec.replication.{}", field), std::move(reason));
   };
   note(given.connections > 1, "connections", "one connection is used");
-  note(given.resync_bandwidth_kb.has_value(), "resyncBandwidthKb", "resynchronisation runs without a limit");
   note(!given.sync_at.empty(), "syncAt", "the secondary is synchronised all the time, not on a schedule");
   note(given.sync_delta > minutes{1}, "syncDelta", "only an up-to-date node starts as primary by itself");
-  note(given.callbacks, "callbacks", "_rfs_ callbacks are not called");
-  note(given.namespace_policy == 0, "namespacePolicy", "resynchronisation copies zones, not whole files");
+  const bool has_scripts = module.scripts && module.scripts->enabled;
+  note(given.callbacks && !has_scripts, "callbacks", "_rfs_callback is run only where there are scripts");
   note(given.resync_commit != 0, "resyncCommit", "there are no intermediate commits during a file copy");
-  note(given.resync_detail, "resyncDetail", "the resynchronisation log has one level of detail");
   note(given.packet_size.has_value(), "packetSize",
        "the size of packets is chosen by the replication engine");
   note(given.resync_packet_size.has_value(), "resyncPacketSize", "it only sets the size of a zone");
-  note(given.check_timeout != usual.check_timeout, "checkTimeout",
-       "the replicated file system is not probed");
-  note(given.check_interval != usual.check_interval, "checkInterval",
-       "the replicated file system is not probed");
   note(given.mount_over_suffix != usual.mount_over_suffix, "mountOverSuffix",
        "the directory is mounted over in place and never renamed");
   note(!given.legacy_flow_servers.empty(), "legacyFlowServers", "name a network of the cluster with 'lan'");

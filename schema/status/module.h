@@ -84,6 +84,7 @@ struct ReplicationSection {
   bool alive{false};             ///< the process runs and answers
   /// The process died under a Primary or Secondary role, and none could take its place; stays until the role is Idle/None.
   bool died{false};
+  bool hung{false};              ///< the replicated file system of this primary does not answer (`checkTimeout`)
   std::uint32_t successors{0};   ///< processes that followed one that died, one after the other, until one is steady
   bool settled{false};
   bool up_to_date{false};
@@ -104,6 +105,11 @@ struct ReplicationSection {
   std::uint64_t pairing{0};
   std::uint64_t outside_writes{0};  ///< Secondary: changes of its copy by others, as far as they were found
   std::string outside_last{};
+  // How the next synchronisation is to be made (spec/operations.md 1.11, Policy resources).
+  std::string sync_mode{"default"};  ///< `default`, `full`, `external`, `date`
+  std::string sync_role{"default"};  ///< of external: `prim`, `second`; of date: `second`
+  std::string sync_uid{"default"};   ///< of external; of date: the date
+  bool sync_ready{true};             ///< what was chosen has been acted upon
   std::string problem{};
   bool fatal{false};
   friend bool operator==(const ReplicationSection&, const ReplicationSection&) = default;
