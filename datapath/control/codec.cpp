@@ -233,22 +233,25 @@ Bytes encode(const Message& message) {
 }
 
 Result<std::optional<Message>> take_message(Bytes& buffer) {
-  if (buffer.size() < 4) return std::optional<Message>{};
-  ByteReader head{buffer};
-  const std::size_t size = head.u32();
-  if (size == 0 || size > kMessageBytesMax) return Error{Code::Corrupt, "control message of a wrong length"};
-  if (head.rest().size() < size) return std::optional<Message>{};
-  ByteReader in{head.raw(size)};
   std::optional<Message> message;
-  switch (static_cast<Type>(in.u8())) {
-    case Type::Configure: message = take_configure(in); break;
-    case Type::Want: message = take_want(in); break;
-    case Type::Report: message = take_report(in); break;
-    case Type::Inspect: message = take_inspect(in); break;
-    case Type::Inspection: message = take_inspection(in); break;
+  while (!message && buffer.size() >= 4) {
+    ByteReader head{buffer};
+    const std::size_t size = head.u32();
+    if (size == 0 || size > kMessageBytesMax) return Error{Code::Corrupt, "control message of a wrong length"};
+    if (head.rest().size() < size) break;
+    ByteReader in{head.raw(size)};
+    switch (static_cast<Type>(in.u8())) {
+      case Type::Configure: message = take_configure(in); break;
+      case Type::Want: message = take_want(in); break;
+      case Type::Report: message = take_report(in); break;
+      case Type::Inspect: message = take_inspect(in); break;
+      case Type::Inspection: message = take_inspection(in); break;
+      default: break;  // of a later release
+    }
+    // What is left was appended by a later release.
+    if (!in.ok()) return Error{Code::Corrupt, "control message that cannot be read"};
+    buffer.erase(buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(4 + size));
   }
-  if (!message || !in.ok() || !in.at_end()) return Error{Code::Corrupt, "control message that cannot be read"};
-  buffer.erase(buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(4 + size));
   return message;
 }
 

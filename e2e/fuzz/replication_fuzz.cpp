@@ -3,7 +3,7 @@
 //   cp build/release/CMakeFiles/sk_pch.dir/cmake_pch.hxx /tmp/all.h
 //   clang++ -std=c++20 -g -O1 -fsanitize=fuzzer,address,undefined -DFMT_HEADER_ONLY -include /tmp/all.h -I. \
 //     e2e/fuzz/replication_fuzz.cpp datapath/journal/{activity_log,group_set,zone_map,record,journal,files,data_generations}.cpp \
-//     datapath/wire/{frame,message,message_verify}.cpp $(ls schema/base/*.cpp | grep -v _test) -lxxhash -o /tmp/replication_fuzz
+//     datapath/wire/{frame,message,message_active,message_listing,message_verify}.cpp $(ls schema/base/*.cpp | grep -v _test) -lxxhash -o /tmp/replication_fuzz
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
