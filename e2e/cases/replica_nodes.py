@@ -23,6 +23,8 @@ class Node:
         self.pair, self.name, self.peer, self.address, self.peer_address = pair, name, peer, address, peer_address
         self.data = f"{pair.root}/{name}"
         os.makedirs(self.data)
+        if pair.on_data:
+            pair.on_data(self.data)
         os.makedirs(f"{pair.root}/state-{name}/replica")
         self.keeper = subprocess.Popen(["unshare", "-m", "--propagation", "private", "sh", "-c",
                                         f"mount --bind {self.data} {pair.mount} && echo ready && exec sleep infinity"],
@@ -226,8 +228,9 @@ class Node:
 
 
 class Pair:
-    def __init__(self, program):
-        self.program = program
+    def __init__(self, program, on_data=None):
+        """on_data: called with the directory of each copy before its node's namespace is made, to mount a disk there."""
+        self.program, self.on_data = program, on_data
         self.root = tempfile.mkdtemp(prefix="replica-", dir=os.environ.get("SK_TEST_DIR"))
         self.mount = f"{self.root}/data"
         os.makedirs(self.mount)
