@@ -1,6 +1,7 @@
 """Synchronisations: a first one of large files beside `cp` of the same tree, one of many small files beside `rsync -a` over
 loopback, one after few zones have changed, the reconnection of two equal trees, and what an application's fsync pays
-meanwhile. `--scale` shrinks all sizes for a quick look."""
+meanwhile. `--scale` shrinks all sizes for a quick look. ext4 makes inodes slowly where many were removed in the last minutes
+(twice the time was seen): do not run it just after something that removes a tree."""
 import contextlib
 import os
 import random
