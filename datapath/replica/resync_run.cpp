@@ -70,7 +70,7 @@ void ResyncRun::push(Job job) {
 }
 
 void ResyncRun::work() {
-  linux_os::work_in_background();
+  linux_os::ThreadPriority priority;
   std::unique_lock lock{mutex_};
   const auto eligible = [this] {
     const bool crowded = listings_.size() + asked_.size() >= kPendingMax;
@@ -87,6 +87,8 @@ void ResyncRun::work() {
     queue.pop_front();
     ++running_;
     lock.unlock();
+    // Who lists a directory keeps everybody from changing names meanwhile.
+    priority.set_background(job.kind != Kind::Scan && job.kind != Kind::Fix);
     const Status done = do_job(job);
     lock.lock();
     --running_;

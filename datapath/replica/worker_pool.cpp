@@ -9,7 +9,7 @@ namespace safekit::replica {
 WorkerPool::WorkerPool(std::size_t threads, bool background) {
   for (std::size_t i = 0; i < threads; ++i) {
     threads_.emplace_back([this, background] {
-      if (background) linux_os::work_in_background();
+      linux_os::ThreadPriority{}.set_background(background);
       work();
     });
   }
