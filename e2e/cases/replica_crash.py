@@ -12,6 +12,7 @@ LOAD = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 SEED = int(os.environ.get("SK_SEED", "1"))
 DIRECTORIES, FILES, BIG = 30, 40, 32 << 20  # the tree, and a database beside it
 TOUCHED = 16  # directories, at most
+RATE = "150"  # random changes a second: how much is touched is not a matter of how fast the machine is
 
 
 class Load:
@@ -19,7 +20,7 @@ class Load:
 
     def __init__(self, node, number):
         at, given = node.pair.mount, {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.processes = [node.popen(*LOAD, "random", f"{at}/load", str(SEED * 100 + number), "link", **given),
+        self.processes = [node.popen(*LOAD, "random", f"{at}/load", str(SEED * 100 + number), "link", RATE, **given),
                           node.popen(*LOAD, "append", f"{at}/d7/appended-{number}", **given)]
         node.run("sh", "-ec", f"""
             cd {at}

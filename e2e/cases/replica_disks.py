@@ -48,7 +48,10 @@ class Disk:
                                   f"{self.pair.root}/state-{self.node.name} /proc/sys/kernel/random/boot_id")
         self.mount()
         self.bind()
-        # The clock of a machine that was booted at this moment.
-        uptime = time.clock_gettime(time.CLOCK_BOOTTIME)
-        self.node.wrap = ["unshare", "-T", "--boottime", str(-int(uptime))]
+        # The clock of a machine that was booted now. A time namespace has whole seconds: what the node had done in this second
+        # before it was lost must not look as if it were done since.
+        booted = int(time.clock_gettime(time.CLOCK_BOOTTIME)) + 1
+        while time.clock_gettime(time.CLOCK_BOOTTIME) < booted:
+            time.sleep(max(0, booted - time.clock_gettime(time.CLOCK_BOOTTIME)))
+        self.node.wrap = ["unshare", "-T", "--boottime", str(-booted)]
         os.unlink(old)

@@ -1,9 +1,9 @@
 """Load for replica tests, run inside a replicated directory: random changes of every kind, or acknowledged appends.
 
-usage: replica_load.py random DIRECTORY SEED [WITHOUT]   until SIGTERM; WITHOUT names a kind of change that is left out
+usage: replica_load.py random DIRECTORY SEED [WITHOUT [RATE]]   until SIGTERM, at most so many a second; WITHOUT names a kind that is left out
        replica_load.py append FILE                prints each number once it is on both nodes' safe side (fsync returned)
 """
-import ctypes, errno, os, random, shutil, signal, sys
+import ctypes, errno, os, random, shutil, signal, sys, time
 
 stopped = False
 libc = ctypes.CDLL("libc.so.6", use_errno=True)
@@ -31,8 +31,9 @@ def punch(path, offset, size):
 
 
 class Changes:
-    def __init__(self, root, seed, without=None):
+    def __init__(self, root, seed, without=None, rate=None):
         self.root, self.random, self.without = root, random.Random(seed), without
+        self.pause = 1 / int(rate) if rate else 0
         os.makedirs(root, exist_ok=True)
 
     def pick(self, kind):
@@ -120,6 +121,7 @@ class Changes:
     def run(self):
         done = 0
         while not stopped:
+            time.sleep(self.pause)
             try:
                 self.step()
                 done += 1
