@@ -194,7 +194,9 @@ def pg_standby(base):
     """PostgreSQL's own synchronous streaming replication between two instances on this machine."""
     place = native(f"{base}/pg")
     primary = Postgres(place, 5498)
-    primary.start("-c synchronous_standby_names=s1 -c synchronous_commit=local")
+    primary.start("-c synchronous_standby_names=s1")
+    primary.psql("alter system set synchronous_commit=local")  # until there is a standby; on the command line it would hold for ever
+    primary.psql("select pg_reload_conf()")
     standby = f"{base}/pg/standby"
     sh("install", "-d", "-o", "postgres", "-g", "postgres", "-m", "700", standby)
     primary.as_postgres(f"{PG_BIN}/pg_basebackup", "-h", "127.0.0.1", "-p", "5498", "-D", standby, "-R", "-c", "fast",
@@ -207,6 +209,7 @@ def pg_standby(base):
     until(lambda: "sync" in primary.psql("select sync_state from pg_stat_replication"), 30, "the standby is synchronous")
     primary.psql("alter system set synchronous_commit=on")
     primary.psql("select pg_reload_conf()")
+    until(lambda: primary.psql("show synchronous_commit").strip() == "on", 30, "commits wait for the standby")
     primary.load()
     return primary
 
