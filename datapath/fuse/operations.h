@@ -13,6 +13,7 @@
 #include "datapath/fuse/ledger.h"
 #include "datapath/fuse/outbox.h"
 #include "datapath/fuse/reply.h"
+#include "datapath/replica/write_behind.h"
 
 namespace safekit::fuse {
 
@@ -175,6 +176,7 @@ class Operations {
   InodeTable& inodes_;
   Outbox& outbox_;
   replica::TreeOrder& order_;
+  replica::WriteBehind write_behind_{};
   std::mutex streams_mutex_{};
   static constexpr unsigned kEpochShift = 32;
   std::uint64_t next_stream_{1};  ///< above kEpochShift: which process opened it

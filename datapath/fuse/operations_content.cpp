@@ -110,6 +110,7 @@ Call<void> Operations::write(const Request& request, Reply& reply) {
                       data.first(out.size));
     outbox_.touch(*inode);
   }
+  write_behind_.wrote(inode->id, file, in.offset, out.size);
   reply.add(out);
   if ((in.fh & kHandleUncached) != 0 && (in.flags & O_DSYNC) != 0) {
     return synchronise(*inode, (in.flags & O_SYNC) != O_SYNC);

@@ -233,7 +233,9 @@ Status Applier::perform(const wire::Rename& op) {
 
 Status Applier::perform(const wire::Write& op, BytesView data) {
   SK_TRY(const auto fd, inodes_.descriptor(op.id));
-  return tree::write_at(fd->get(), data, op.offset);
+  SK_TRY_VOID(tree::write_at(fd->get(), data, op.offset));
+  write_behind_.wrote(op.id, fd, op.offset, data.size());
+  return {};
 }
 
 Status Applier::perform(const wire::Fallocate& op) {

@@ -7,6 +7,7 @@
 #include "datapath/replica/exclusion.h"
 #include "datapath/replica/inode_binding.h"
 #include "datapath/replica/lost_keeper.h"
+#include "datapath/replica/write_behind.h"
 #include "datapath/wire/message.h"
 
 namespace safekit::replica {
@@ -89,6 +90,7 @@ class Applier {
   bool all_listed_{false};  ///< nothing more will be removed that is not the application's
   wire::Listing pending_{};
   std::unique_ptr<LostKeeper> keeper_{};
+  WriteBehind write_behind_{};
 };
 
 }  // namespace safekit::replica

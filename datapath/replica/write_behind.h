@@ -1,0 +1,57 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+
+#include "datapath/replica/inode_binding.h"
+#include "datapath/replica/worker_pool.h"
+#include "schema/base/ids.h"
+
+namespace safekit::replica {
+
+/// A file that is written from front to back. A value; pure.
+class SequentialRun {
+ public:
+  static constexpr std::uint64_t kLongBytes = 16U << 20;  ///< what is shorter may be meant to live shortly
+  static constexpr std::uint64_t kStepBytes = 4U << 20;
+
+  /// Bytes [begin, end).
+  struct Range {
+    std::uint64_t begin{0};
+    std::uint64_t end{0};
+    friend bool operator==(const Range&, const Range&) = default;
+  };
+  /// After a write: what is to be brought to disk now, perhaps nothing. All before it was given out by earlier calls.
+  [[nodiscard]] Range wrote(std::uint64_t offset, std::uint64_t size);
+
+ private:
+  std::uint64_t begin_{0};
+  std::uint64_t given_{0};
+  std::uint64_t end_{0};
+};
+
+/// Brings long files to disk while they are still being written, on both nodes, so that the sync at their end finds little left to
+/// do: disks write while processors copy. Writers never wait for it, and only speed depends on it: what there is no time for is
+/// left to the kernel. Thread: any. A service. Source: sync_file_range(2).
+class WriteBehind {
+ public:
+  /// `fd`: a descriptor of the file that can be written.
+  void wrote(InodeId id, const SharedFd& fd, std::uint64_t offset, std::uint64_t size);
+
+ private:
+  static constexpr std::size_t kFiles = 16;  ///< followed at once
+  static constexpr int kPendingMax = 32;
+
+  struct Followed {
+    InodeId id{};
+    SequentialRun run{};
+  };
+  std::mutex mutex_{};
+  std::array<Followed, kFiles> files_{};
+  std::atomic<int> pending_{0};
+  WorkerPool disk_{1, false};
+};
+
+}  // namespace safekit::replica
