@@ -159,7 +159,7 @@ class CopyingSink : public replica::Sink {
 
   void use(replica::Inodes& inodes) { inodes_ = &inodes; }
 
-  std::uint32_t begin_change(std::span<const replica::Change>) override { return 0; }
+  Result<std::uint32_t> begin_change(std::span<const replica::Change>) override { return 0U; }
   void end_change(std::uint32_t) override {}
   SequenceNumber append(const wire::Operation& operation, BytesView data) override {
     std::unique_lock lock{mutex_};
@@ -266,7 +266,7 @@ class CopyingSink : public replica::Sink {
 /// Nothing is replicated: what is left is the cost of the mount.
 class NullSink : public replica::Sink {
  public:
-  std::uint32_t begin_change(std::span<const replica::Change>) override { return 0; }
+  Result<std::uint32_t> begin_change(std::span<const replica::Change>) override { return 0U; }
   void end_change(std::uint32_t) override {}
   SequenceNumber append(const wire::Operation&, BytesView) override { return {}; }
   Status wait(SequenceNumber, replica::Acknowledged) override { return {}; }

@@ -154,7 +154,7 @@ class Operations {
   /// Nothing: an ordinary rename, which both sides do.
   [[nodiscard]] Call<std::optional<Crossing>> border(const Move& move);
   Call<void> look_at(Moved& moved, Inode& old_parent, const std::string& name, Inode& new_parent, const std::string& new_name);
-  [[nodiscard]] replica::ChangeScope changing(const Move& move, bool directories);
+  [[nodiscard]] Call<replica::ChangeScope> changing(const Move& move, bool directories);
   Call<void> move_across(const Move& move, Crossing& crossing);
   Call<void> rename_across(const Move& move, Crossing& crossing);
   [[nodiscard]] SequenceNumber append_across(const Move& move, Crossing& crossing, std::vector<Inode*>& gone);

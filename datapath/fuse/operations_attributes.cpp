@@ -80,7 +80,7 @@ Call<void> Operations::setattr(const Request& request, Reply& reply) {
   SK_TRY(const SharedFd fd, inodes_.any_fd(*inode));
   struct stat attributes {};
   {
-    const auto scope = outbox_.changing({{.what = replica::Change::What::Attributes, .id = noted_id(*inode)}});
+    SK_TRY(const auto scope, outbox_.changing({{.what = replica::Change::What::Attributes, .id = noted_id(*inode)}}));
     const auto content = order_.content(inode->id);
     const auto done = change_attributes(*inode, in);
     SK_TRY_VOID(checked(::fstatat(fd->get(), "", &attributes, AT_EMPTY_PATH)));
@@ -150,7 +150,7 @@ Call<void> Operations::change_xattr(Inode& inode, const wire::SetXattr& change, 
   SK_TRY(const SharedFd fd, inodes_.path_fd(inode));
   const std::string path = magic_path(fd->get());
   {
-    const auto scope = outbox_.changing({{.what = replica::Change::What::Attributes, .id = noted_id(inode)}});
+    SK_TRY(const auto scope, outbox_.changing({{.what = replica::Change::What::Attributes, .id = noted_id(inode)}}));
     const auto content = order_.content(inode.id);
     const bool repeated = request.attempt().is_repeated();
     if (repeated) flags &= ~XATTR_CREATE;  // it may be there from the first time

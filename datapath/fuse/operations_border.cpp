@@ -85,7 +85,7 @@ Call<void> Operations::rename_across(const Move& move, Crossing& crossing) {
   SequenceNumber sequence{};
   {
     const bool directories = S_ISDIR(crossing[0].inode->type) || (exchange && S_ISDIR(crossing[1].inode->type));
-    const auto scope = changing(move, directories);
+    SK_TRY(const auto scope, changing(move, directories));
     const auto content = replaced ? content_of(order_, *replaced) : std::nullopt;
     const auto names = order_.names_exclusive();
     if (replaced) SK_TRY_VOID(settle_victim(inodes_, to->get(), move.new_name.c_str(), *replaced));

@@ -42,7 +42,7 @@ Call<void> Operations::open_existing(Inode& inode, std::uint32_t flags, bool kil
 
 /// The caller holds content.
 Call<void> Operations::truncate(Inode& inode, std::uint64_t size, bool kill_set_id) {
-  const auto scope = outbox_.changing({{.what = What::Tail, .id = noted_id(inode), .offset = size}});
+  SK_TRY(const auto scope, outbox_.changing({{.what = What::Tail, .id = noted_id(inode), .offset = size}}));
   if (kill_set_id) SK_TRY_VOID(drop_set_id(inode));
   SK_TRY(Fd file, inodes_.open_anew(inode, O_WRONLY));
   SK_TRY_VOID(checked(::ftruncate(file.get(), static_cast<off_t>(size))));
@@ -69,7 +69,7 @@ Call<void> Operations::drop_set_id(Inode& inode) {
     inode.may_set_id = (mode & (S_ISUID | S_ISGID)) != 0;
     return {};
   }
-  const auto scope = outbox_.changing({{.what = What::Attributes, .id = noted_id(inode)}});
+  SK_TRY(const auto scope, outbox_.changing({{.what = What::Attributes, .id = noted_id(inode)}}));
   SK_TRY_VOID(checked(::chmod(magic_path(fd->get()).c_str(), mode & 07777)));
   attributes.st_mode = mode;
   inode.may_set_id = (mode & (S_ISUID | S_ISGID)) != 0;
@@ -98,8 +98,8 @@ Call<void> Operations::write(const Request& request, Reply& reply) {
   SK_TRY(const SharedFd file, inodes_.file_fd(*inode));
   fuse_write_out out{};
   {
-    const auto scope =
-        outbox_.changing({{.what = What::Content, .id = noted_id(*inode), .offset = in.offset, .size = in.size}});
+    SK_TRY(const auto scope,
+           outbox_.changing({{.what = What::Content, .id = noted_id(*inode), .offset = in.offset, .size = in.size}}));
     const auto content = order_.content(inode->id);
     if ((in.write_flags & FUSE_WRITE_KILL_SUIDGID) != 0) SK_TRY_VOID(drop_set_id(*inode));
     const ssize_t size = ::pwrite(file->get(), data.data(), data.size(), static_cast<off_t>(in.offset));
@@ -163,8 +163,9 @@ Call<void> Operations::fallocate(const Request& request, Reply&) {
   // Collapsing or inserting moves all that is behind it.
   const bool moves = (in.mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE)) != 0;
   {
-    const auto scope = outbox_.changing(
-        {{.what = moves ? What::Tail : What::Content, .id = noted_id(*inode), .offset = in.offset, .size = in.length}});
+    const What what = moves ? What::Tail : What::Content;
+    SK_TRY(const auto scope,
+           outbox_.changing({{.what = what, .id = noted_id(*inode), .offset = in.offset, .size = in.length}}));
     const auto content = order_.content(inode->id);
     SK_TRY_VOID(checked(::fallocate(file->get(), static_cast<int>(in.mode), static_cast<off_t>(in.offset),
                                     static_cast<off_t>(in.length))));

@@ -105,7 +105,8 @@ Call<Operations::Made> Operations::make(Inode& parent, const NewNode& wanted, co
   using What = replica::Change::What;
   const What what = S_ISDIR(wanted.mode) ? What::Tree : What::Names;
   const InodeId above = noted_id(parent);
-  const auto scope = outbox_.changing({{.what = What::Names, .id = above}, {.what = what, .id = above, .name = wanted.name}});
+  SK_TRY(const auto scope,
+         outbox_.changing({{.what = What::Names, .id = above}, {.what = what, .id = above, .name = wanted.name}}));
   const auto names = order_.names_exclusive();
   ::umask(wanted.umask);  // of this thread alone; a default ACL of the directory takes its place
   Attempt& attempt = request.attempt();
@@ -243,7 +244,7 @@ Call<void> Operations::link(const Request& request, Reply& reply) {
   SK_TRY(const SharedFd source, inodes_.path_fd(*inode));
   struct stat attributes {};
   {
-    const auto scope = outbox_.changing({{.what = replica::Change::What::Names, .id = noted_id(*parent)}});
+    SK_TRY(const auto scope, outbox_.changing({{.what = replica::Change::What::Names, .id = noted_id(*parent)}}));
     const auto content = order_.content(inode->id);
     bool first_name = false;
     {

@@ -38,7 +38,8 @@ Call<void> Operations::remove(const Request& request, bool directory) {
   {
     const What what = directory ? What::Tree : What::Names;
     const InodeId above = noted_id(*parent);
-    const auto scope = outbox_.changing({{.what = What::Names, .id = above}, {.what = what, .id = above, .name = name}});
+    SK_TRY(const auto scope,
+           outbox_.changing({{.what = What::Names, .id = above}, {.what = what, .id = above, .name = name}}));
     const auto content = content_of(order_, victim);
     const auto names = order_.names_exclusive();
     SK_TRY_VOID(settle_victim(inodes_, fd->get(), name.c_str(), victim));
@@ -90,7 +91,7 @@ Call<void> Operations::rename2(const Request& request, Reply&) {
 }
 
 /// Where a directory moves, all below its old and its new name is in doubt after a crash.
-replica::ChangeScope Operations::changing(const Move& move, bool directories) {
+Call<replica::ChangeScope> Operations::changing(const Move& move, bool directories) {
   const What what = directories ? What::Tree : What::Names;
   const InodeId from = noted_id(*move.from);
   const InodeId to = noted_id(*move.to);
@@ -118,7 +119,7 @@ Call<void> Operations::move(const Move& move, Attempt& attempt) {
   SequenceNumber sequence{};
   {
     const bool directories = is_directory(from->get(), move.name) || (exchange && is_directory(to->get(), move.new_name));
-    const auto scope = changing(move, directories);
+    SK_TRY(const auto scope, changing(move, directories));
     const auto content = content_of(order_, replaced);
     const auto names = order_.names_exclusive();
     if (!exchange) SK_TRY_VOID(settle_victim(inodes_, to->get(), move.new_name.c_str(), replaced));

@@ -46,6 +46,12 @@ void Outbox::stop() {
   housekeeper_.join();
 }
 
+Call<replica::ChangeScope> Outbox::changing(std::initializer_list<replica::Change> changes) {
+  auto scope = replica::ChangeScope::begin(sink_, changes);
+  if (!scope) return Errno{EIO};
+  return std::move(*scope);
+}
+
 SequenceNumber Outbox::append(const wire::Operation& operation, BytesView data) {
   return sink_.append(operation, data);
 }
@@ -64,6 +70,10 @@ void Outbox::append_mtime(Inode& inode) {
   struct stat attributes {};
   if (!fd || ::fstatat((*fd)->get(), "", &attributes, AT_EMPTY_PATH) != 0) return;  // gone: nothing to tell
   const auto scope = changing({{.what = replica::Change::What::Attributes, .id = noted_id(inode)}});
+  if (!scope) {
+    touch(inode);  // it is due again
+    return;
+  }
   append_to(inode, wire::SetAttributes{.id = inode.id,
                                        .mask = wire::SetAttributes::kMtime,
                                        .attributes = to_attributes(attributes)});

@@ -33,8 +33,8 @@ class Outbox {
   /// Returns when all mtimes and forgets are appended.
   void stop();
 
-  /// Before the local call of each of them, until it is appended. Ids by `noted_id`.
-  [[nodiscard]] replica::ChangeScope changing(std::initializer_list<replica::Change> changes) { return {sink_, changes}; }
+  /// Before the local call of each of them, until it is appended. Ids by `noted_id`. Errors: EIO when nothing may be changed.
+  [[nodiscard]] Call<replica::ChangeScope> changing(std::initializer_list<replica::Change> changes);
   /// The caller holds names exclusively (Create, Link, Remove, Rename) or content(id).
   SequenceNumber append(const wire::Operation& operation, BytesView data = {});
   /// An operation on one inode; nothing happens if it has no name. The caller holds content(id).

@@ -1,6 +1,7 @@
 #include "datapath/journal/files.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -14,14 +15,21 @@ Error io_error(const std::string& what, const std::string& path) {
   return Error{errno == ENOENT ? Code::NotFound : Code::Io, fmt::format("{} '{}': {}", what, path, std::strerror(errno))};
 }
 
-Status write_synced(const std::string& path, BytesView bytes) {
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+namespace {
+
+Status write_file(const std::string& path, BytesView bytes, int flags) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC | flags, 0600);
   if (fd < 0) return io_error("cannot write", path);
   Status written = write_at(fd, path, bytes, 0);
+  if (written && ::ftruncate(fd, static_cast<off_t>(bytes.size())) != 0) written = io_error("cannot write", path);
   if (written && ::fsync(fd) != 0) written = io_error("cannot write", path);
   ::close(fd);
   return written;
 }
+
+}  // namespace
+
+Status write_synced(const std::string& path, BytesView bytes) { return write_file(path, bytes, O_CREAT | O_TRUNC); }
 
 Status write_at(int fd, const std::string& path, BytesView bytes, std::uint64_t offset) {
   while (!bytes.empty()) {
@@ -66,9 +74,31 @@ Result<Bytes> read_whole(const std::string& path) {
 Status replace(const std::string& directory, const std::string& name, BytesView bytes) {
   const std::string path = directory + "/" + name;
   const std::string fresh = path + ".new";
-  SK_TRY_VOID(write_synced(fresh, bytes));
+  if (const Status written = write_synced(fresh, bytes); !written) {
+    (void)::unlink(fresh.c_str());  // half of it would only take the room
+    return written;
+  }
   if (::rename(fresh.c_str(), path.c_str()) != 0) return io_error("cannot rename", fresh);
   return sync_directory(directory);
+}
+
+Status exchange(const std::string& directory, const std::string& name, BytesView bytes) {
+  const std::string path = directory + "/" + name;
+  const std::string fresh = path + ".new";
+  SK_TRY_VOID(write_file(fresh, bytes, O_CREAT));
+  // Where there is none before it, or the file system cannot exchange, a plain rename does; then room is made anew.
+  if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, path.c_str(), RENAME_EXCHANGE) != 0) {
+    if (::rename(fresh.c_str(), path.c_str()) != 0) return io_error("cannot rename", fresh);
+    (void)reserve(directory, name, bytes);  // without it the next one needs room
+  }
+  return sync_directory(directory);
+}
+
+Status reserve(const std::string& directory, const std::string& name, BytesView bytes) {
+  const std::string path = directory + "/" + name + ".new";
+  struct stat st {};
+  if (::stat(path.c_str(), &st) == 0 && st.st_size > 0) return {};
+  return write_file(path, bytes, O_CREAT);
 }
 
 }  // namespace safekit::journal::files

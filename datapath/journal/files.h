@@ -18,5 +18,10 @@ Status write_at(int fd, const std::string& path, BytesView bytes, std::uint64_t 
 Status sync_directory(const std::string& path);
 /// The same for a file that stands already: whoever looks finds the old or the new one.
 Status replace(const std::string& directory, const std::string& name, BytesView bytes);
+/// As `replace`, in the room of the file that it takes the place of, which is kept as `name`.new: also a full disk takes it, on
+/// file systems that write in place.
+Status exchange(const std::string& directory, const std::string& name, BytesView bytes);
+/// Room for the next `exchange`; makes nothing where there is some already.
+Status reserve(const std::string& directory, const std::string& name, BytesView bytes);
 
 }  // namespace safekit::journal::files

@@ -116,6 +116,7 @@ Status Journal::open() {
                                                        "this copy anew from the other node")};
   }
   state_ = std::move(*state);
+  (void)files::reserve(directory_, "journal", *bytes);  // one of before has none; without it the next write needs room
   return {};
 }
 
@@ -129,7 +130,7 @@ Status Journal::update(const std::function<void(State&)>& change) {
   State next = state_;
   change(next);
   if (next == state_) return {};
-  SK_TRY_VOID(files::replace(directory_, "journal", encode(next)));
+  SK_TRY_VOID(files::exchange(directory_, "journal", encode(next)));
   state_ = std::move(next);
   return {};
 }

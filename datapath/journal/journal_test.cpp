@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
@@ -70,6 +71,44 @@ TEST_F(JournalTest, ReadsTheFormatsBefore) {
   expected.base_log = expected.own_log = {};
   expected.watched = {};
   EXPECT_EQ(*state, expected);
+}
+
+TEST_F(JournalTest, EachWriteTakesTheRoomOfTheOneBefore) {
+  const auto inode = [this](const char* name) {
+    struct stat st {};
+    EXPECT_EQ(::stat((directory_ + name).c_str(), &st), 0) << name;
+    return st.st_ino;
+  };
+  {
+    Journal journal{directory_};
+    ASSERT_TRUE(journal.open());
+    ASSERT_TRUE(journal.update([](State& state) { state.peer = "b"; }));
+    const ino_t first = inode("/journal");
+    const ino_t room = inode("/journal.new");
+    ASSERT_TRUE(journal.update([](State& state) { state.peer = "a longer name"; }));
+    EXPECT_EQ(inode("/journal"), room);
+    EXPECT_EQ(inode("/journal.new"), first);
+    ASSERT_TRUE(journal.update([](State& state) { state.peer = "c"; }));
+    EXPECT_EQ(inode("/journal"), first);
+  }
+  std::filesystem::remove(directory_ + "/journal.new");  // as a release before this one left it
+  Journal journal{directory_};
+  ASSERT_TRUE(journal.open());
+  EXPECT_EQ(journal.state().peer, "c");
+  EXPECT_NE(inode("/journal.new"), 0U);
+}
+
+TEST_F(JournalTest, WhatCannotBeWrittenLeavesTheOldOneAndNoHalf) {
+  Journal journal{directory_};
+  ASSERT_TRUE(journal.open());
+  ASSERT_TRUE(journal.update([](State& state) { state.peer = "b"; }));
+  std::filesystem::remove(directory_ + "/journal.new");
+  std::filesystem::create_directory(directory_ + "/journal.new");
+  EXPECT_FALSE(journal.update([](State& state) { state.peer = "c"; }));
+  EXPECT_EQ(journal.state().peer, "b");
+  std::filesystem::remove(directory_ + "/journal.new");
+  ASSERT_TRUE(journal.update([](State& state) { state.peer = "c"; }));
+  EXPECT_EQ(journal.state().peer, "c");
 }
 
 TEST_F(JournalTest, RefusesASecondReplicaAndANewerVersion) {

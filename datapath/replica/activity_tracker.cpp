@@ -39,12 +39,54 @@ Status ActivityTracker::open(Random& random) {
 
 Status ActivityTracker::give_up(Lock&, const Error& error) {
   usable_ = false;
+  refused_ = error.code == Code::Io;
   log_.write(LogLevel::Error, kLog,
              fmt::format("log=unusable error='{}': after a crash the copies are compared in full", error.what));
-  const Status noted = journal_.update([](journal::State& state) { state.base_log = state.own_log = {}; });
-  failed_ = !noted;
+  const Status noted = note_given_up();
   changed_.notify_all();
   return noted;
+}
+
+/// Caller holds mutex_.
+Status ActivityTracker::note_given_up() {
+  Status noted = journal_.update([](journal::State& state) { state.base_log = state.own_log = {}; });
+  failed_ = !noted;
+  return noted;
+}
+
+Status ActivityTracker::mend_journal() {
+  const std::lock_guard lock{mutex_};
+  return failed_ ? note_given_up() : Status{};
+}
+
+Result<bool> ActivityTracker::begin_anew(std::uint64_t id) {
+  Lock lock{mutex_};
+  if (usable_ || failed_ || !refused_) return false;
+  // Whoever counts in the place of the calls that come must be gone.
+  changed_.wait(lock, [this] { return !busy_ && in_flight_[(epoch_ + 1) % 2] == 0; });
+  busy_ = true;
+  lock.unlock();
+  const Status made = file_.create(id);
+  lock.lock();
+  busy_ = false;
+  changed_.notify_all();
+  if (!made) return made.error();
+  current_ = older_ = {};
+  noted_.clear();
+  pending_.clear();
+  rotated_ = false;
+  usable_ = true;
+  ++epoch_;
+  // What is begun now is noted; until all that was begun before is over, the log is not complete, and the journal names none.
+  changed_.wait(lock, [this] { return in_flight_[(epoch_ + 1) % 2] == 0; });
+  if (!usable_) return Error{Code::Io, "the log of activity was refused again"};
+  const Status named = journal_.update([&](journal::State& state) { state.own_log = file_.point(); });
+  if (!named) {
+    SK_TRY_VOID(give_up(lock, named.error()));
+    return named.error();
+  }
+  log_.write(LogLevel::Info, kLog, "log=begun-anew");
+  return true;
 }
 
 std::pair<std::uint64_t, std::uint64_t> ActivityTracker::groups_of(const Change& change) const {

@@ -22,8 +22,8 @@ namespace safekit::replica {
 /// A checkpoint: `rotate` (what comes is noted anew), `await_older` (calls that relied on what was noted before are done),
 /// both nodes put all on disk, `confirm` (what was noted before is forgotten).
 /// Errors: a log that cannot be written is given up, in the journal first: all is compared then. Only when the journal cannot
-/// be written either, `begin` fails, and nothing may be acknowledged any more.
-/// Thread: begin, end, created, forget: any. The rest: one. A service.
+/// be written either, `begin` fails, and nothing may be changed before `mend_journal` has succeeded.
+/// Thread: begin, end, created, forget, point, activity, entries: any. The rest: one. A service.
 class ActivityTracker {
  public:
   ActivityTracker(journal::Journal& journal, Log& log, std::uint32_t zone_bytes);
@@ -33,6 +33,7 @@ class ActivityTracker {
   /// Goes on with the log of the last time, or begins a new one. Errors: the journal's.
   Status open(Random& random);
 
+  /// Also when it fails `end` is due.
   Status begin(Inodes& inodes, std::span<const Change> changes, std::uint32_t& ticket);
   void end(std::uint32_t ticket);
   /// A new inode in a directory that is noted needs no note of its own.
@@ -49,6 +50,12 @@ class ActivityTracker {
   Result<journal::LogPoint> rotate();
   void await_older();
   Status confirm(const journal::LogPoint& checkpoint);
+
+  /// The journal says that a log which was given up is none. Errors: Io.
+  Status mend_journal();
+  /// A new log in the place of one that the disk refused. Waits for calls that were begun without one: they are in none. Nothing
+  /// is done (false) while there is a log, or none can be. Errors: why there is none.
+  Result<bool> begin_anew(std::uint64_t id);
 
  private:
   using Lock = std::unique_lock<std::mutex>;
@@ -69,6 +76,7 @@ class ActivityTracker {
   void remember(const Change& change, const journal::ActivityEntry& entry);
   Status write(Lock& lock, std::uint64_t batch);
   Status give_up(Lock& lock, const Error& error);
+  Status note_given_up();
 
   journal::Journal& journal_;
   Log& log_;
@@ -79,6 +87,7 @@ class ActivityTracker {
   std::condition_variable changed_{};
   bool usable_{false};
   bool failed_{false};  ///< the journal cannot be written
+  bool refused_{false};  ///< by the disk, which may have room again
   bool busy_{false};    ///< somebody uses file_
   std::uint32_t epoch_{0};
   std::array<std::uint32_t, 2> in_flight_{};  ///< calls by epoch % 2

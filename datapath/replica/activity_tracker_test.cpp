@@ -198,6 +198,62 @@ TEST_F(ActivityTrackerTest, ALogThatCannotBeWrittenIsGivenUpInTheJournalFirst) {
   EXPECT_NE(tracker_->point().id, 0U);  // a new one with the next role
 }
 
+TEST_F(ActivityTrackerTest, ALogThatTheDiskRefusedIsBegunAnewWhenAllCallsWithoutOneAreOver) {
+  EXPECT_FALSE(*tracker_->begin_anew(77)) << "there is one";
+  const Change change{.what = What::Attributes, .id = {5}};
+  touch(change);
+  std::filesystem::create_directory(directory_ + "/activity.0.new");
+  EXPECT_FALSE(tracker_->rotate());
+  EXPECT_EQ(journal_->state().own_log, journal::LogPoint{});
+  std::uint32_t ticket = 0;
+  ASSERT_TRUE(tracker_->begin(inodes_, {&change, 1}, ticket));  // noted nowhere
+  auto begun = std::async(std::launch::async, [this] { return tracker_->begin_anew(77); });
+  EXPECT_EQ(begun.wait_for(std::chrono::milliseconds{50}), std::future_status::timeout);
+  EXPECT_EQ(tracker_->point().id, 0U);
+  touch({.what = What::Attributes, .id = {6}});  // nobody waits for it
+  tracker_->end(ticket);
+  EXPECT_TRUE(*begun.get());
+  EXPECT_EQ(tracker_->point(), (journal::LogPoint{77, 1}));
+  touch({.what = What::Attributes, .id = {7}});
+  EXPECT_EQ(inode(on_disk(), 7).name, "name");
+  EXPECT_FALSE(on_disk().inodes.contains(to_key(handle({5}))));
+  std::filesystem::remove(directory_ + "/activity.0.new");
+  const auto point = tracker_->rotate();
+  ASSERT_TRUE(point);
+  tracker_->await_older();
+  ASSERT_TRUE(tracker_->confirm(*point));
+}
+
+TEST_F(ActivityTrackerTest, ALogOfNoUseIsNotBegunAnew) {
+  touch({.what = What::Attributes, .id = {98}});
+  EXPECT_FALSE(*tracker_->begin_anew(77));
+  EXPECT_EQ(tracker_->point().id, 0U);
+}
+
+TEST_F(ActivityTrackerTest, WithoutAJournalNothingMayBeChangedUntilItIsMended) {
+  std::filesystem::create_directory(directory_ + "/activity.0.new");
+  std::filesystem::remove(directory_ + "/journal.new");
+  std::filesystem::create_directory(directory_ + "/journal.new");
+  EXPECT_FALSE(tracker_->rotate());
+  const Change change{.what = What::Attributes, .id = {5}};
+  const auto allowed = [&] {
+    std::uint32_t ticket = 0;
+    const Status begun = tracker_->begin(inodes_, {&change, 1}, ticket);
+    tracker_->end(ticket);
+    return begun.has_value();
+  };
+  EXPECT_FALSE(allowed());
+  EXPECT_FALSE(tracker_->mend_journal());
+  EXPECT_FALSE(*tracker_->begin_anew(77));
+  EXPECT_FALSE(allowed());
+  std::filesystem::remove(directory_ + "/journal.new");
+  ASSERT_TRUE(tracker_->mend_journal());
+  EXPECT_EQ(journal_->state().own_log, journal::LogPoint{});
+  EXPECT_TRUE(allowed());
+  EXPECT_TRUE(*tracker_->begin_anew(77));
+  EXPECT_EQ(journal_->state().own_log.id, 77U);
+}
+
 TEST_F(ActivityTrackerTest, ADamagedLogIsToldAndANewOneBegun) {
   touch({.what = What::Attributes, .id = {5}});
   const journal::LogPoint before = tracker_->point();

@@ -17,6 +17,7 @@ constexpr std::size_t kForgottenMax = 2'000'000;     ///< about 200 MB
 constexpr int kInlineRoundsMax = 4;                  ///< a caller sends for others at most so often
 constexpr Duration kReturnMax = seconds{1};  ///< for a process that has taken over to connect to the peer
 constexpr Duration kCallReadsFor = milliseconds{100};  ///< then it looks whether it is still to wait
+constexpr const char* kFenced = "this node may not acknowledge writes: its journal cannot be written";
 
 }  // namespace
 
@@ -46,13 +47,15 @@ void Primary::prepare(Inodes& inodes, std::optional<journal::ZoneMap> marks, std
   remember_alone(mode_ == Mode::Alone);
 }
 
-std::uint32_t Primary::begin_change(std::span<const Change> changes) {
-  if (activity_ == nullptr) return 0;
+Result<std::uint32_t> Primary::begin_change(std::span<const Change> changes) {
+  if (fenced_) return Error{Code::Fenced, kFenced};
   std::uint32_t ticket = 0;
+  if (activity_ == nullptr) return ticket;
   if (const Status noted = activity_->begin(*inodes_, changes, ticket); !noted) {
+    activity_->end(ticket);
     const std::lock_guard lock{mutex_};
-    if (!std::exchange(fenced_, true)) set_problem(noted.error().what);
-    waiters_.notify_all();
+    fence(noted.error());
+    return noted.error();
   }
   return ticket;
 }
@@ -254,7 +257,7 @@ Status Primary::wait(SequenceNumber sequence, Acknowledged level) {
     // Whoever waits still may have to read now.
     if (waiting_calls_ > 0) waiters_.notify_all();
   }
-  if (fenced_) return Error{Code::Fenced, "this node may not acknowledge writes: its journal cannot be written"};
+  if (fenced_) return Error{Code::Fenced, kFenced};
   if (!released) return Error{Code::Fenced, "the peer was lost while this node leaves the primary role"};
   return {};
 }
@@ -394,7 +397,7 @@ PrimaryStatus Primary::status() const {
                        .progress = run_ != nullptr ? run_->progress() : progress_,
                        .zones_dirty = marks_.zone_count(),
                        .pairing = pairing_,
-                       .problem = problem_};
+                       .problem = fenced_ ? fenced_why_ : problem_};
   status.progress.phase = synchronised_     ? Progress::Phase::Done
                           : run_ != nullptr ? Progress::Phase::Copying
                           : link_           ? Progress::Phase::Comparing

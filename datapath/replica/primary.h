@@ -93,8 +93,8 @@ class Primary final : public Sink, private ResyncHost {
   /// A backup is going to be taken of this copy: what changes from now on is noted against it, and what was before is on the disk.
   /// Errors: Conflict while the peer is there or may return, and as resync::begin_backup.
   Status begin_backup(const resync::Backup& backup);
-  /// After the file systems are unmounted. In order: the peer confirms that it has all, or zones are saved. Errors: Io when
-  /// the journal cannot be written.
+  /// After the file systems are unmounted. In order: the peer confirms that it has all, or zones are saved, if there is room.
+  /// Errors: Io when the journal cannot be written.
   Status stop();
   [[nodiscard]] PrimaryStatus status() const;
 
@@ -109,7 +109,7 @@ class Primary final : public Sink, private ResyncHost {
   void end_inspection(const std::string& reason);
   [[nodiscard]] Inspection inspection() const;
 
-  std::uint32_t begin_change(std::span<const Change> changes) override;
+  Result<std::uint32_t> begin_change(std::span<const Change> changes) override;
   void end_change(std::uint32_t ticket) override;
   SequenceNumber append(const wire::Operation& operation, BytesView data) override;
   Status wait(SequenceNumber sequence, Acknowledged level) override;
@@ -160,7 +160,6 @@ class Primary final : public Sink, private ResyncHost {
   // Being with and without the peer (primary_peer.cpp, primary_meeting.cpp); the caller holds mutex_ where a Lock or nothing is taken.
   void go_alone();
   void remember_alone(bool alone);
-  void note_alone();
   void lose(std::uint64_t link, const std::string& reason);
   void check_times();
   void drop_old_permission();
@@ -191,6 +190,12 @@ class Primary final : public Sink, private ResyncHost {
   [[nodiscard]] bool needs_marks(wire::ResyncMode mode) const {
     return mode == wire::ResyncMode::Zones || (mode == wire::ResyncMode::Chosen && since_ == 0);
   }
+  // What is to be noted (primary_journal.cpp). The caller holds mutex_, not of base_log.
+  void note_alone();
+  void fence(const Error& error);
+  void mend_journal(Lock& lock);
+  void mend_activity(Lock& lock, MonoTime now);
+  void base_log();
   // Checkpoints (primary_checkpoint.cpp).
   void keep_checkpoints();
   [[nodiscard]] bool checkpoint_due(MonoTime now);
@@ -217,7 +222,7 @@ class Primary final : public Sink, private ResyncHost {
   std::function<void()> changed_{};
   Inodes* inodes_{nullptr};
   std::unique_ptr<ActivityTracker> activity_{};
-  bool activity_based_{false};  ///< what this disk had before the log was begun is on it
+  std::uint64_t log_based_{0};  ///< the log before the begin of which all of this disk was on it
 
   std::shared_ptr<OutsideChanges> outside_{};
   std::stop_source stop_waiting_{};
@@ -236,7 +241,10 @@ class Primary final : public Sink, private ResyncHost {
   std::uint64_t pairing_{0};      ///< changes with each ResyncEnd
   bool alone_noted_{false};       ///< the journal has a generation for what is written without the peer now
   bool unconfirmed_{false};       ///< something was changed while Waiting
-  bool fenced_{false};            ///< the journal cannot be written: nothing may be promised without the peer
+  /// The journal cannot be written: nothing is changed or promised until it can. Written with mutex_ held.
+  std::atomic<bool> fenced_{false};
+  std::string fenced_why_{};
+  bool generation_due_{false};  ///< it is to have one for what was written without the peer
   MonoTime waiting_since_{};
   std::uint64_t sequence_{0};     ///< of the last operation
   std::uint64_t acknowledged_{0};
@@ -284,6 +292,9 @@ class Primary final : public Sink, private ResyncHost {
   std::condition_variable checkpointer_{};
   bool checkpoint_wanted_{false};  ///< a synchronisation has ended
   MonoTime checkpoint_at_{};       ///< the last one was begun
+  MonoTime mended_at_{};           ///< a new log was tried last, for one that was given up
+  std::string log_problem_{};      ///< why there was none
+  bool log_fresh_{false};          ///< it is of no use before a checkpoint
   std::uint64_t looked_at_{0};     ///< sequence_ when it was looked for idleness
   MonoTime idle_since_{};
 

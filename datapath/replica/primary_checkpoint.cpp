@@ -20,6 +20,8 @@ void Primary::keep_checkpoints() {
   while (!stopped_) {
     checkpointer_.wait_for(lock, kLookEvery, [this] { return stopped_ || checkpoint_wanted_; });
     const MonoTime now = clock_.mono_now();
+    if (!stopped_ && fenced_) mend_journal(lock);
+    if (!stopped_) mend_activity(lock, now);
     if (stopped_ || !checkpoint_due(now)) {
       checkpoint_wanted_ = false;
       continue;
@@ -39,10 +41,11 @@ bool Primary::checkpoint_due(MonoTime now) {
   if (std::exchange(looked_at_, sequence_) != sequence_) idle_since_ = now;
   if (!link_ || !synchronised_ || mode_ != Mode::Mirroring || activity_->point().id == 0) return false;
   const std::size_t entries = activity_->entries();
-  if (entries == 0) return false;
+  if (entries == 0 && !log_fresh_) return false;
   if (checkpoint_wanted_) return true;
   const Duration since = now - checkpoint_at_;
   if (since < kCheckpointsApart) return false;
+  if (log_fresh_) return true;
   return since >= kCheckpointEvery || entries >= kEntriesWanted || now - idle_since_ >= kIdleFor;
 }
 
@@ -68,6 +71,10 @@ Status Primary::checkpoint() {
     SK_TRY_VOID(await_durable(lock, *link, sequence, kSyncMax));
   }
   SK_TRY_VOID(activity_->confirm(point));
+  {
+    const std::lock_guard lock{mutex_};
+    log_fresh_ = false;
+  }
   SK_TRY_VOID(journal_.update([&](journal::State& state) {
     resync::watch_until(state, linux_os::file_moment(), settings_.boot_id);
   }));

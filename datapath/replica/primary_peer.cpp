@@ -67,21 +67,6 @@ void Primary::remember_alone(bool alone) {
   if (continuity_.note_alone) continuity_.note_alone(alone);
 }
 
-void Primary::note_alone() {
-  if (alone_noted_) return;
-  // Durable before any write made without the peer is acknowledged (design.md 6).
-  const DataGeneration fresh{random_.u64() | 1};
-  const Status noted = journal_.update([&](journal::State& state) { journal::begin_alone(state.generations, fresh); });
-  if (!noted) {
-    fenced_ = true;
-    problem_ = noted.error().what;
-    log_.write(LogLevel::Error, kLog, fmt::format("step=note-alone error='{}'", noted.error().what));
-    waiters_.notify_all();
-    return;
-  }
-  alone_noted_ = true;
-}
-
 /// A permission is for the loss that the control plane saw: what the peer said since belongs to another one.
 void Primary::drop_old_permission() {
   if (mode_ == Mode::Mirroring && heard_ > granted_at_) alone_allowed_ = false;
@@ -159,8 +144,7 @@ void Primary::look_for_peer() {
       const std::lock_guard lock{mutex_};
       if (stopped_) return;
     }
-    // The peer will be told that what is not in the log is on this disk.
-    if (stream && activity_ != nullptr && !activity_based_) activity_based_ = sync_roots();
+    if (stream && activity_ != nullptr) base_log();
     const Status ended = stream ? serve(std::move(*stream)) : Status{stream.error()};
     Lock lock{mutex_};
     if (stopped_) return;
@@ -207,7 +191,8 @@ Status Primary::serve(std::unique_ptr<Stream> stream) {
 void Primary::put_end() {
   remember_alone(false);  // before the peer can be promoted
   const journal::State state = journal_.state();
-  const journal::LogPoint log = activity_ != nullptr && activity_based_ ? activity_->point() : journal::LogPoint{};
+  const journal::LogPoint point = activity_ != nullptr ? activity_->point() : journal::LogPoint{};
+  const journal::LogPoint log = point.id == log_based_ ? point : journal::LogPoint{};
   push(wire::ResyncEnd{state.generations.current, state.generations.history, {log.id, log.checkpoint}, verify_due_}, {}, {});
   end_sequence_ = sequence_ - link_->base;
   end_answer_.reset();
@@ -220,7 +205,7 @@ void Primary::put_end() {
   // needs a new one.
   alone_allowed_ = false;
   ++pairing_;
-  alone_noted_ = false;  // what is written after a loss from here on is of a new generation
+  alone_noted_ = generation_due_ = false;  // what is written after a loss from here on is of a new generation
   kick_sender();
 }
 
@@ -485,7 +470,10 @@ Status Primary::stop() {
   join_inspection();  // one that was asked for in between
   const std::lock_guard lock{mutex_};
   if (marks_complete_ && !outside_unknown_ && !marks_.overflown()) {
-    SK_TRY_VOID(journal_.save_zones(marks_));
+    if (const Status saved = journal_.save_zones(marks_); !saved) {
+      log_.write(LogLevel::Warning, kLog, fmt::format("step=save-zones error='{}': what differs is compared", saved.error().what));
+      return {};
+    }
     // Of what is not on the disk yet the zones tell nothing: after a crash they say too little.
     const bool on_disk = sync_roots();
     return journal_.update([&](journal::State& state) {

@@ -77,7 +77,7 @@ class PrimaryTest : public ::testing::Test {
     auto tracker = std::make_unique<ActivityTracker>(*journal_, log_, 1 << 16);
     ASSERT_TRUE(tracker->open(random_));
     primary_->prepare(*inodes_, std::nullopt, std::move(tracker));
-    const ChangeScope scope{*primary_, {{.what = Change::What::Names, .id = {1}}}};
+    EXPECT_TRUE(ChangeScope::begin(*primary_, {{.what = Change::What::Names, .id = {1}}}));
   }
   /// As at a start; what was changed since is somebody else's.
   void expect_changes(resync::Scope scope) {
@@ -119,6 +119,40 @@ TEST_F(PrimaryTest, AnFsyncWaitsForTheDiskOfThePeer) {
   begin();
   auto call = sync();
   expect_returns(call);
+}
+
+TEST_F(PrimaryTest, WhileTheJournalCannotBeWrittenNothingIsChangedOrPromised) {
+  source_.let(false);
+  keep_log();
+  primary_->start();
+  std::filesystem::remove(directory_ + "/state/journal.new");
+  std::filesystem::create_directory(directory_ + "/state/journal.new");
+  primary_->allow_alone(true);
+  const auto change = [this] { return ChangeScope::begin(*primary_, {{.what = Change::What::Names, .id = {1}}}); };
+  SequenceNumber written{};
+  {
+    const auto scope = change();
+    ASSERT_TRUE(scope) << "nothing has failed yet";
+    written = primary_->append(wire::Operation{wire::Write{InodeId{1}, 0, 3}}, as_bytes("abc"));
+  }
+  EXPECT_EQ(primary_->wait(written, Acknowledged::Received).error().code, Code::Fenced);
+  EXPECT_EQ(change().error().code, Code::Fenced);
+  EXPECT_TRUE(primary_->status().fenced);
+  EXPECT_NE(primary_->status().problem.find("journal"), std::string::npos) << primary_->status().problem;
+  std::filesystem::remove(directory_ + "/state/journal.new");
+  ASSERT_TRUE(becomes([&] { return !primary_->status().fenced; }));
+  EXPECT_TRUE(primary_->status().problem.empty());
+  EXPECT_EQ(journal_->state().generations.base, DataGeneration{7}) << "what was written without the peer is noted";
+  EXPECT_TRUE(change());
+  EXPECT_TRUE(primary_->wait(written, Acknowledged::Received));
+}
+
+TEST_F(PrimaryTest, ZonesThatFindNoRoomOnlyCostAComparison) {
+  source_.let(false);
+  primary_->start();
+  std::filesystem::create_directory(directory_ + "/state/zones.new");
+  EXPECT_TRUE(primary_->stop());
+  EXPECT_FALSE(journal_->state().exact);
 }
 
 TEST_F(PrimaryTest, ABackupBeginsOnlyWithoutThePeerAndForgetsWhatWasBefore) {

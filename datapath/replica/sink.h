@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "datapath/wire/operation.h"
@@ -64,7 +65,8 @@ class Sink {
   virtual ~Sink() = default;
   /// Before the local call of each operation: when it returns, no crash can hide what is touched. May wait for the disk the
   /// first time in a while. Until `end_change`, which comes after `append`, no checkpoint passes. Any lock may be held.
-  virtual std::uint32_t begin_change(std::span<const Change> changes) = 0;
+  /// Errors: Fenced when nothing may be changed (the caller answers EIO); there is no end_change then.
+  virtual Result<std::uint32_t> begin_change(std::span<const Change> changes) = 0;
   virtual void end_change(std::uint32_t ticket) = 0;
   /// Puts the operation, already done locally, into the stream; the caller holds the TreeOrder lock that orders it.
   /// While the peer is away it only marks zones. May block while the window is full, at most the send time-out.
@@ -78,14 +80,20 @@ class Sink {
 /// From before the local call until it is appended.
 class ChangeScope {
  public:
-  ChangeScope(Sink& sink, std::initializer_list<Change> changes)
-      : sink_(sink), ticket_(sink.begin_change({changes.begin(), changes.size()})) {}
-  ~ChangeScope() { sink_.end_change(ticket_); }
+  static Result<ChangeScope> begin(Sink& sink, std::initializer_list<Change> changes) {
+    SK_TRY(const std::uint32_t ticket, sink.begin_change({changes.begin(), changes.size()}));
+    return ChangeScope{sink, ticket};
+  }
+  ~ChangeScope() {
+    if (sink_ != nullptr) sink_->end_change(ticket_);
+  }
+  ChangeScope(ChangeScope&& other) noexcept : sink_(std::exchange(other.sink_, nullptr)), ticket_(other.ticket_) {}
   ChangeScope(const ChangeScope&) = delete;
   ChangeScope& operator=(const ChangeScope&) = delete;
 
  private:
-  Sink& sink_;
+  ChangeScope(Sink& sink, std::uint32_t ticket) : sink_(&sink), ticket_(ticket) {}
+  Sink* sink_{nullptr};
   std::uint32_t ticket_{0};
 };
 
