@@ -66,6 +66,7 @@ api::LostSet set_of(const lost::Summary& summary) {
           .peer = summary.peer,
           .begun = summary.begun,
           .ended = summary.ended,
+          .by_others = summary.by_others,
           .items = summary.items,
           .bytes = summary.bytes,
           .missed_items = summary.missed_items,

@@ -46,8 +46,9 @@ LostNews lost_news(const std::string& module, const std::vector<lost::Summary>& 
     news.told += (news.told.empty() ? "" : " ") + set.name;
     if (std::ranges::find(before, set.name) != before.end()) continue;
     news.lines.push_back({"rfsplug", 'E',
-                          fmt::format("What this node wrote alone was overwritten by the copy of {} and is set aside: {} "
-                                      "(safekit lost-writes show {} -m {})",
+                          fmt::format("{} was overwritten by the copy of {} and is set aside: {} (safekit lost-writes show {} -m {})",
+                                      set.by_others ? "What others changed in this node's copy while it was not served"
+                                                    : "What this node wrote alone",
                                       set.peer, figures_of(set.items, set.bytes, set.missed_bytes), set.name, module)});
   }
   if (count == 0) return news;
@@ -55,7 +56,7 @@ LostNews lost_news(const std::string& module, const std::vector<lost::Summary>& 
       .type = kCondition,
       .is_true = true,
       .reason = missed == 0 ? "SetAside" : "PartlyLost",
-      .message = fmt::format("writes of this node alone were overwritten and lie aside in {} set{}: {}; see `safekit lost-writes list "
+      .message = fmt::format("what only this node's copy had was overwritten and lies aside in {} set{}: {}; see `safekit lost-writes list "
                              "-m {}`, take back what is needed with restore, then purge", count, count == 1 ? "" : "s",
                              figures_of(items, bytes, missed), module)};
   return news;

@@ -31,6 +31,13 @@ TEST(LostNews, EachSetIsToldOnceAndStandsAsACondition) {
   EXPECT_TRUE(lost_news("db", {set_of("S1", 5), set_of("S2", 6, 9)}, second.told).lines.empty());
 }
 
+TEST(LostNews, WhatOthersChangedIsToldAsTheirs) {
+  lost::Summary set = set_of("S1", 5);
+  EXPECT_THAT(lost_news("db", {set}, "").lines[0].text, HasSubstr("What this node wrote alone was overwritten by the copy of b"));
+  set.by_others = true;
+  EXPECT_THAT(lost_news("db", {set}, "").lines[0].text, HasSubstr("What others changed in this node's copy"));
+}
+
 TEST(LostNews, AnUnfinishedSetIsAConditionOnlyAndAnEmptyOneNothing) {
   const LostNews unfinished = lost_news("db", {set_of("S1", 0)}, "");
   EXPECT_TRUE(unfinished.lines.empty());

@@ -58,6 +58,18 @@ bool map_tells(const journal::DataGenerations& mine, const journal::DataGenerati
                              std::ranges::find(winner.history, base) != winner.history.end());
 }
 
+journal::ZoneMap changed_by_others(const journal::Activity& changes, std::uint32_t zone_bytes) {
+  journal::ZoneMap map{zone_bytes};
+  if (changes.everything) map.set_overflown();
+  for (const auto& [key, inode] : changes.inodes) {
+    journal::InodeMarks& marks = map.inode(key);
+    marks.attributes = true;
+    marks.entries = inode.names;
+    marks.whole = !inode.groups.empty();
+  }
+  return map;
+}
+
 const journal::InodeMarks* Own::marks(const std::string& handle) const {
   const auto found = map_->inodes().find(handle);
   return found == map_->inodes().end() ? nullptr : &found->second;

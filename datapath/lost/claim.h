@@ -42,6 +42,9 @@ class Ranges {
 /// what the two had in common, and whatever the winner wrote.
 [[nodiscard]] bool map_tells(const journal::DataGenerations& mine, const journal::DataGenerations& winner);
 
+/// What others changed, as a map of what is this copy's own: of files all, of directories names and attributes.
+[[nodiscard]] journal::ZoneMap changed_by_others(const journal::Activity& changes, std::uint32_t zone_bytes);
+
 /// Which inodes and zones this copy wrote itself. Without a map: perhaps all.
 class Own {
  public:

@@ -82,6 +82,23 @@ TEST(LostClaim, OwnZones) {
   EXPECT_EQ(all.content("other", {1, 2}), (Parts{{1, 2}}));
 }
 
+TEST(LostClaim, WhatOthersChanged) {
+  journal::Activity changes;
+  changes.add({.kind = journal::ActivityEntry::Kind::Groups, .key = "file"});
+  changes.add({.kind = journal::ActivityEntry::Kind::Attributes, .key = "link"});
+  changes.add({.kind = journal::ActivityEntry::Kind::Names, .key = "directory"});
+  changes.add({.kind = journal::ActivityEntry::Kind::Tree, .key = "directory", .name = "moved"});
+  const Own own{changed_by_others(changes, 4096)};
+  EXPECT_EQ(own.content("file", {3, 5'000'000}), (Parts{{3, 5'000'000}}));
+  EXPECT_EQ(own.content("link", {0, 9}), Parts{});
+  for (const char* touched : {"file", "link", "directory"}) EXPECT_TRUE(own.is_touched(touched)) << touched;
+  EXPECT_TRUE(own.are_names("directory"));
+  EXPECT_FALSE(own.are_names("link"));
+  EXPECT_FALSE(own.is_touched("other"));
+  changes.add({.kind = journal::ActivityEntry::Kind::Everything});
+  EXPECT_TRUE(changed_by_others(changes, 4096).overflown());
+}
+
 TEST(LostClaim, Blocks) {
   EXPECT_EQ(blocks_of({0, 1}, 10000), (Range{0, 4096}));
   EXPECT_EQ(blocks_of({4095, 4097}, 10000), (Range{0, 8192}));

@@ -12,6 +12,9 @@ namespace {
 constexpr std::uint32_t kMagic = 0x4d574c53;         // "SLWM"
 constexpr std::uint32_t kSummaryMagic = 0x53574c53;  // "SLWS"
 constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kSummaryVersion = 2;
+constexpr std::uint8_t kOnlyOwn = 1;
+constexpr std::uint8_t kByOthers = 2;
 constexpr std::size_t kBeginBytes = 8;
 constexpr std::size_t kRootsMax = 1024;
 constexpr std::size_t kXattrsMax = 4096;
@@ -26,7 +29,7 @@ void put(ByteWriter& out, const Head& head) {
   out.u64(head.lost.value);
   out.u64(head.kept.value);
   out.i64(head.begun.ns);
-  out.u8(head.only_own ? 1 : 0);
+  out.u8(static_cast<std::uint8_t>((head.only_own ? kOnlyOwn : 0) | (head.by_others ? kByOthers : 0)));
   out.u32(static_cast<std::uint32_t>(head.roots.size()));
   for (const std::string& root : head.roots) out.text(root);
 }
@@ -84,7 +87,9 @@ Head take_head(ByteReader& in) {
   head.lost.value = in.u64();
   head.kept.value = in.u64();
   head.begun.ns = static_cast<std::int64_t>(in.u64());
-  head.only_own = in.u8() != 0;
+  const std::uint8_t flags = in.u8();
+  head.only_own = (flags & kOnlyOwn) != 0;
+  head.by_others = (flags & kByOthers) != 0;
   const std::uint32_t roots = in.u32();
   for (std::uint32_t i = 0; i < roots && i < kRootsMax && in.ok(); ++i) head.roots.push_back(in.text());
   return head;
@@ -273,11 +278,12 @@ Bytes encode(const Summary& summary) {
   out.i64(summary.begun.ns);
   out.i64(summary.ended.ns);
   for (const std::uint64_t number : {summary.items, summary.bytes, summary.missed_bytes, summary.missed_items}) out.u64(number);
-  return journal::seal_record(kSummaryMagic, kVersion, out.bytes());
+  out.u8(summary.by_others ? 1 : 0);
+  return journal::seal_record(kSummaryMagic, kSummaryVersion, out.bytes());
 }
 
 Result<Summary> decode_summary(BytesView bytes) {
-  SK_TRY(const BytesView body, journal::open_record(kSummaryMagic, kVersion, bytes));
+  SK_TRY(const BytesView body, journal::open_record(kSummaryMagic, kSummaryVersion, bytes));
   ByteReader in{body};
   Summary summary;
   summary.lost.value = in.u64();
@@ -288,6 +294,7 @@ Result<Summary> decode_summary(BytesView bytes) {
   for (std::uint64_t* number : {&summary.items, &summary.bytes, &summary.missed_bytes, &summary.missed_items}) {
     *number = in.u64();
   }
+  if (in.ok() && !in.at_end()) summary.by_others = in.u8() != 0;  // version 1 ends before
   if (!in.ok() || !in.at_end()) return Error{Code::Corrupt, "file has a wrong length"};
   return summary;
 }

@@ -26,7 +26,8 @@ struct Head {
   DataGeneration lost{};
   DataGeneration kept{};
   WallTime begun{};
-  bool only_own{false};  ///< only zones that the node itself had marked are looked at; else all that differed
+  bool only_own{false};  ///< only what was known to be written is looked at; else all that differed
+  bool by_others{false};  ///< others changed the copy while nobody served it; else this node wrote it
   std::vector<std::string> roots{};  ///< replicated directories
   friend bool operator==(const Head&, const Head&) = default;
 };
@@ -113,6 +114,7 @@ struct Summary {
   std::string peer{};
   WallTime begun{};
   WallTime ended{};  ///< 0: the synchronisation has not ended
+  bool by_others{false};  ///< Head::by_others
   std::uint64_t items{0};
   std::uint64_t bytes{0};         ///< set aside
   std::uint64_t missed_bytes{0};  ///< found no room, or could not be read: lost

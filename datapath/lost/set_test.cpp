@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "datapath/journal/record.h"
 #include "datapath/lost/set_reader.h"
 #include "datapath/lost/set_writer.h"
 
@@ -106,6 +107,40 @@ TEST_F(LostSetTest, ASecondAttemptGoesOnWithTheSameSet) {
   EXPECT_EQ(list_sets(sets())->size(), 2U);
   EXPECT_EQ(list_sets(sets())->at(0).name, "20231114T221320Z");
   EXPECT_EQ(list_sets(sets())->at(1).name, "20231114T221320Z-2");
+}
+
+TEST_F(LostSetTest, OfWhatOthersChangedEachTimeIsASetOfItsOwn) {
+  Head by_others = head();
+  by_others.by_others = true;
+  const auto add = [&](const Head& to, bool ends) {
+    auto writer = SetWriter::open(sets(), 1U << 30, to);
+    ASSERT_TRUE(writer);
+    ASSERT_NE(*(*writer)->add(item("a")), 0U);
+    if (ends) {
+      ASSERT_TRUE((*writer)->end(WallTime{5}));
+    }
+  };
+  add(by_others, false);
+  add(by_others, true);  // a second attempt
+  add(by_others, true);
+  add(head(), true);  // of the same generation, but this node's own
+  add(head(), true);  // lost power before the journal knew that it had ended
+  const auto found = list_sets(sets());
+  ASSERT_EQ(found->size(), 3U);
+  EXPECT_EQ(found->at(0).items, 2U);
+  EXPECT_EQ(found->at(1).items, 1U);
+  EXPECT_EQ(found->at(2).items, 2U);
+  EXPECT_TRUE(found->at(0).by_others && found->at(1).by_others && !found->at(2).by_others);
+  EXPECT_EQ(load_set(sets(), found->at(0).name)->head, by_others);
+}
+
+TEST(LostSummary, ReadsTheFormatBefore) {
+  const Summary now{.lost = {7}, .node = "a", .peer = "b", .by_others = true, .items = 3};
+  const Bytes bytes = encode(now);
+  EXPECT_EQ(*decode_summary(bytes), now);
+  Summary before = now;
+  before.by_others = false;
+  EXPECT_EQ(*decode_summary(journal::seal_record(0x53574c53, 1, BytesView{bytes}.subspan(16, bytes.size() - 21))), before);
 }
 
 TEST_F(LostSetTest, WhatFindsNoRoomIsNamed) {

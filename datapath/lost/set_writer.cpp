@@ -62,14 +62,17 @@ std::uint64_t aligned(std::uint64_t bytes) { return (bytes + kBlockBytes - 1) / 
 }  // namespace
 
 Error SetWriter::io_error(const char* what) const {
-  return Error{Code::Io, fmt::format("what this node wrote alone cannot be set aside ({} in '{}': {}), and is not overwritten "
+  return Error{Code::Io, fmt::format("what this copy alone has cannot be set aside ({} in '{}': {}), and is not overwritten "
                                      "before; mend that disk",
                                      what, path_, std::strerror(errno))};
 }
 
 Result<std::unique_ptr<SetWriter>> SetWriter::open(const std::string& directory, std::uint64_t quota, const Head& head) {
   SK_TRY(const auto sets, list_sets(directory));
-  auto old = std::ranges::find_if(sets, [&](const Summary& set) { return set.lost == head.lost && set.peer == head.peer; });
+  auto old = std::ranges::find_if(sets, [&](const Summary& set) {
+    return set.lost == head.lost && set.peer == head.peer && set.by_others == head.by_others &&
+           (!set.by_others || set.ended == WallTime{});
+  });
   if (old != sets.end() && !load_set(directory, old->name)) old = sets.end();  // damaged: left as it is
   std::string name = old != sets.end() ? old->name : name_of(head.begun);
   std::error_code failed;
@@ -101,7 +104,7 @@ Result<std::unique_ptr<SetWriter>> SetWriter::open(const std::string& directory,
 }
 
 Status SetWriter::begin(const Head& head) {
-  summary_ = {.lost = head.lost, .node = head.node, .peer = head.peer, .begun = head.begun};
+  summary_ = {.lost = head.lost, .node = head.node, .peer = head.peer, .begun = head.begun, .by_others = head.by_others};
   before_.head = head;
   Bytes bytes = manifest_begin();
   const Bytes record = encode(Record{head});

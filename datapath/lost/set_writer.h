@@ -24,7 +24,8 @@ inline constexpr std::size_t kMadeMax = 4U << 20;
 /// Thread: one. A service.
 class SetWriter {
  public:
-  /// The set of `head.lost` in `directory`, gone on with where it is there; else a new one, named after `head.begun`.
+  /// The set of `head.lost` in `directory`, gone on with where it is there; else a new one, named after `head.begun`. By others
+  /// there may be many of one generation: only one that has not ended is gone on with.
   /// `quota`: bytes of all sets in the directory.
   static Result<std::unique_ptr<SetWriter>> open(const std::string& directory, std::uint64_t quota, const Head& head);
   ~SetWriter();

@@ -38,7 +38,7 @@ std::uint32_t root_in(const HandleKey& key) {
 /// What is gone already has nothing to lose; anything else stops the synchronisation.
 Status unless_gone(const Error& error) {
   if (error.code == Code::NotFound) return {};
-  return Error{Code::Io, "what this node wrote alone cannot be set aside: " + error.what};
+  return Error{Code::Io, "what this copy alone has cannot be set aside: " + error.what};
 }
 
 bool same_owner_and_mode(const wire::Attributes& a, const wire::Attributes& b, std::uint32_t mask) {

@@ -14,8 +14,8 @@
 
 namespace safekit::replica {
 
-/// Sets aside what this copy had written by itself, before the synchronisation that makes it equal to the other one destroys
-/// it: content, attributes and xattrs, names. Each byte once, as it was before the first change; never what the
+/// Sets aside what this copy alone has, written by this node or changed by others, before the synchronisation that makes it equal
+/// to the other one destroys it: content, attributes and xattrs, names. Each byte once, as it was before the first change; never what the
 /// synchronisation has put there. The caller tells of each operation before it does it, then calls `settle`: only when that
 /// has returned may anything be destroyed.
 /// Errors: Io; nothing may be overwritten then. No room is no error (SetWriter).
@@ -26,7 +26,7 @@ class LostKeeper {
     std::string directory{};
     std::uint64_t quota{0};
     lost::Head head{};
-    std::optional<journal::ZoneMap> own{};  ///< what this node marked, if that tells (lost::map_tells)
+    std::optional<journal::ZoneMap> own{};  ///< what that is, if it is known (lost::map_tells, changed_by_others)
     bool own_is_whole{false};  ///< the map can be believed; later it is so where the set says that it was
     std::vector<int> roots{};  ///< descriptors of the replicated directories
   };

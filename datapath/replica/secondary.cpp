@@ -404,7 +404,7 @@ Status Secondary::begin_resync(Stream& stream, wire::ResyncMode mode) {
                                                  wire::name_of(mode)));
   }
   applier_.begin_resync(mode);
-  if (mode != wire::ResyncMode::None && loses_) SK_TRY_VOID(begin_set_aside());
+  if (mode != wire::ResyncMode::None && (loses_ || told_ != nullptr)) SK_TRY_VOID(begin_set_aside());
   set_status([&](SecondaryStatus& status) {
     status.progress.phase = Progress::Phase::Copying;
     status.unverified = status.unverified && mode == wire::ResyncMode::None;

@@ -144,6 +144,7 @@ class Secondary {
   Duration sync_takes_{};                      ///< lately, on average
   wire::Hello primary_{};
   bool loses_{false};  ///< this copy has writes of its own that the primary's has not
+  std::shared_ptr<const Outside> told_{};  ///< what others changed in it, and the primary has been told of; or none
   bool told_missed_{false};
   std::optional<journal::ZoneMap> own_marks_{};  ///< what they are, if that is known
   bool own_marks_whole_{false};

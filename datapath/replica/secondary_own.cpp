@@ -25,9 +25,11 @@ std::vector<wire::ActiveEntry> Secondary::own_activity(wire::Hello& hello) {
 
 void Secondary::add_outside(wire::Hello& hello, std::vector<wire::ActiveEntry>& entries) {
   const auto found = outside_ != nullptr ? outside_->tell() : nullptr;
+  told_.reset();
   if (found == nullptr || found->empty()) return;
   hello.outside = wire::Outside::Unknown;
   if (!found->unknown.empty()) return;
+  told_ = found;
   auto paths = to_paths(found->changes, applier_.root_descriptors());
   if (!paths || entries.size() + paths->size() > wire::kActiveEntriesMax) {
     log_.write(LogLevel::Warning, kLog, fmt::format("step=tell-changes error='{}': the copies are compared in full",
@@ -56,6 +58,15 @@ bool Secondary::meet_again() {
 
 Status Secondary::begin_set_aside() {
   told_missed_ = false;
+  if (told_ != nullptr && (!loses_ || own_marks_)) {
+    journal::ZoneMap changed = lost::changed_by_others(told_->changes, settings_.zone_bytes);
+    if (own_marks_) {
+      own_marks_->merge(changed);
+    } else {
+      own_marks_ = std::move(changed);
+      own_marks_whole_ = true;
+    }
+  }
   SK_TRY(auto keeper, LostKeeper::make({.directory = settings_.lost_directory,
                                         .quota = settings_.lost_bytes_max,
                                         .head = {.module = settings_.module,
@@ -63,13 +74,15 @@ Status Secondary::begin_set_aside() {
                                                  .peer = settings_.peer,
                                                  .lost = journal_.state().generations.current,
                                                  .kept = primary_.current,
+                                                 .by_others = !loses_,
                                                  .roots = applier_.root_paths()},
                                         .own = std::move(own_marks_),
                                         .own_is_whole = own_marks_whole_,
                                         .roots = applier_.root_descriptors()},
                                        clock_));
   applier_.set_aside_by(std::move(keeper));
-  log_.write(LogLevel::Info, kLog, fmt::format("lost-writes=begin directory='{}'", settings_.lost_directory));
+  log_.write(LogLevel::Info, kLog,
+             fmt::format("lost-writes=begin directory='{}' by-others={}", settings_.lost_directory, !loses_));
   return {};
 }
 
@@ -87,7 +100,7 @@ void Secondary::tell_missed() {
   const LostKeeper* keeper = applier_.keeper();
   if (keeper == nullptr || told_missed_ || keeper->summary().missed_items == 0) return;
   told_missed_ = true;
-  const std::string what = fmt::format("not all that this node wrote alone can be set aside in '{}': lostWritesMax is reached, the "
+  const std::string what = fmt::format("not all that this copy alone has can be set aside in '{}': lostWritesMax is reached, the "
                                        "disk is full, or a file cannot be read; the rest is overwritten, the set names it",
                                        settings_.lost_directory);
   log_.write(LogLevel::Warning, kLog, fmt::format("problem='{}'", what));

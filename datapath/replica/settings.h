@@ -25,7 +25,7 @@ struct Settings {
   Duration resync_timeout{seconds{150}};  ///< no answer at all to the requests of a synchronisation for so long: it ends
   bool verify_after_resync{false};  ///< at first; see Primary::verify_after_resync
   std::string boot_id{};  ///< of this boot of the machine
-  std::string lost_directory{};  ///< where a secondary sets aside what it wrote alone (datapath/lost)
+  std::string lost_directory{};  ///< where a secondary sets aside what its copy alone has (datapath/lost)
   std::uint64_t lost_bytes_max{0};  ///< of all that is in it
 };
 

@@ -3,7 +3,7 @@
 nothing else is looked at. Usage: stopped.py PROGRAM [CASE...]. SK_EACH=1 makes each kind of change in a stop of its own."""
 import ctypes, os, random, sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from replica_nodes import IDLE, PRIMARY, SECONDARY, assert_equal, mirrored, run_cases
+from replica_nodes import IDLE, PRIMARY, SECONDARY, assert_equal, lost_sets, mirrored, run_cases
 
 DIRECTORIES, FILES = 30, 20
 EXCHANGE = 2
@@ -212,9 +212,57 @@ def case_changed_both(pair):
     assert_equal(pair)
 
 
+def read_at(path, offset, size=4096):
+    with open(path, "rb") as file:
+        return os.pread(file.fileno(), size, offset)
+
+
+def set_aside(pair, changes):
+    """The secondary is changed by others, and the primary by its own; returns what is set aside of the former, by path."""
+    sets = len(lost_sets(pair.b))
+    pair.a.run("sh", "-ec", f"cd {pair.mount}; echo ours >> d20/f1; echo ours > d4/ours; sync d20/f1")
+    stop(pair, pair.a, pair.b)
+    changes(pair.b.data)
+    began = pair.b.log_size()
+    start(pair.a, pair.b)
+    assert_equal(pair)
+    assert log_lines(pair.b, began, "by-others=true"), "nothing is set aside"
+    found = lost_sets(pair.b)
+    assert len(found) == sets + 1 and not lost_sets(pair.a), found
+    return {item["path"]: item for item in found[-1].values()}
+
+
+def case_what_others_changed_is_set_aside(pair):
+    filled(pair)
+    changed = []
+
+    def first(top):
+        for change in (change_byte_of_big, change_mode, change_names):
+            change(top)
+        changed.append(read_at(f"{top}/big", 2 << 20))
+
+    items = set_aside(pair, first)
+    assert items["big"]["pieces"] == [(2 << 20, 4096, 0, changed[0])], items["big"]["pieces"]
+    assert items["d4/new"]["removed"] and items["d4/new"]["pieces"][0][3] == b"new"
+    assert items["d4/made/within/y"]["removed"] and items["d4/made/within"]["removed"] and items["d4/made"]["removed"]
+    assert items["d6/renamed"]["removed"] and items["d7/link"]["removed"]
+    for removed in ("d5/f5", "d6/f6"):
+        assert items[removed]["kind"] == 4, items[removed]
+    assert not items["d1/f1"]["removed"] and not items["d1/f1"]["pieces"]
+    assert not {"d20/f1", "d0/f0"} & set(items), sorted(items)  # the primary's own changes, and what nobody changed
+
+    def second(top):
+        change_byte(f"{top}/big", (2 << 20) + 7)
+        changed.append(read_at(f"{top}/big", 2 << 20))
+
+    items = set_aside(pair, second)
+    assert set(items) == {"big"} and items["big"]["pieces"] == [(2 << 20, 4096, 0, changed[1])], items
+
+
 def case_hard_links_compare_all(pair):
     filled(pair)
     stop(pair, pair.a, pair.b)
+    assert not lost_sets(pair.a) and not lost_sets(pair.b)
     os.link(f"{pair.b.data}/d1/f1", f"{pair.b.data}/d2/f1-too")
     made, found = start(pair.a, pair.b)
     assert "synchronise=full" in made and "has several names" in found["b"][0], (made, found)

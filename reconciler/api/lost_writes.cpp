@@ -111,6 +111,7 @@ Node to_tree(const LostSet& set) {
   tree.add("keptCopyOf", Node::string(set.peer));
   tree.add("begun", Node::string(safekit::to_string(set.begun)));
   if (set.ended.ns != 0) tree.add("ended", Node::string(safekit::to_string(set.ended)));
+  if (set.by_others) tree.add("byOthers", Node::boolean(true));
   tree.add("items", number_of(set.items));
   tree.add("bytes", number_of(set.bytes));
   tree.add("missedItems", number_of(set.missed_items));
@@ -124,6 +125,7 @@ LostSet lost_set_from(const Node& tree) {
           .peer = text_at(tree, {"keptCopyOf"}),
           .begun = time_at(tree, "begun"),
           .ended = time_at(tree, "ended"),
+          .by_others = text_at(tree, {"byOthers"}) == "true",
           .items = number_at<std::uint64_t>(tree, "items"),
           .bytes = number_at<std::uint64_t>(tree, "bytes"),
           .missed_items = number_at<std::uint64_t>(tree, "missedItems"),

@@ -9,7 +9,7 @@
 #include "schema/base/time.h"
 #include "schema/doc/node.h"
 
-/// Lost writes as the API shows them: what a node had written alone and a synchronisation has overwritten, set aside in sets.
+/// Lost writes as the API shows them: what only a node's copy had and a synchronisation has overwritten, set aside in sets.
 ///   GET    modules/NAME/lost-writes                             LostWritesList
 ///   GET    modules/NAME/lost-writes/SET[?after=NEXT]            LostWrites: items, and `next` when there are more
 ///   GET    modules/NAME/lost-writes/SET/data?at=BYTE&size=BYTES the bytes themselves, at most kLostBytesMax
@@ -25,6 +25,7 @@ struct LostSet {
   std::string peer{};  ///< whose copy was kept
   WallTime begun{};
   WallTime ended{};  ///< 0: the synchronisation has not ended
+  bool by_others{false};  ///< changed in the node's copy while it was not served; else the node's own
   std::uint64_t items{0};
   std::uint64_t bytes{0};
   std::uint64_t missed_items{0};

@@ -41,7 +41,7 @@ TEST(LostWritesApi, AnItemComesBackAsItWas) {
 
 TEST(LostWritesApi, ASetComesBackAsItWas) {
   const LostSet set{.name = "S", .node = "a", .peer = "b", .begun = WallTime{1'700'000'000'000'001'000}, .ended = {},
-                    .items = 1, .bytes = 2, .missed_items = 3, .missed_bytes = 4};
+                    .by_others = true, .items = 1, .bytes = 2, .missed_items = 3, .missed_bytes = 4};
   EXPECT_EQ(lost_set_from(to_tree(set)), set);
 }
 

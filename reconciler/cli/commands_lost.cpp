@@ -7,7 +7,7 @@
 #include "reconciler/cli/commands.h"
 #include "reconciler/cli/restore.h"
 
-/// What a node wrote alone and a synchronisation has overwritten.
+/// What only a node's copy had and a synchronisation has overwritten.
 namespace safekit::cli {
 namespace {
 
@@ -56,7 +56,7 @@ int list(Session& session, const std::string& module, Form form) {
       session.output.out(set.name + "\n");
       continue;
     }
-    table.add({set.name, set.node, set.peer, to_log_string(set.begun).substr(0, 19), set.ended.ns != 0 ? "complete" : "unfinished",
+    table.add({set.name, set.by_others ? set.node + " by others" : set.node, set.peer, to_log_string(set.begun).substr(0, 19), set.ended.ns != 0 ? "complete" : "unfinished",
                std::to_string(set.items), std::to_string(set.bytes), std::to_string(set.missed_bytes)});
   }
   if (form == Form::Name) return kFine;
