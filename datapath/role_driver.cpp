@@ -43,6 +43,15 @@ control::SyncPhase phase_of(replica::Progress::Phase phase) {
   return control::SyncPhase::None;
 }
 
+replica::Settings::Snapshot to_settings(control::Snapshot snapshot) {
+  switch (snapshot) {
+    case control::Snapshot::Never: return replica::Settings::Snapshot::Never;
+    case control::Snapshot::Auto: return replica::Settings::Snapshot::Auto;
+    case control::Snapshot::Always: return replica::Settings::Snapshot::Always;
+  }
+  return replica::Settings::Snapshot::Never;
+}
+
 void put_progress(control::Report& report, const replica::Progress& progress) {
   report.phase = phase_of(progress.phase);
   report.files_total = progress.files_total;
@@ -185,10 +194,14 @@ RoleDriver::Step RoleDriver::step(const control::Configure& configure, const con
     succession_.inheritance->keeper->release();
     succession_.inheritance.reset();
   }
+  use_kept(configure);
+  if (journal_.state().kept == journal::State::Kept::Returning) {
+    if (Step problem = put_back(configure)) return problem;
+  }
   if (want.role == ReplicaRole::Primary && role_ == ReplicaRole::Idle) {
     if (Step problem = look_for_needs(configure)) return problem;
   }
-  if (Step problem = keep_marks(want)) return problem;
+  if (Step problem = keep_marks(configure, want)) return problem;
   if (Step problem = take_policy(configure)) return problem;
   // role_, primary_ and secondary_ are written by this thread only.
   if (role_ == ReplicaRole::Idle && left_at_) {
@@ -226,8 +239,12 @@ RoleDriver::Step RoleDriver::enter(const control::Configure& configure, const co
 }
 
 /// Marks are durable before the report that confirms them.
-RoleDriver::Step RoleDriver::keep_marks(const control::Want& want) {
+RoleDriver::Step RoleDriver::keep_marks(const control::Configure& configure, const control::Want& want) {
   const bool fresh = want.order != flags_order_;
+  const journal::State before = journal_.state();
+  if (fresh && want.force_up_to_date && before.inconsistent && before.kept == journal::State::Kept::Kept) {
+    if (Step problem = put_back(configure)) return problem;
+  }
   // Until the primary knows of it (the wish without the mark), nothing may make this copy equal again.
   if (secondary_) secondary_->secondary->hold(want.mark_out_of_date);
   const Status noted = journal_.update([&](journal::State& state) {
@@ -330,7 +347,8 @@ replica::Settings RoleDriver::settings(const control::Configure& configure) cons
           .verify_after_resync = configure.verify_after_resync,
           .boot_id = boot_id_,
           .lost_directory = lost_directory_,
-          .lost_bytes_max = configure.lost_bytes_max};
+          .lost_bytes_max = configure.lost_bytes_max,
+          .snapshot = to_settings(configure.snapshot)};
 }
 
 RoleDriver::Step RoleDriver::enter_secondary(const control::Configure& configure, const control::Want& want) {
@@ -349,6 +367,7 @@ RoleDriver::Step RoleDriver::enter_secondary(const control::Configure& configure
   role->source = make_tls_listener(tls_peer(configure), configure.listen_address, configure.port);
   role->secondary = std::make_unique<replica::Secondary>(settings(configure), journal_, *role->applier, *role->source,
                                                          ports_.clock, ports_.log, changed_);
+  role->secondary->keep_by(kept_);
   std::vector<Fd> roots;
   for (const int root : role->applier->root_descriptors()) roots.emplace_back(::fcntl(root, F_DUPFD_CLOEXEC, 0));
   if (const Status looked = look_outside(before, std::move(roots), *exclusions, configure); !looked) {
@@ -437,6 +456,7 @@ control::Report RoleDriver::report() const {
     const std::lock_guard lock{mutex_};
     report.policy_refused = policy_refused_;
   }
+  report.restorable = state.inconsistent && state.kept == journal::State::Kept::Kept;
   report.full_wanted = state.full_wanted;
   report.backup = state.backup;
   std::string problem;

@@ -13,6 +13,7 @@
 #include "datapath/fuse/tree.h"
 #include "datapath/journal/journal.h"
 #include "datapath/linux/clock.h"
+#include "datapath/replica/kept_copies.h"
 #include "datapath/replica/outside_changes.h"
 #include "datapath/replica/primary.h"
 #include "datapath/replica/secondary.h"
@@ -73,7 +74,9 @@ class RoleDriver {
 
   void run();
   Step step(const control::Configure& configure, const control::Want& want);
-  Step keep_marks(const control::Want& want);
+  Step keep_marks(const control::Configure& configure, const control::Want& want);
+  void use_kept(const control::Configure& configure);
+  Step put_back(const control::Configure& configure);
   Step take_policy(const control::Configure& configure);
   Step take_policy_up(const control::Configure& configure, control::ReplicaRole role);
   Step end_policy(const control::SyncPolicy& policy, std::string refused, const std::function<void(journal::State&)>& change);
@@ -115,6 +118,7 @@ class RoleDriver {
   /// next one is reached or that is noted.
   std::shared_ptr<replica::OutsideChanges> outside_{};
   std::optional<linux_os::FileMoment> left_at_{};
+  std::shared_ptr<replica::KeptCopies> kept_{};  ///< of the present directories
 
   mutable std::mutex mutex_{};
   std::condition_variable wake_{};

@@ -45,6 +45,7 @@ Result<std::optional<journal::ZoneMap>> RoleDriver::take_marks(std::uint32_t zon
     next.since = 0;
     next.up_to_date = true;
     next.last_primary = true;
+    next.kept = journal::State::Kept::None;
     if (next.generations.current.value == 0) next.generations.current = fresh;
   }));
   return marks;
@@ -121,6 +122,7 @@ RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, 
     ports_.log.write(LogLevel::Warning, kLog, fmt::format("take-over=impossible reason='{}'", why));
   }
   begin_primary(role, want);
+  if (before.kept != journal::State::Kept::None) kept_->drop();
   return {};
 }
 

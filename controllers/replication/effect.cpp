@@ -58,6 +58,7 @@ status::ReplicationSection marks_of(const control::Report& report) {
   marks.ever_synchronised = report.ever_synchronised;
   marks.has_data = report.has_data;
   marks.last_primary = report.last_primary;
+  marks.restorable = report.restorable;
   marks.generation = report.generation.value;
   return marks;
 }
@@ -364,6 +365,7 @@ void ReplicationController::publish(const std::string& module, const Desired& de
   status::ReplicationSection after = section_of(desired, live.observed, live.memory);
   if (after.configured) show_policy(live.policy, live.observed.report ? &*live.observed.report : nullptr, after);
   set_condition(name, kWrittenOutside, outside_condition(after));
+  set_condition(name, kOldCopyKept, old_copy_condition(module, after));
   if (before == after) return;
   std::vector<std::string> directories;
   if (live.configure) {

@@ -7,8 +7,8 @@
 namespace safekit::replication {
 namespace {
 
-constexpr int kVersion = 3;
-constexpr int kVersionOldest = 2;  ///< without what came in 3: successors
+constexpr int kVersion = 4;
+constexpr int kVersionOldest = 2;  ///< without what came in 3: successors, and in 4: restorable
 
 /// Flags in a fixed order, one character each.
 std::string flags_text(std::initializer_list<bool> flags) {
@@ -29,7 +29,7 @@ std::string encode(const Memory& memory) {
       flags_text({wish.may_be_alone, wish.mark_out_of_date, wish.force_up_to_date, wish.full_resync}),
       memory.terminated ? memory.terminated->ns : -1, flags_text({memory.killed, memory.died}),
       flags_text(
-          {last.up_to_date, last.inconsistent, last.ever_synchronised, last.has_data, last.last_primary}),
+          {last.up_to_date, last.inconsistent, last.ever_synchronised, last.has_data, last.last_primary, last.restorable}),
       last.generation, wish.pairing, memory.successors, memory.taking_over ? 1 : 0,
       memory.replacing, memory.replaced ? 1 : 0);
 }
@@ -49,9 +49,9 @@ std::optional<Memory> decode(const std::string& text) {
       terminated >> ends >> marks >> memory.last.generation >> pairing;
   int taking_over = 0;
   int replaced = 0;
-  if (in && version == kVersion) in >> memory.successors >> taking_over >> memory.replacing >> replaced;
+  if (in && version >= 3) in >> memory.successors >> taking_over >> memory.replacing >> replaced;
   if (!in || version < kVersionOldest || version > kVersion || role < 0 || role > 3 || wish.size() != 4 || ends.size() != 2 ||
-      marks.size() != 5) {
+      marks.size() != (version < 4 ? 5U : 6U)) {
     return std::nullopt;
   }
   if (process.pid != 0) memory.process = process;
@@ -71,6 +71,7 @@ std::optional<Memory> decode(const std::string& text) {
   memory.last.ever_synchronised = marks[2] == '1';
   memory.last.has_data = marks[3] == '1';
   memory.last.last_primary = marks[4] == '1';
+  memory.last.restorable = version >= 4 && marks[5] == '1';
   return memory;
 }
 

@@ -139,6 +139,7 @@ void copy_report(const control::Report& report, status::ReplicationSection& sect
   section.waiting_for_alone = report.waiting_for_alone;
   section.diverged = report.diverged;
   section.unverified = report.unverified;
+  section.restorable = report.restorable;
   section.phase = report.unverified && report.peer_synchronised ? "verifying" : phase_text(report.phase);
   section.files_total = report.files_total;
   section.files_done = report.files_done;
@@ -220,6 +221,7 @@ status::ReplicationSection section_of(const Desired& desired, const Observed& ob
   section.ever_synchronised = memory.last.ever_synchronised;
   section.has_data = memory.last.has_data;
   section.last_primary = memory.last.last_primary;
+  section.restorable = memory.last.restorable;
   section.generation = memory.last.generation;
   if (observed.running && observed.connected && observed.report) {
     copy_report(*observed.report, section);
@@ -344,6 +346,11 @@ Result<control::Configure> configure_of(const spec::Cluster& cluster, const spec
   to.verify_after_resync = from.verify_after_resync;
   to.write_flags = from.write_flags;
   to.lost_bytes_max = from.lost_writes_max;
+  switch (from.snapshot) {
+    case spec::Snapshot::Auto: to.snapshot = control::Snapshot::Auto; break;
+    case spec::Snapshot::Always: to.snapshot = control::Snapshot::Always; break;
+    case spec::Snapshot::Never: to.snapshot = control::Snapshot::Never; break;
+  }
   to.send_timeout = from.send_timeout;
   to.lock_timeout = from.lock_timeout;
   to.resync_timeout = from.resync_timeout;

@@ -163,6 +163,10 @@ inline constexpr const char* kWrittenOutside = "WrittenOutside";
 /// Of a secondary whose copy others have changed; stands as long as it is in this role. Pure.
 [[nodiscard]] std::optional<status::Condition> outside_condition(const status::ReplicationSection& section);
 
+inline constexpr const char* kOldCopyKept = "OldCopyKept";
+/// Of a node whose last consistent copy is kept beside one that a synchronisation has not completed. Pure.
+[[nodiscard]] std::optional<status::Condition> old_copy_condition(const std::string& module, const status::ReplicationSection& section);
+
 inline constexpr const char* kCopiesDiffer = "CopiesDiffer";
 /// What is to be said of the last verification. `told`: what the one before this call gave, kept on disk.
 struct VerifyNews {

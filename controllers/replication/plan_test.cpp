@@ -258,10 +258,16 @@ TEST(ReplicationText, KeepsTheMemory) {
   memory.died = true;
   memory.last.up_to_date = true;
   memory.last.has_data = true;
+  memory.last.restorable = true;
   memory.last.generation = 0xFFFF'FFFF'FFFF'FFFFULL;
   memory.wish.full_resync = true;
   EXPECT_EQ(decode(encode(memory)), memory);
   EXPECT_EQ(decode(encode(Memory{})), Memory{});
+  std::string before = encode(memory);  // as version 3 wrote it
+  before[0] = '3';
+  before.erase(before.find("100101") + 5, 1);
+  memory.last.restorable = false;
+  EXPECT_EQ(decode(before), memory);
   EXPECT_EQ(decode(""), std::nullopt);
   EXPECT_EQ(decode("1 2 3"), std::nullopt);
 }

@@ -37,6 +37,17 @@ std::optional<status::Condition> outside_condition(const status::ReplicationSect
                              section.outside_writes, section.outside_last)};
 }
 
+std::optional<status::Condition> old_copy_condition(const std::string& module, const status::ReplicationSection& section) {
+  if (!section.restorable) return std::nullopt;
+  return status::Condition{
+      .type = kOldCopyKept,
+      .is_true = true,
+      .reason = "SynchronisationNotEnded",
+      .message = fmt::format("the last consistent copy of the data is kept beside each replicated directory until the synchronisation "
+                             "has ended; should the other node be lost for good: `safekit stop -m {0}`, then `safekit prim -m {0}` puts "
+                             "it back, without what was written since", module)};
+}
+
 VerifyNews verify_news(const std::string& module, const std::optional<control::Inspection>& inspection,
                        const std::string& told) {
   VerifyNews news{.told = told};

@@ -53,6 +53,14 @@ TEST(OutsideCondition, StandsWhileThereIsSomethingToSay) {
   EXPECT_THAT(condition->message, HasSubstr("'/data/x' by vi (pid 7)"));
 }
 
+TEST(OldCopyCondition, SaysHowItComesBack) {
+  EXPECT_FALSE(old_copy_condition("db", {.inconsistent = true}));
+  const auto condition = old_copy_condition("db", {.inconsistent = true, .restorable = true});
+  ASSERT_TRUE(condition);
+  EXPECT_EQ(condition->type, "OldCopyKept");
+  EXPECT_THAT(condition->message, HasSubstr("safekit prim -m db"));
+}
+
 TEST(VerifyNews, OnlyACompleteVerificationSaysSomething) {
   const VerifyNews before = verify_news("db", verified(7, {{"/data/x", "mode"}}), "");
   for (const State state : {State::Running, State::Failed}) {

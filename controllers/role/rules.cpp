@@ -141,6 +141,9 @@ bool Machine::start_decided() {
                      {{"vipplug", 'C', observed_.addresses.problem}});
       }
       wake();
+      if (input.local == Copy::Inconsistent) {
+        say("rfsplug", 'E', "The last consistent copy of the data is put back; what was written since is not in it");
+      }
       section().paired = false;
       begin(steps_to_alone(desired_, {.role = ReplicaOrder::Role::Primary,
                                       .may_be_alone = true,

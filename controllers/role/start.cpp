@@ -79,7 +79,8 @@ StartOutcome start_prim(const StartInput& in) {
   if (in.local == Copy::Unknown || in.peer == PeerPlace::Undetermined || in.peer == PeerPlace::Secondary) {
     return StartOutcome::Hold;
   }
-  return in.local == Copy::Inconsistent ? StartOutcome::AbortInconsistent : StartOutcome::BecomeAlone;
+  if (in.local == Copy::Inconsistent && !in.local_restorable) return StartOutcome::AbortInconsistent;
+  return StartOutcome::BecomeAlone;
 }
 
 StartOutcome start_second(const StartInput& in) {
@@ -177,6 +178,7 @@ StartInput start_input(const Desired& desired, const Observed& observed, const M
                             .inconsistent = local.inconsistent,
                             .paired = memory.section.paired,
                             .has_data = local.has_data});
+    input.local_restorable = local.restorable;
     input.remote = classify({.known = peer.replicates,
                              .ever = peer.ever_synchronised,
                              .up_to_date = peer.up_to_date,

@@ -52,6 +52,7 @@ struct StartInput {
   /// the peer: so both have everything that was ever acknowledged, whatever they were marked as.
   bool same_generation{false};
   bool may_replace_data{false};  ///< `second fullsync`, a date or a backup was named: whatever is here, take the primary's copy
+  bool local_restorable{false};  ///< the local copy is inconsistent, and `prim` puts the last consistent one in its place
   friend bool operator==(const StartInput&, const StartInput&) = default;
 };
 

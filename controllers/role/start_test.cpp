@@ -122,6 +122,10 @@ TEST(StartTable, PrimOverridesDoubtButNotInconsistencyOrAPrimary) {
   EXPECT_EQ(prim(Copy::Stale, PeerPlace::Silent), StartOutcome::BecomeAlone);
   EXPECT_EQ(prim(Copy::New, PeerPlace::Stopped), StartOutcome::BecomeAlone);
   EXPECT_EQ(prim(Copy::Inconsistent, PeerPlace::Silent), StartOutcome::AbortInconsistent);
+  StartInput kept{.intent = Intent::Prim, .local = Copy::Inconsistent, .peer = PeerPlace::Silent, .local_restorable = true};
+  EXPECT_EQ(decide_start(kept), StartOutcome::BecomeAlone) << "the last consistent copy comes back";
+  kept.intent = Intent::Automatic;
+  EXPECT_EQ(decide_start(kept), StartOutcome::WaitForData) << "but not unasked";
   EXPECT_EQ(prim(Copy::UpToDate, PeerPlace::Serving), StartOutcome::AbortPrimary);
   EXPECT_EQ(prim(Copy::UpToDate, PeerPlace::Undetermined), StartOutcome::Hold);
 }

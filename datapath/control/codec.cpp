@@ -57,6 +57,7 @@ void put(ByteWriter& out, const Configure& value) {
   out.i64(value.policy.setting);
   out.u64(value.resync_rate);
   put_flags(out, {value.uses_zones, value.resync_detail});
+  out.u8(static_cast<std::uint8_t>(value.snapshot));
 }
 
 Configure take_configure(ByteReader& in) {
@@ -98,6 +99,7 @@ Configure take_configure(ByteReader& in) {
   value.policy.setting = in.i64();
   value.resync_rate = in.u64();
   take_flags(in, {&value.uses_zones, &value.resync_detail});
+  value.snapshot = take_enum(in, Snapshot::Always);
   return value;
 }
 
@@ -122,7 +124,7 @@ void put(ByteWriter& out, const Report& value) {
   out.u8(static_cast<std::uint8_t>(value.role));
   put_flags(out, {value.settled, value.configured, value.up_to_date, value.inconsistent, value.ever_synchronised,
                   value.has_data, value.last_primary, value.connected, value.peer_synchronised, value.waiting_for_alone,
-                  value.diverged, value.fatal, value.replaceable, value.full_wanted, value.unverified});
+                  value.diverged, value.fatal, value.replaceable, value.full_wanted, value.unverified, value.restorable});
   out.u8(static_cast<std::uint8_t>(value.phase));
   for (const std::uint64_t number : {value.files_total, value.files_done, value.bytes_copied, value.zones_dirty,
                                      value.generation.value, value.pairing, value.bytes_compared, value.policy}) {
@@ -140,7 +142,7 @@ Report take_report(ByteReader& in) {
   take_flags(in, {&value.settled, &value.configured, &value.up_to_date, &value.inconsistent, &value.ever_synchronised,
                   &value.has_data, &value.last_primary, &value.connected, &value.peer_synchronised,
                   &value.waiting_for_alone, &value.diverged, &value.fatal, &value.replaceable, &value.full_wanted,
-                  &value.unverified});
+                  &value.unverified, &value.restorable});
   value.phase = take_enum(in, SyncPhase::Done);
   for (std::uint64_t* number : {&value.files_total, &value.files_done, &value.bytes_copied, &value.zones_dirty,
                                 &value.generation.value, &value.pairing, &value.bytes_compared, &value.policy}) {

@@ -16,6 +16,8 @@ enum class ReplicaRole : std::uint8_t { Idle, Primary, Secondary };
 
 enum class Durability : std::uint8_t { Barrier, Fsync, Write };
 enum class SecondaryAck : std::uint8_t { Received, Durable };
+/// When the last consistent copy is kept during a synchronisation: where blocks can be shared; Always: else it is copied.
+enum class Snapshot : std::uint8_t { Never, Auto, Always };
 
 /// `notReplicated`: exactly one of the two is set. What they mean: datapath/replica/exclusion.h.
 struct NotReplicated {
@@ -77,6 +79,7 @@ struct Configure {
   std::uint64_t resync_rate{0};  ///< bytes of content a second that a synchronisation sends at most; 0: no limit
   bool uses_zones{true};         ///< false: each synchronisation compares everything
   bool resync_detail{false};     ///< each file that it copied something of is told in the log
+  Snapshot snapshot{Snapshot::Auto};
   std::string certificate_file{};  ///< PEM files of this node
   std::string key_file{};
   std::string authority_file{};
@@ -142,6 +145,8 @@ struct Report {
   bool full_wanted{false};   ///< the next synchronisation compares everything
   std::string backup{};      ///< uid of the one whose synchronisation is to come; empty: none
   bool replaceable{false};   ///< another process could take its mounts over, or it has none
+  /// The last consistent copy is kept, and `force_up_to_date` puts it back in the place of an inconsistent one.
+  bool restorable{false};
   friend bool operator==(const Report&, const Report&) = default;
 };
 

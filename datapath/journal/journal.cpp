@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -19,7 +20,7 @@ using files::io_error, files::read_whole, files::sync_directory;
 namespace {
 
 constexpr std::uint32_t kMagic = 0x4a4b5253;  // "SRKJ"
-constexpr std::uint32_t kVersion = 3;
+constexpr std::uint32_t kVersion = 4;
 constexpr std::uint32_t kRulesMagic = 0x554b5253;  // "SRKU"
 constexpr std::uint32_t kRulesVersion = 1;
 
@@ -49,6 +50,7 @@ Bytes encode(const State& state) {
   out.i64(state.since);
   out.text(state.backup);
   out.u64(state.policy);
+  out.u8(static_cast<std::uint8_t>(state.kept));
   return seal_record(kMagic, kVersion, out.bytes());
 }
 
@@ -82,6 +84,9 @@ Result<State> decode_state(BytesView bytes) {
     state.since = in.i64();
     state.backup = in.text();
     state.policy = in.u64();
+  }
+  if (in.ok() && !in.at_end()) {  // and version 3 here
+    state.kept = static_cast<State::Kept>(std::min<std::uint8_t>(in.u8(), static_cast<std::uint8_t>(State::Kept::Returning)));
   }
   if (!in.ok() || !in.at_end()) return Error{Code::Corrupt, "file has a wrong length"};
   return state;

@@ -49,6 +49,9 @@ struct State {
   /// The backup from which the other copy is made, or this one was (resync/backup.h); empty: none.
   std::string backup{};
   std::uint64_t policy{0};        ///< number of the last choice of a person that was acted upon (control::SyncPolicy)
+  /// The last consistent copy lies beside each directory (replica/kept_copies.h); Returning: and is taking its place.
+  enum class Kept : std::uint8_t { None, Kept, Returning };
+  Kept kept{Kept::None};
   friend bool operator==(const State&, const State&) = default;
 };
 

@@ -29,7 +29,7 @@ State full_state() {
           .ever_synchronised = true, .last_primary = true, .exact = true, .exact_in_boot = "boot", .base_log = {5, 6},
           .own_log = {7, 8},
           .watched = {.until = 9, .setting = -10, .boot = "other", .left = true, .unsettled = true}, .full_wanted = true, .since = 11,
-          .backup = "uid", .policy = 12};
+          .backup = "uid", .policy = 12, .kept = State::Kept::Returning};
 }
 
 TEST_F(JournalTest, RulesAreKeptAndADamageIsOtherRules) {
@@ -57,16 +57,21 @@ TEST_F(JournalTest, RemembersAcrossOpen) {
 
 TEST_F(JournalTest, ReadsTheFormatsBefore) {
   const Bytes now = encode(full_state());
+  constexpr std::size_t kFourth = 1;             // the kept copy
   constexpr std::size_t kThird = 8 + 4 + 3 + 8;  // what a person chose
   constexpr std::size_t kSecond = 32 + 27;       // the two points of the logs and what was watched
   State expected = full_state();
+  expected.kept = State::Kept::None;
+  auto state = decode_state(seal_record(0x4a4b5253, 3, BytesView{now}.subspan(16, now.size() - 20 - kFourth)));
+  ASSERT_TRUE(state) << state.error().what;
+  EXPECT_EQ(*state, expected);
   expected.since = 0;
   expected.backup.clear();
   expected.policy = 0;
-  auto state = decode_state(seal_record(0x4a4b5253, 2, BytesView{now}.subspan(16, now.size() - 20 - kThird)));
+  state = decode_state(seal_record(0x4a4b5253, 2, BytesView{now}.subspan(16, now.size() - 20 - kFourth - kThird)));
   ASSERT_TRUE(state) << state.error().what;
   EXPECT_EQ(*state, expected);
-  state = decode_state(seal_record(0x4a4b5253, 1, BytesView{now}.subspan(16, now.size() - 20 - kThird - kSecond)));
+  state = decode_state(seal_record(0x4a4b5253, 1, BytesView{now}.subspan(16, now.size() - 20 - kFourth - kThird - kSecond)));
   ASSERT_TRUE(state) << state.error().what;
   expected.base_log = expected.own_log = {};
   expected.watched = {};

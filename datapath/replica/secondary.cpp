@@ -4,7 +4,6 @@
 
 #include <cerrno>
 
-#include "datapath/journal/activity_file.h"
 #include "datapath/resync/zone_digest.h"
 
 namespace safekit::replica {
@@ -141,6 +140,8 @@ void Secondary::serve() {
       status.synchronised = false;
       status.progress = {.phase = Progress::Phase::Connecting};
     });
+    if (keep_first_) keep_copy();
+    if (!ended && ended.error().code == Code::Exhausted) give_up_kept();
   }
 }
 
@@ -387,77 +388,6 @@ void Secondary::digest_later(const StreamRef& stream, wire::ZoneDigests&& digest
         }
         (void)send_message(*stream, answer, settings_.send_timeout);  // a lost stream shows at the receiver
       });
-}
-
-Status Secondary::begin_resync(Stream& stream, wire::ResyncMode mode) {
-  if (mode != wire::ResyncMode::None) {
-    SK_TRY_VOID(journal_.update([&](journal::State& state) {
-      state.inconsistent = true;
-      state.up_to_date = false;
-      // Copying zones changes only what the primary's zone map names until the end: an interrupted one can be repeated.
-      if (mode != wire::ResyncMode::Zones) state.exact = false;
-      state.exact_in_boot = settings_.boot_id;
-      state.full_wanted = state.full_wanted || mode != wire::ResyncMode::Zones;
-      state.since = 0;  // what it was true of is gone from here on
-    }));
-    log_.write(LogLevel::Info, kLog, fmt::format("synchronisation=begin mode={}",
-                                                 wire::name_of(mode)));
-  }
-  applier_.begin_resync(mode);
-  if (mode != wire::ResyncMode::None && (loses_ || told_ != nullptr)) SK_TRY_VOID(begin_set_aside());
-  set_status([&](SecondaryStatus& status) {
-    status.progress.phase = Progress::Phase::Copying;
-    status.unverified = status.unverified && mode == wire::ResyncMode::None;
-  });
-  return send_message(stream, wire::Durable{{received_}}, settings_.send_timeout);
-}
-
-Status Secondary::end_resync(Stream& stream, const wire::ResyncEnd& end) {
-  wire::ResyncEndAnswer answer{.sequence = {received_}, .leftovers = applier_.leftovers()};
-  if (answer.leftovers.empty()) {
-    // With another log this copy's disk must have all that the log does not name.
-    if (applier_.in_resync() || journal_.state().base_log.id != end.log.id) SK_TRY_VOID(applier_.sync_all());
-    SK_TRY_VOID(end_set_aside());
-    const linux_os::FileMoment moment = look_outside();
-    const bool settled = outside_ == nullptr || !outside_->grew();
-    bool spoiled = false;
-    SK_TRY_VOID(journal_.update([&](journal::State& state) {
-      {
-        const std::lock_guard lock{mutex_};
-        spoiled = spoiled_ != spoiled_before_;
-      }
-      if (spoiled) return;  // a mark is never overwritten by an end that was on its way
-      journal::take_over(state.generations, end.current, end.history);
-      state.peer = settings_.peer;
-      state.up_to_date = true;
-      state.inconsistent = false;
-      state.ever_synchronised = true;
-      state.last_primary = false;
-      state.exact = true;
-      state.exact_in_boot = settings_.boot_id;
-      state.full_wanted = false;
-      state.since = 0;
-      state.backup.clear();
-      state.base_log = {end.log.id, end.log.checkpoint};
-      state.own_log = {};
-      if (settled) resync::settle(state, moment, settings_.boot_id);
-    }));
-    if (spoiled) return Error{Code::Unavailable, "this copy was marked out of date"};
-    journal::ActivityFile::remove(journal_.directory());
-    if (outside_ != nullptr) outside_->settle();
-    applier_.end_resync();
-    log_.write(LogLevel::Info, kLog, "synchronisation=done");
-    set_status([&](SecondaryStatus& status) {
-      status.synchronised = true;
-      status.unverified = end.verify;
-      status.diverged = false;
-      status.problem.clear();
-      status.progress.phase = Progress::Phase::Done;
-    });
-  } else {
-    applier_.clear_leftovers();
-  }
-  return send_message(stream, answer, settings_.send_timeout);
 }
 
 Status Secondary::detach(Stream& stream) {

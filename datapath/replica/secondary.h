@@ -14,6 +14,7 @@
 #include "datapath/replica/applier.h"
 #include "datapath/replica/copy_look.h"
 #include "datapath/replica/handshake.h"
+#include "datapath/replica/kept_copies.h"
 #include "datapath/replica/outside_changes.h"
 #include "datapath/replica/settings.h"
 #include "datapath/replica/worker_pool.h"
@@ -54,6 +55,8 @@ class Secondary {
     outside_ = std::move(outside);
     look_outside_ = std::move(look);
   }
+  /// Before `start`: where the last consistent copy is kept while a synchronisation changes this one.
+  void keep_by(std::shared_ptr<KeptCopies> kept) { kept_ = std::move(kept); }
   void start();
   /// `orderly`: what was applied is put on disk and noted. Without, it returns as fast as it can (takeover): a sync that
   /// is under way goes on until the destructor.
@@ -90,6 +93,9 @@ class Secondary {
   Status begin_set_aside();
   Status end_set_aside();
   void tell_missed();
+  [[nodiscard]] bool is_to_keep(const journal::State& state);
+  void keep_copy();
+  void give_up_kept();
   struct PendingSync {
     SequenceNumber sequence{};
     SharedFd fd{};
@@ -146,6 +152,9 @@ class Secondary {
   bool loses_{false};  ///< this copy has writes of its own that the primary's has not
   std::shared_ptr<const Outside> told_{};  ///< what others changed in it, and the primary has been told of; or none
   bool told_missed_{false};
+  std::shared_ptr<KeptCopies> kept_{};
+  std::optional<wire::ResyncMode> keep_first_{};  ///< the connection was ended, so that this copy is kept before that
+  bool cannot_keep_{false};                       ///< this copy; what comes of the next synchronisation is another one
   std::optional<journal::ZoneMap> own_marks_{};  ///< what they are, if that is known
   bool own_marks_whole_{false};
   std::unique_ptr<WorkerPool> syncs_{};    ///< applications wait for them, so they wait for nothing else

@@ -27,6 +27,8 @@ struct Settings {
   std::string boot_id{};  ///< of this boot of the machine
   std::string lost_directory{};  ///< where a secondary sets aside what its copy alone has (datapath/lost)
   std::uint64_t lost_bytes_max{0};  ///< of all that is in it
+  enum class Snapshot : std::uint8_t { Never, Auto, Always };
+  Snapshot snapshot{Snapshot::Never};  ///< keep the last consistent copy: Auto where blocks can be shared, Always by copying too
 };
 
 /// How a synchronisation goes; for reports.

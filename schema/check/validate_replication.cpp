@@ -104,6 +104,10 @@ void judge_sizes(const Judge& judge, const Replication& replication) {
     judge.warning("spec.replication.lostWritesMax", "lost-writes",
                   "with 0, what one node wrote alone is only named, not kept, when the other node's copy replaces it");
   }
+  if (replication.snapshot == spec::Snapshot::Always) {
+    judge.warning("spec.replication.snapshot", "snapshot",
+                  "where the file system cannot share blocks, the secondary needs room for all data twice during a synchronisation");
+  }
   if (replication.verify_every != Duration{} && replication.verify_every < kVerifyEveryMin) {
     judge.warning("spec.replication.verifyEvery", "verify-often",
                   "each verification reads all data on both nodes: more often than once an hour is a lot", "168h is once a week");

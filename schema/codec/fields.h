@@ -178,6 +178,7 @@ void fields(Form& form, spec::Replication& v) {
   form("secondaryAck", v.secondary_ack);
   form("writeBack", v.write_back);
   form("lostWritesMax", v.lost_writes_max);
+  form("snapshot", v.snapshot);
   form("verifyAfterResync", v.verify_after_resync);
   form("verifyEvery", v.verify_every);
   form("verifyRateKb", v.verify_rate_kb);

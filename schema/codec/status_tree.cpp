@@ -39,6 +39,7 @@ Node replication_tree(const status::ReplicationSection& seen, const status::Repl
   add_flag(tree, "peerSynchronised", seen.peer_synchronised);
   if (seen.unverified) add_flag(tree, "unverified", true);
   if (seen.inconsistent) add_flag(tree, "inconsistent", true);
+  if (seen.restorable) add_flag(tree, "oldCopyKept", true);
   if (seen.diverged) add_flag(tree, "diverged", true);
   add_text(tree, "phase", seen.phase);
   add_number(tree, "filesTotal", seen.files_total);

@@ -28,6 +28,7 @@ SK_WORDS(spec::InterfaceType, 3, {"real", E::Real}, {"vmac_directed", E::VmacDir
          {"vmac_invisible", E::VmacInvisible});
 SK_WORDS(spec::Durability, 3, {"barrier", E::Barrier}, {"fsync", E::Fsync}, {"write", E::Write});
 SK_WORDS(spec::SecondaryAck, 2, {"received", E::Received}, {"durable", E::Durable});
+SK_WORDS(spec::Snapshot, 3, {"auto", E::Auto}, {"always", E::Always}, {"never", E::Never});
 SK_WORDS(spec::ReparsePoints, 2, {"cross", E::Cross}, {"nocross", E::NoCross});
 SK_WORDS(spec::ScriptLogging, 2, {"userlog", E::UserLog}, {"none", E::None});
 SK_WORDS(spec::HostnameWhen, 3, {"prim", E::Prim}, {"second", E::Second}, {"both", E::Both});

@@ -14,6 +14,8 @@ namespace safekit::spec {
 enum class Durability { Barrier, Fsync, Write };
 /// When the secondary answers: it has the data (`async="second"`), or its disk has (`async="none"`).
 enum class SecondaryAck { Received, Durable };
+/// Is the last consistent copy of a secondary kept while a synchronisation changes it? Auto: where the file system can share blocks.
+enum class Snapshot { Auto, Always, Never };
 enum class ReparsePoints { Cross, NoCross };
 
 /// `<notreplicated>`: exactly one of the two is set.
@@ -39,6 +41,7 @@ struct Replication {
   SecondaryAck secondary_ack{SecondaryAck::Durable};  ///< async
   bool write_back{false};                             ///< no name in XML; lets writes stay in the page cache until fsync or close
   std::uint64_t lost_writes_max{4ULL << 30};          ///< no name in XML; bytes on a node of what was written there alone and overwritten
+  Snapshot snapshot{Snapshot::Auto};                  ///< no name in XML
   bool verify_after_resync{false};                    ///< verify; the secondary is Ready when a verification has followed
   Duration verify_every{};                            ///< verifyevery, ours; both copies are compared so often; 0: only when asked for
   std::uint32_t verify_rate_kb{20'000};               ///< verifybw, ours; KB/s read for that on each node; 0: no limit

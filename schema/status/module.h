@@ -95,6 +95,7 @@ struct ReplicationSection {
   bool connected{false};
   bool peer_synchronised{false};
   bool unverified{false};        ///< Secondary: its copy has all, and the primary still compares it
+  bool restorable{false};        ///< the last consistent copy is kept, and `prim` puts it in the place of an inconsistent one
   bool waiting_for_alone{false};
   bool diverged{false};
   std::string phase{};
