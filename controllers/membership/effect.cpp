@@ -109,10 +109,14 @@ Plan MembershipController::plan_of(const ModuleName& name, const spec::Module& m
   const Desired desired = desired_of(module, store_.node());
   Observed observed;
   observed.before = store_.status(name).peer;
-  for (const HeartbeatWish& wish : desired.heartbeats) {
-    const bool exists = std::ranges::any_of(
-        links_.links, [&](const Link& link) { return link.lan == wish.lan && link.peer == desired.peer; });
-    if (exists) observed.links[wish.lan] = state_of(wish.lan, desired.peer);
+  for (const Link& link : links_.links) {
+    if (link.peer != desired.peer) continue;
+    const LinkState state = state_of(link.lan, desired.peer);
+    if (std::ranges::find(desired.heartbeats, link.lan, &HeartbeatWish::lan) != desired.heartbeats.end()) {
+      observed.links[link.lan] = state;
+    } else {
+      observed.others.push_back(state);
+    }
   }
   if (const auto bytes = heartbeats_.payload(desired.peer)) {
     if (const auto payload = decode(*bytes); payload && payload->node == desired.peer.str()) {

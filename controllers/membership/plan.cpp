@@ -54,6 +54,16 @@ void copy_entry(const ModuleEntry& entry, status::PeerSection& peer) {
   peer.answered_pairing = entry.answered_pairing;
 }
 
+Duration longest_timeout(const Desired& desired) {
+  Duration longest{};
+  for (const HeartbeatWish& wish : desired.heartbeats) longest = std::max(longest, wish.timeout);
+  return longest;
+}
+
+void sooner(std::optional<Duration>& recheck, std::optional<Duration> after) {
+  if (after && (!recheck || *after < *recheck)) recheck = after;
+}
+
 std::string remote_state(const status::PeerSection& peer) {
   if (!peer.heard) return "UNKNOWN Unknown";
   if (!peer.module_known) return "STOP NotReady";
@@ -147,9 +157,7 @@ Plan decide(const Desired& desired, const Observed& observed, MonoTime now) {
       peer.heard = peer.heard || up;
     }
     all_down = all_down && judgement.sound == Sound::Down;
-    if (judgement.changes_after && (!plan.recheck_after || *judgement.changes_after < *plan.recheck_after)) {
-      plan.recheck_after = judgement.changes_after;
-    }
+    sooner(plan.recheck_after, judgement.changes_after);
     const auto value = peer.heartbeats.find(wish.ident);
     plan.resources["heartbeat." + wish.ident] = value == peer.heartbeats.end() ? "init"
                                                 : value->second                ? "up"
@@ -159,6 +167,12 @@ Plan decide(const Desired& desired, const Observed& observed, MonoTime now) {
   if (!peer.heard && !all_down) peer.heard = observed.before.heard;
   if (peer.heard && !observed.payload_seen) peer.heard = false;
   peer.silence_known = !peer.heard && all_down;
+  peer.absence_known = peer.silence_known;
+  for (const LinkState& link : observed.others) {
+    const Judgement judgement = judge(link, longest_timeout(desired), now);
+    peer.absence_known = peer.absence_known && judgement.sound == Sound::Down;
+    sooner(plan.recheck_after, judgement.changes_after);
+  }
   if (peer.heard && observed.entry) {
     copy_entry(*observed.entry, peer);
   } else if (peer.heard) {

@@ -44,6 +44,7 @@ struct Desired {
 struct Observed {
   std::map<LanName, LinkState>
       links{};                         ///< of the peer; a network that the cluster does not have is not in it
+  std::vector<LinkState> others{};     ///< of the peer, on the networks that carry no heartbeat of this module
   std::optional<ModuleEntry> entry{};  ///< what the peer says of the module; nothing: it says nothing of it
   bool payload_seen{false};            ///< the peer has said something at all
   status::PeerSection before{};

@@ -48,6 +48,20 @@ TEST(MembershipPlan, HearsThePeerOnAnyNetwork) {
   EXPECT_THAT(decide(two_networks(), observed, kNow).lines, IsEmpty());
 }
 
+TEST(MembershipPlan, APeerIsAbsentWhenNoNetworkOfTheClusterKnowsIt) {
+  Observed observed = hears(seconds{5}, seconds{5});
+  EXPECT_TRUE(decide(two_networks(), observed, kNow).peer.absence_known);
+  observed.others = {heard(seconds{3}), heard(milliseconds{500})};
+  Plan plan = decide(two_networks(), observed, kNow);
+  EXPECT_TRUE(plan.peer.silence_known);
+  EXPECT_FALSE(plan.peer.absence_known);
+  EXPECT_EQ(plan.recheck_after, milliseconds{1500}) << "the longest time-out of the module";
+  observed.others = {heard(seconds{3}), heard(seconds{2})};
+  EXPECT_TRUE(decide(two_networks(), observed, kNow).peer.absence_known);
+  observed.links[kPrivate] = heard(seconds{1});
+  EXPECT_FALSE(decide(two_networks(), observed, kNow).peer.absence_known);
+}
+
 TEST(MembershipPlan, LosesOneNetworkAndKeepsThePeer) {
   Observed observed = hears(milliseconds{100}, milliseconds{200});
   observed.before = decide(two_networks(), observed, kNow).peer;

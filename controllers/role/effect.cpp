@@ -1,10 +1,12 @@
 #include "controllers/role/effect.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include <fmt/format.h>
 
 #include "controllers/role/memory_text.h"
+#include "controllers/role/synced.h"
 
 namespace safekit::role {
 namespace {
@@ -13,6 +15,14 @@ std::string memory_key(const ModuleName& module) { return "role.memory." + modul
 std::string boot_key(const ModuleName& module) { return "role.boot." + module.str(); }
 /// What must be known again even after power loss: was this copy one of a pair?
 std::string paired_key(const ModuleName& module) { return "role.paired." + module.str(); }
+/// As well: when both copies were last equal, ns of 1970.
+std::string synced_key(const ModuleName& module) { return "role.synced." + module.str(); }
+
+std::optional<WallTime> time_from(const std::optional<std::string>& text) {
+  WallTime time;
+  if (!text || std::from_chars(text->data(), text->data() + text->size(), time.ns).ec != std::errc{}) return std::nullopt;
+  return time;
+}
 
 /// All but those of the replication controller.
 std::vector<store::Operation> operations_of(const store::Store& store, const ModuleName& module) {
@@ -67,6 +77,7 @@ Desired desired_of(const spec::Module* module, const NodeName& node, std::uint64
                   .generation = generation};
   if (module->replication) {
     desired.callbacks = desired.scripts && module->replication->callbacks;
+    desired.sync_delta = module->replication->sync_delta;
     const auto& all = module->replication->directories;
     for (const auto& each : all) desired.directories += fmt::format("{}'{}'", desired.directories.empty() ? "" : ", ", each.path);
     desired.directories += all.size() == 1 ? " is" : ": one of them is";
@@ -91,7 +102,7 @@ void RoleController::adopt() {
   for (const ModuleName& module : store_.local_modules()) {
     const auto object = store_.get({store::Kind::Module, module.str()});
     publish(module, desired_of(store_.module(module).get(), store_.node(), object ? object->generation : 0),
-            memory_of(module));
+            memory_of(module), {});
   }
 }
 
@@ -133,19 +144,32 @@ Status RoleController::keep(const ModuleName& module, const Memory& before, cons
   return store_.set_fact(boot_key(module), boot_, false);
 }
 
-void RoleController::publish(const ModuleName& module, const Desired& desired, const Memory& memory) {
+Result<SyncedStep> RoleController::note_synced(const ModuleName& module, const Desired& desired, const Observed& observed,
+                                               const Memory& memory) {
+  const auto kept = time_from(store_.fact(synced_key(module)));
+  SyncedStep step = step_synced(synced_input(desired, observed, memory, kept));
+  if (step.last && step.last != kept) SK_TRY_VOID(store_.set_fact(synced_key(module), std::to_string(step.last->ns), true));
+  return step;
+}
+
+void RoleController::publish(const ModuleName& module, const Desired& desired, const Memory& memory, const SyncedStep& synced) {
   store_.update_status(module, [&](status::Module& seen) {
     seen.name = module;
     seen.role = memory.section;
     seen.observed_generation = desired.generation;
     std::erase_if(seen.conditions, [](const status::Condition& condition) { return condition.type == "Ready"; });
     seen.conditions.insert(seen.conditions.begin(), ready_condition(memory.section, seen));
-    const auto set = [&](const std::string& resource, std::string value) {
+    const auto set = [&](const std::string& resource, std::string value, const char* source = "heart") {
       auto& slot = seen.resources[resource];
-      if (slot.value != value || slot.source.empty()) slot = {std::move(value), clock_.wall_now(), "heart"};
+      if (slot.value != value || slot.source.empty()) slot = {std::move(value), clock_.wall_now(), source};
     };
     set("state.local", fmt::format("{} {}", status::to_string(memory.section.role), status::to_string(memory.section.readiness)));
     set("heart.stopstartloop", std::to_string(memory.section.loop_count));
+    if (synced.synced) {
+      set("rfs.synced", *synced.synced ? "up" : "down", "syncedcheck");
+    } else {
+      seen.resources.erase("rfs.synced");
+    }
   });
 }
 
@@ -157,16 +181,18 @@ Result<engine::Outcome> RoleController::reconcile(const engine::Request& request
   if (!desired.exists && !memories_.contains(module) && !store_.fact(memory_key(module))) return engine::Outcome{};
 
   Memory& memory = memory_of(module);
-  const Observed observed = observe(store_, module, clock_.wall_now());
+  Observed observed = observe(store_, module, clock_.wall_now());
+  SK_TRY(const SyncedStep synced, note_synced(module, desired, observed, memory));
+  observed.synced = synced.synced.value_or(false);
   Plan plan = decide(desired, observed, memory);
   SK_TRY_VOID(keep(module, memory, plan.memory));
   memory = std::move(plan.memory);
   for (Say& line : plan.lines) store_.record(module, std::move(line.component), line.level, std::move(line.text));
-  publish(module, desired, memory);
+  publish(module, desired, memory, synced);
   for (const FinishedOperation& finished : plan.finished) SK_TRY_VOID(store_.finish(finished.id, finished.outcome));
 
   if (!desired.exists && !memory.started) {
-    for (const std::string& key : {memory_key(module), boot_key(module)}) SK_TRY_VOID(store_.forget_fact(key));
+    for (const std::string& key : {memory_key(module), boot_key(module), synced_key(module)}) SK_TRY_VOID(store_.forget_fact(key));
     // The journal of the copy stays with its data. A copy in doubt must still be one if the module is applied again.
     if (!memory.section.paired) SK_TRY_VOID(store_.forget_fact(paired_key(module)));
     memories_.erase(module);
@@ -176,7 +202,7 @@ Result<engine::Outcome> RoleController::reconcile(const engine::Request& request
   // A primary without its stream looks at the clock as well (Machine::let_go_alone).
   const bool primary = memory.section.role == Role::Prim || memory.section.role == Role::Alone;
   const bool without_peer = primary && desired.replicates && !observed.replication.connected && observed.peer.heard;
-  return without_peer ? engine::Outcome{.requeue_after = seconds{1}} : engine::Outcome{};
+  return engine::Outcome{.requeue_after = without_peer ? seconds{1} : synced.recheck_after};
 }
 
 }  // namespace safekit::role

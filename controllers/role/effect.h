@@ -3,6 +3,7 @@
 #include <map>
 
 #include "controllers/role/plan.h"
+#include "controllers/role/synced.h"
 #include "reconciler/engine/controller.h"
 #include "schema/port/clock.h"
 
@@ -26,7 +27,8 @@ class RoleController final : public engine::Controller {
  private:
   Memory& memory_of(const ModuleName& module);
   Status keep(const ModuleName& module, const Memory& before, const Memory& after);
-  void publish(const ModuleName& module, const Desired& desired, const Memory& memory);
+  Result<SyncedStep> note_synced(const ModuleName& module, const Desired& desired, const Observed& observed, const Memory& memory);
+  void publish(const ModuleName& module, const Desired& desired, const Memory& memory, const SyncedStep& synced);
 
   store::Store& store_;
   const Clock& clock_;

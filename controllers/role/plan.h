@@ -46,6 +46,7 @@ struct Desired {
   Duration loop_interval{hours{24}};  ///< 0: no limit
   Duration nice_stop_limit{seconds{300}};
   Duration force_stop_limit{seconds{300}};
+  Duration sync_delta{};  ///< up to a minute: only an up-to-date copy starts
   std::uint64_t generation{0};
   friend bool operator==(const Desired&, const Desired&) = default;
 };
@@ -60,6 +61,7 @@ struct Observed {
   status::PeerSection peer{};
   status::Settings settings{};
   std::vector<store::Operation> operations{};  ///< pending, oldest first
+  bool synced{false};                          ///< see synced.h
   WallTime wall_now{};
 };
 

@@ -11,6 +11,7 @@ namespace safekit::role {
 namespace {
 
 constexpr std::string_view kNotUpToDate = "notuptodate_server";
+constexpr std::string_view kForceUpToDate = "rfs_forceuptodate";
 constexpr std::string_view kFailoverOff = "failover-off";
 constexpr Duration kReconnectGrace = seconds{5};
 constexpr Duration kReportGrace = seconds{1};
@@ -143,6 +144,12 @@ bool Machine::start_decided() {
       wake();
       if (input.local == Copy::Inconsistent) {
         say("rfsplug", 'E', "The last consistent copy of the data is put back; what was written since is not in it");
+      }
+      if (input.intent == Intent::Automatic && input.peer == PeerPlace::Silent && input.local != Copy::UpToDate) {
+        say("rfsplug", 'C', fmt::format("Resource rfs.uptodate set to up by failover rule {}", kForceUpToDate));
+        say("rfsplug", 'E',
+            fmt::format("The copies were equal less than {} ago (syncDelta): what the other node has written since is not here",
+                        safekit::to_string(desired_.sync_delta)));
       }
       section().paired = false;
       begin(steps_to_alone(desired_, {.role = ReplicaOrder::Role::Primary,

@@ -30,6 +30,13 @@ StartOutcome without_peer(Copy local) {
   return local == Copy::UpToDate ? StartOutcome::BecomeAlone : StartOutcome::WaitForData;
 }
 
+/// The peer may have acknowledged writes since that are not here: who sets `syncDelta` takes that for the service. What never was
+/// one state of the data, or never equal to the peer's, is no copy to go on with.
+StartOutcome in_silence(const StartInput& in) {
+  const bool old = in.local == Copy::Undetermined || in.local == Copy::Stale;
+  return old && in.forced_up_to_date ? StartOutcome::BecomeAlone : without_peer(in.local);
+}
+
 /// Both are in WAIT and say what they have.
 StartOutcome both_waiting(const StartInput& in) {
   if (in.local == Copy::Unknown || in.remote == Copy::Unknown) return StartOutcome::Hold;
@@ -66,7 +73,7 @@ StartOutcome start_automatic(const StartInput& in) {
     case PeerPlace::Serving: return follow(in);
     // It takes over now, or stops: either way it is the next to speak.
     case PeerPlace::Secondary: return StartOutcome::Hold;
-    case PeerPlace::Silent:
+    case PeerPlace::Silent: return in_silence(in);
     case PeerPlace::Stopped: return without_peer(in.local);
     case PeerPlace::Waiting:
     case PeerPlace::Blocked: return both_waiting(in);
@@ -170,6 +177,7 @@ StartInput start_input(const Desired& desired, const Observed& observed, const M
                    .peer_wants_primary = peer.wants_primary,
                    .local_preferred = prefers_local(desired, observed),
                    .same_generation = local.generation != 0 && local.generation == peer.generation,
+                   .forced_up_to_date = observed.synced && peer.absence_known,
                    .may_replace_data = memory.full_resync || local.sync_role == "second"};
   if (desired.replicates) {
     input.local = classify({.known = local.settled && local.alive,

@@ -51,6 +51,8 @@ struct StartInput {
   /// Both copies are of one data generation. A node takes a new one, durably, before it acknowledges its first write without
   /// the peer: so both have everything that was ever acknowledged, whatever they were marked as.
   bool same_generation{false};
+  /// `syncDelta`: the peer is absent from every network, and this copy was equal to its own less than that ago.
+  bool forced_up_to_date{false};
   bool may_replace_data{false};  ///< `second fullsync`, a date or a backup was named: whatever is here, take the primary's copy
   bool local_restorable{false};  ///< the local copy is inconsistent, and `prim` puts the last consistent one in its place
   friend bool operator==(const StartInput&, const StartInput&) = default;

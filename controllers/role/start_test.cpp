@@ -19,7 +19,9 @@ void for_every_input(F check) {
         for (const PeerPlace peer : kPlaces) {
           for (const bool wants : {false, true}) {
             for (const bool preferred : {false, true}) {
-              for (const bool same : {false, true}) check(StartInput{intent, local, remote, peer, wants, preferred, same});
+              for (const bool same : {false, true}) {
+                for (const bool forced : {false, true}) check(StartInput{intent, local, remote, peer, wants, preferred, same, forced});
+              }
             }
           }
         }
@@ -29,8 +31,8 @@ void for_every_input(F check) {
 }
 
 std::string text_of(const StartInput& in) {
-  return fmt::format("intent {} local {} remote {} peer {} wants {} preferred {} same {}", int(in.intent), int(in.local),
-                     int(in.remote), int(in.peer), in.peer_wants_primary, in.local_preferred, in.same_generation);
+  return fmt::format("intent {} local {} remote {} peer {} wants {} preferred {} same {} forced {}", int(in.intent), int(in.local),
+                     int(in.remote), int(in.peer), in.peer_wants_primary, in.local_preferred, in.same_generation, in.forced_up_to_date);
 }
 
 StartOutcome automatic(Copy local, Copy remote, PeerPlace peer, bool preferred = false) {
@@ -44,9 +46,10 @@ TEST(StartTable, NeverStartsAloneOnACopyInDoubtWithoutAskingThePeer) {
     if (in.intent != Intent::Automatic || decide_start(in) != StartOutcome::BecomeAlone) return;
     const bool beyond_doubt = in.local == Copy::UpToDate;
     const bool peer_was_asked = in.peer == PeerPlace::Waiting || in.peer == PeerPlace::Blocked;
-    EXPECT_TRUE(beyond_doubt || peer_was_asked) << text_of(in);
+    const bool told_to = in.peer == PeerPlace::Silent && in.forced_up_to_date;
+    EXPECT_TRUE(beyond_doubt || peer_was_asked || told_to) << text_of(in);
     const bool marked_alike = in.local == Copy::Stale && in.remote == Copy::Stale && in.same_generation;
-    EXPECT_FALSE((in.local == Copy::Stale && !marked_alike) || in.local == Copy::Inconsistent || in.local == Copy::Unknown) << text_of(in);
+    EXPECT_FALSE((in.local == Copy::Stale && !marked_alike && !told_to) || in.local == Copy::Inconsistent || in.local == Copy::Unknown) << text_of(in);
   });
 }
 
@@ -113,6 +116,21 @@ TEST(StartTable, TwoCopiesMarkedByTwoStopsStartAgainWhenNothingIsBetweenThem) {
   in.peer = PeerPlace::Waiting;
   in.remote = Copy::Inconsistent;
   EXPECT_EQ(decide_start(in), StartOutcome::WaitForData);
+}
+
+TEST(StartTable, SyncDeltaLetsAnOldCopyStartInSilenceAndNowhereElse) {
+  for_every_input([](StartInput in) {
+    if (!in.forced_up_to_date) return;
+    const StartOutcome forced = decide_start(in);
+    in.forced_up_to_date = false;
+    const StartOutcome strict = decide_start(in);
+    const bool old = in.local == Copy::Undetermined || in.local == Copy::Stale;
+    const bool differs = in.intent == Intent::Automatic && in.peer == PeerPlace::Silent && old;
+    EXPECT_EQ(forced, differs ? StartOutcome::BecomeAlone : strict) << text_of(in);
+    if (differs) {
+      EXPECT_EQ(strict, StartOutcome::WaitForData) << text_of(in);
+    }
+  });
 }
 
 TEST(StartTable, PrimOverridesDoubtButNotInconsistencyOrAPrimary) {

@@ -156,6 +156,7 @@ struct PeerSection {
   NodeName name{};
   bool heard{false};      ///< some network's heartbeat is up
   bool silence_known{false};  ///< not heard, and every network has been silent for its time-out: decisions may rest on it
+  bool absence_known{false};  ///< and so is every network of the cluster that carries no heartbeat of this module
   std::map<std::string, bool> heartbeats{};  ///< by ident
   bool module_known{false};   ///< the peer has this module (same name) configured
   Role role{Role::Stop};
@@ -199,7 +200,7 @@ struct Module {
   CheckerSection checker{};
   PeerSection peer{};
   Settings settings{};
-  std::map<std::string, ResourceValue> resources{};  ///< `class.id` -> value; each class has one writer
+  std::map<std::string, ResourceValue> resources{};  ///< `class.id` -> value; each has one writer
   std::vector<Condition> conditions{};
   std::uint64_t observed_generation{0};  ///< metadata.generation of the spec that the role acted on last
   friend bool operator==(const Module&, const Module&) = default;
