@@ -24,6 +24,7 @@
 #include "controllers/spread.h"
 #include "controllers/vip/effect.h"
 #include "datapath/heartbeat/service.h"
+#include "datapath/linux/local_time.h"
 #include "datapath/linux/netlink_interfaces.h"
 #include "datapath/linux/port_holder.h"
 #include "datapath/linux/ports.h"
@@ -135,7 +136,7 @@ void Daemon::Impl::wire_controllers() {
     controllers.push_back(std::move(controller));
   };
   const std::string boot = boot_identity(ports);
-  role = std::make_unique<role::RoleController>(store, ports.clock, boot);
+  role = std::make_unique<role::RoleController>(store, ports.clock, boot, linux_os::local_minute);
   engine.add(*role);
   add(std::make_unique<script::ScriptController>(
       store, ports.clock, ports.processes, ports.files, engine.waker("script"),

@@ -78,6 +78,7 @@ Desired desired_of(const spec::Module* module, const NodeName& node, std::uint64
   if (module->replication) {
     desired.callbacks = desired.scripts && module->replication->callbacks;
     desired.sync_delta = module->replication->sync_delta;
+    desired.sync_at = module->replication->sync_at;
     const auto& all = module->replication->directories;
     for (const auto& each : all) desired.directories += fmt::format("{}'{}'", desired.directories.empty() ? "" : ", ", each.path);
     desired.directories += all.size() == 1 ? " is" : ": one of them is";
@@ -95,8 +96,8 @@ Desired desired_of(const spec::Module* module, const NodeName& node, std::uint64
   return desired;
 }
 
-RoleController::RoleController(store::Store& store, const Clock& clock, std::string boot)
-    : store_(store), clock_(clock), boot_(std::move(boot)) {}
+RoleController::RoleController(store::Store& store, const Clock& clock, std::string boot, LocalTime local)
+    : store_(store), clock_(clock), boot_(std::move(boot)), local_(std::move(local)) {}
 
 void RoleController::adopt() {
   for (const ModuleName& module : store_.local_modules()) {
@@ -152,6 +153,18 @@ Result<SyncedStep> RoleController::note_synced(const ModuleName& module, const D
   return step;
 }
 
+/// A text that is no crontab names no date; `apply` has warned, and the reason in WAIT shows it.
+std::optional<Duration> RoleController::note_dates(const Desired& desired, const Memory& memory, Observed& observed) const {
+  if (!follows_dates(desired, memory)) return std::nullopt;
+  const auto crontab = Crontab::parse(desired.sync_at);
+  if (!crontab) return std::nullopt;
+  const auto looked = memory.sync_looked == WallTime{} ? std::nullopt : std::optional{memory.sync_looked};
+  const Dates dates = look_at_dates(*crontab, looked, observed.wall_now, local_);
+  observed.sync_date = dates.passed;
+  observed.sync_looked = dates.looked;
+  return dates.recheck_after;
+}
+
 void RoleController::publish(const ModuleName& module, const Desired& desired, const Memory& memory, const SyncedStep& synced) {
   store_.update_status(module, [&](status::Module& seen) {
     seen.name = module;
@@ -165,11 +178,12 @@ void RoleController::publish(const ModuleName& module, const Desired& desired, c
     };
     set("state.local", fmt::format("{} {}", status::to_string(memory.section.role), status::to_string(memory.section.readiness)));
     set("heart.stopstartloop", std::to_string(memory.section.loop_count));
-    if (synced.synced) {
-      set("rfs.synced", *synced.synced ? "up" : "down", "syncedcheck");
-    } else {
-      seen.resources.erase("rfs.synced");
-    }
+    const auto set_if = [&](bool wanted, const std::string& resource, bool up, const char* source) {
+      if (wanted) set(resource, up ? "up" : "down", source);
+      if (!wanted) seen.resources.erase(resource);
+    };
+    set_if(synced.synced.has_value(), "rfs.synced", synced.synced.value_or(false), "syncedcheck");
+    set_if(!desired.sync_at.empty() && desired.replicates, "rfs.syncat", memory.sync_due, "scheduler");
   });
 }
 
@@ -184,6 +198,7 @@ Result<engine::Outcome> RoleController::reconcile(const engine::Request& request
   Observed observed = observe(store_, module, clock_.wall_now());
   SK_TRY(const SyncedStep synced, note_synced(module, desired, observed, memory));
   observed.synced = synced.synced.value_or(false);
+  const std::optional<Duration> next_date = note_dates(desired, memory, observed);
   Plan plan = decide(desired, observed, memory);
   SK_TRY_VOID(keep(module, memory, plan.memory));
   memory = std::move(plan.memory);
@@ -202,7 +217,11 @@ Result<engine::Outcome> RoleController::reconcile(const engine::Request& request
   // A primary without its stream looks at the clock as well (Machine::let_go_alone).
   const bool primary = memory.section.role == Role::Prim || memory.section.role == Role::Alone;
   const bool without_peer = primary && desired.replicates && !observed.replication.connected && observed.peer.heard;
-  return engine::Outcome{.requeue_after = without_peer ? seconds{1} : synced.recheck_after};
+  std::optional<Duration> again = without_peer ? std::optional<Duration>{seconds{1}} : std::nullopt;
+  for (const auto& after : {synced.recheck_after, next_date}) {
+    if (after && (!again || *after < *again)) again = after;
+  }
+  return engine::Outcome{.requeue_after = again};
 }
 
 }  // namespace safekit::role

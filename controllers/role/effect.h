@@ -3,6 +3,7 @@
 #include <map>
 
 #include "controllers/role/plan.h"
+#include "controllers/role/sync_at.h"
 #include "controllers/role/synced.h"
 #include "reconciler/engine/controller.h"
 #include "schema/port/clock.h"
@@ -14,7 +15,7 @@ namespace safekit::role {
 class RoleController final : public engine::Controller {
  public:
   /// `boot` names this boot of the node: a state kept from another boot is history, nothing of it runs any more.
-  RoleController(store::Store& store, const Clock& clock, std::string boot);
+  RoleController(store::Store& store, const Clock& clock, std::string boot, LocalTime local);
 
   /// Takes the kept state of every local module up. Must run before anything is told to the peer: a module that runs
   /// here and looks stopped over there would be taken over.
@@ -28,11 +29,13 @@ class RoleController final : public engine::Controller {
   Memory& memory_of(const ModuleName& module);
   Status keep(const ModuleName& module, const Memory& before, const Memory& after);
   Result<SyncedStep> note_synced(const ModuleName& module, const Desired& desired, const Observed& observed, const Memory& memory);
+  std::optional<Duration> note_dates(const Desired& desired, const Memory& memory, Observed& observed) const;
   void publish(const ModuleName& module, const Desired& desired, const Memory& memory, const SyncedStep& synced);
 
   store::Store& store_;
   const Clock& clock_;
   std::string boot_;
+  LocalTime local_;
   std::map<ModuleName, Memory> memories_{};
 };
 

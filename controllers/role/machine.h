@@ -11,6 +11,8 @@ class Machine {
   Machine(const Desired& desired, const Observed& observed, const Memory& memory)
       : desired_(desired), observed_(observed), plan_{.memory = memory} {}
 
+  void take_dates();
+  void drop_dates();
   void take_operations();
   void take_requests();
   /// A primary whose peer no longer has everything may go on alone as soon as the peer cannot take over with old data.
@@ -53,6 +55,7 @@ class Machine {
   std::string force_stop_operation();
   std::string restart_operation();
   std::string swap_operation();
+  std::string sync_now_operation();
 
   // Steps. `begin_step` sets it going; `is_done` looks; `has_failed` ends the transition.
   void begin_step(const Step& step);
@@ -65,6 +68,8 @@ class Machine {
   // Stable states.
   bool rest_wait();
   bool block(std::string_view label, std::string reason, std::vector<Say> lines);
+  void say_forced();
+  bool wait_for_date();
   bool start_decided();
   bool rest_serving();
   bool replica_failed();
@@ -78,6 +83,8 @@ class Machine {
   bool join_primary();
   bool second_synchronising();
   bool second_ready();
+  /// `syncAt`: synchronised, it waits for the next date.
+  bool leave_until_next_date();
   bool fail_over(std::string_view why);
   bool default_primary_swap();
 

@@ -1,6 +1,7 @@
 #include "controllers/role/memory_text.h"
 
 #include <array>
+#include <charconv>
 
 #include <fmt/format.h>
 
@@ -10,7 +11,8 @@
 namespace safekit::role {
 namespace {
 
-constexpr std::uint32_t kVersion = 3;
+constexpr std::uint32_t kVersion = 4;
+constexpr std::uint32_t kVersionOldest = 3;  ///< without what came in 4: syncAt
 constexpr std::uint32_t kCountMax = 10'000;
 
 /// One description of the layout for both directions: `Writer` and `Reader` visit the same fields in the same order.
@@ -179,7 +181,7 @@ void visit_steps(V& v, auto& steps) {
 }
 
 template <class V>
-void visit_memory(V& v, auto& m) {
+void visit_memory(V& v, auto& m, std::uint32_t version) {
   visit_section(v, m.section);
   visit_steps(v, m.steps);
   v.boolean(m.started);
@@ -203,13 +205,16 @@ void visit_memory(V& v, auto& m) {
   v.boolean(m.stop_requested_again);
   v.boolean(m.forced);
   v.text(m.fault);
+  if (version < 4) return;
+  v.boolean(m.sync_due);
+  v.signed_number(m.sync_looked.ns);
 }
 
 }  // namespace
 
 std::string to_text(const Memory& memory) {
   Writer writer;
-  visit_memory(writer, memory);
+  visit_memory(writer, memory, kVersion);
   std::string text = fmt::format("{} {:08x} ", kVersion, checksum32(writer.out_.bytes()));
   for (const std::uint8_t byte : writer.out_.bytes()) text += fmt::format("{:02x}", byte);
   return text;
@@ -217,10 +222,13 @@ std::string to_text(const Memory& memory) {
 
 Result<Memory> memory_from_text(std::string_view text) {
   const Error corrupt{Code::Corrupt, "the stored state of the module is not one of this version"};
-  const std::string prefix = fmt::format("{} ", kVersion);
-  if (!text.starts_with(prefix) || text.size() < prefix.size() + 9) return corrupt;
-  const std::string_view sum = text.substr(prefix.size(), 8);
-  const std::string_view digits = text.substr(prefix.size() + 9);
+  std::uint32_t version = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), version);
+  const auto begin = static_cast<std::size_t>(end - text.data()) + 1;
+  const bool known = error == std::errc{} && version >= kVersionOldest && version <= kVersion;
+  if (!known || text.size() < begin + 9 || text[begin - 1] != ' ') return corrupt;
+  const std::string_view sum = text.substr(begin, 8);
+  const std::string_view digits = text.substr(begin + 9);
   const auto value_of = [](char digit) { return digit >= 'a' ? digit - 'a' + 10 : digit - '0'; };
   Bytes bytes;
   for (std::size_t i = 0; i + 1 < digits.size(); i += 2) {
@@ -229,7 +237,7 @@ Result<Memory> memory_from_text(std::string_view text) {
   if (fmt::format("{:08x}", checksum32(bytes)) != sum) return corrupt;
   Reader reader{bytes};
   Memory memory;
-  visit_memory(reader, memory);
+  visit_memory(reader, memory, version);
   if (!reader.ok()) return corrupt;
   return memory;
 }

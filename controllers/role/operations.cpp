@@ -2,6 +2,7 @@
 
 #include "controllers/role/machine.h"
 #include "controllers/role/sequences.h"
+#include "controllers/role/sync_at.h"
 
 /// What commands and detectors may ask for in which state: spec/operations.md 1.13.
 namespace safekit::role {
@@ -48,6 +49,8 @@ std::string Machine::operation(const store::Operation& op) {
     outcome = restart_operation();
   } else if (op.verb == "swap") {
     outcome = swap_operation();
+  } else if (op.verb == store::kSyncNow) {
+    outcome = sync_now_operation();
   } else {
     outcome = fmt::format("'{}' is not a command of a module", op.verb);
   }
@@ -68,6 +71,16 @@ std::string Machine::start_operation(const store::Operation& op, Intent intent) 
   memory().full_resync = op.argument == "fullsync";
   memory().held_by_failover_off = false;
   begin_start(intent);
+  // Who says `second` does not want to wait for a date.
+  memory().sync_due = intent == Intent::Second && follows_dates(desired_, memory());
+  return std::string{kDone};
+}
+
+std::string Machine::sync_now_operation() {
+  if (desired_.sync_at.empty()) return "the module has no syncAt: a secondary that is started is synchronised at once";
+  if (!follows_dates(desired_, memory())) return refuse(section(), "synchronisation", "it is for the node that waits for its date");
+  if (!memory().sync_due) say("rfsplug", 'E', "Resource rfs.syncat set to up by a command");
+  memory().sync_due = true;
   return std::string{kDone};
 }
 

@@ -4,6 +4,7 @@
 
 #include "controllers/role/machine.h"
 #include "controllers/role/sequences.h"
+#include "controllers/role/sync_at.h"
 
 namespace safekit::role {
 namespace {
@@ -26,11 +27,13 @@ Memory after_boot(const Memory& before, bool paired) {
 
 Plan decide(const Desired& desired, const Observed& observed, const Memory& memory) {
   Machine machine{desired, observed, memory};
+  machine.take_dates();
   machine.take_operations();
   machine.take_requests();
   int moves = 0;
   while ((machine.note_partner() || machine.let_go_alone() || machine.advance() || machine.at_rest()) && moves < kMovesMax) ++moves;
   SK_ASSERT(moves < kMovesMax);
+  machine.drop_dates();
   return machine.take();
 }
 
@@ -47,6 +50,21 @@ void Machine::enter(Role role, Readiness readiness) {
   section().reason = memory().stopping ? memory().fault : std::string{};
   if (readiness == Readiness::Ready && role != Role::Up) memory().last_primary = role != Role::Second;
   say("heart", 'E', fmt::format("Local state {} {}", status::to_string(role), status::to_string(readiness)));
+}
+
+void Machine::take_dates() {
+  Memory& m = memory();
+  if (!follows_dates(desired_, m)) return;
+  if (observed_.sync_date && !m.sync_due) say("rfsplug", 'E', "Resource rfs.syncat set to up by scheduler");
+  m.sync_due = m.sync_due || observed_.sync_date;
+  m.sync_looked = observed_.sync_looked;
+}
+
+/// Who has become primary, or was stopped, waits for none.
+void Machine::drop_dates() {
+  if (follows_dates(desired_, memory())) return;
+  memory().sync_due = false;
+  memory().sync_looked = {};
 }
 
 void Machine::begin(std::deque<Step> steps) {

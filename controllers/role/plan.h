@@ -47,6 +47,7 @@ struct Desired {
   Duration nice_stop_limit{seconds{300}};
   Duration force_stop_limit{seconds{300}};
   Duration sync_delta{};  ///< up to a minute: only an up-to-date copy starts
+  std::string sync_at{};  ///< crontab fields; empty: a secondary stays one
   std::uint64_t generation{0};
   friend bool operator==(const Desired&, const Desired&) = default;
 };
@@ -62,6 +63,8 @@ struct Observed {
   status::Settings settings{};
   std::vector<store::Operation> operations{};  ///< pending, oldest first
   bool synced{false};                          ///< see synced.h
+  bool sync_date{false};                       ///< a date of `syncAt` has passed since Memory::sync_looked, see sync_at.h
+  WallTime sync_looked{};
   WallTime wall_now{};
 };
 
@@ -126,6 +129,8 @@ struct Memory {
   bool stop_requested_again{false};  ///< that stop is a stopstart
   bool forced{false};             ///< forcestop: each step is begun, and waited for no longer than the replica's end
   std::string fault{};            ///< what made it stop, when no command did: the reason shown until the next start
+  bool sync_due{false};           ///< rfs.syncat: a date of `syncAt` has come, and no synchronisation has ended since
+  WallTime sync_looked{};         ///< the dates up to here have been looked at; 0: not yet
   friend bool operator==(const Memory&, const Memory&) = default;
 };
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "controllers/role/memory_text.h"
+#include "schema/base/digest.h"
 
 namespace safekit::role {
 namespace {
@@ -404,6 +405,44 @@ TEST(RolePlan, ASecondaryMarksItsCopyForEachPairingThatItIsAskedAbout) {
   bench.observed.peer.out_of_date_requested = false;
   EXPECT_FALSE(bench.decide_once().mark_out_of_date);
   EXPECT_EQ(bench.memory.section.replica.pairing, 0U);
+}
+
+TEST(RolePlan, ADateOfSyncAtLetsTheWaitingNodeFollow) {
+  MirrorBench bench{Role::Wait};
+  bench.desired.sync_at = "30 1 * * *";
+  bench.memory.started = true;
+  bench.observed.replication.settled = bench.observed.replication.alive = true;
+  bench.observed.replication.ever_synchronised = true;
+  bench.observed.replication.up_to_date = false;
+  bench.observed.peer.role = Role::Alone;
+  bench.observed.checker.watched = bench.memory.section.watched;
+  bench.observed.sync_looked = WallTime{60};
+  bench.decide_once();
+  EXPECT_EQ(bench.memory.section.waiting_for, "rfs_syncat_wait");
+  EXPECT_EQ(bench.memory.sync_looked, WallTime{60});
+  bench.observed.sync_date = true;
+  bench.decide_once();
+  EXPECT_TRUE(bench.memory.sync_due);
+  EXPECT_EQ(bench.memory.section.role, Role::Second);
+}
+
+TEST(MemoryText, ReadsWhatTheReleaseBeforeWrote) {
+  Bench bench;
+  bench.command("start");
+  bench.memory.sync_due = true;
+  bench.memory.sync_looked = WallTime{60};
+  Bytes bytes;
+  const std::string text = to_text(bench.memory);
+  for (std::size_t i = text.find_last_of(' ') + 1; i < text.size(); i += 2) {
+    bytes.push_back(static_cast<std::uint8_t>(std::stoi(text.substr(i, 2), nullptr, 16)));
+  }
+  bytes.resize(bytes.size() - 9);  // what came in 4
+  std::string old = fmt::format("3 {:08x} ", checksum32(bytes));
+  for (const std::uint8_t byte : bytes) old += fmt::format("{:02x}", byte);
+  Memory expected = bench.memory;
+  expected.sync_due = false;
+  expected.sync_looked = {};
+  EXPECT_EQ(memory_from_text(old).value(), expected);
 }
 
 TEST(MemoryText, RefusesWhatItDidNotWrite) {

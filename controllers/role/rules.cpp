@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::string_view kNotUpToDate = "notuptodate_server";
 constexpr std::string_view kForceUpToDate = "rfs_forceuptodate";
+constexpr std::string_view kSyncAtWait = "rfs_syncat_wait";
 constexpr std::string_view kFailoverOff = "failover-off";
 constexpr Duration kReconnectGrace = seconds{5};
 constexpr Duration kReportGrace = seconds{1};
@@ -93,6 +94,20 @@ bool Machine::rest_wait() {
   return false;
 }
 
+void Machine::say_forced() {
+  say("rfsplug", 'C', fmt::format("Resource rfs.uptodate set to up by failover rule {}", kForceUpToDate));
+  say("rfsplug", 'E',
+      fmt::format("The copies were equal less than {} ago (syncDelta): what the other node has written since is not here",
+                  safekit::to_string(desired_.sync_delta)));
+}
+
+bool Machine::wait_for_date() {
+  return block(kSyncAtWait,
+               fmt::format("synchronised at '{}' (syncAt), and no standby until then: `safekit set -r rfs.syncat -v up` synchronises now",
+                           desired_.sync_at),
+               {{"heart", 'C', fmt::format("Action wait from failover rule {}", kSyncAtWait)}});
+}
+
 bool Machine::start_decided() {
   const bool was_blocked = section().readiness == Readiness::NotReady;
   const auto wake = [&] {
@@ -145,12 +160,7 @@ bool Machine::start_decided() {
       if (input.local == Copy::Inconsistent) {
         say("rfsplug", 'E', "The last consistent copy of the data is put back; what was written since is not in it");
       }
-      if (input.intent == Intent::Automatic && input.peer == PeerPlace::Silent && input.local != Copy::UpToDate) {
-        say("rfsplug", 'C', fmt::format("Resource rfs.uptodate set to up by failover rule {}", kForceUpToDate));
-        say("rfsplug", 'E',
-            fmt::format("The copies were equal less than {} ago (syncDelta): what the other node has written since is not here",
-                        safekit::to_string(desired_.sync_delta)));
-      }
+      if (input.intent == Intent::Automatic && input.peer == PeerPlace::Silent && input.local != Copy::UpToDate) say_forced();
       section().paired = false;
       begin(steps_to_alone(desired_, {.role = ReplicaOrder::Role::Primary,
                                       .may_be_alone = true,
@@ -159,6 +169,7 @@ bool Machine::start_decided() {
       return true;
     }
     case StartOutcome::BecomeSecond:
+      if (!desired_.sync_at.empty() && !memory().sync_due) return wait_for_date();
       wake();
       section().paired = true;
       memory().held_by_failover_off = false;
@@ -422,7 +433,9 @@ bool Machine::second_synchronising() {
 bool Machine::second_ready() {
   const auto& peer = observed_.peer;
   const auto& replica = observed_.replication;
-  if (memory().newcomer && peer.heard && peer.role == Role::Prim && peer.readiness == Readiness::Ready) {
+  const bool mirrored = peer.heard && peer.role == Role::Prim && peer.readiness == Readiness::Ready;
+  if (mirrored && leave_until_next_date()) return true;
+  if (memory().newcomer && mirrored) {
     memory().newcomer = false;
     const bool wanted = desired_.default_primary == Desired::DefaultPrimary::ThisNode ||
                         (desired_.default_primary == Desired::DefaultPrimary::LastPrim && memory().newcomer_was_primary);
@@ -452,6 +465,15 @@ bool Machine::second_ready() {
   if (is_gone(peer) && !(desired_.replicates && replica.connected)) return fail_over("remote stop");
   if (is_dead(peer, replica)) return fail_over("no heartbeat");
   return false;
+}
+
+bool Machine::leave_until_next_date() {
+  if (desired_.sync_at.empty() || !desired_.replicates) return false;
+  say("rfsplug", 'E', "Resource rfs.syncat set to down by heart");
+  say("heart", 'C', fmt::format("Action wait from failover rule {}", kSyncAtWait));
+  memory().sync_due = memory().full_resync = false;
+  begin_stop("stopwait", true);
+  return true;
 }
 
 bool Machine::fail_over(std::string_view why) {

@@ -208,4 +208,72 @@ TEST(TwoNodes, AfterAnyFailuresThePairComesBackUnlessNoCopyIsGood) {
   }
 }
 
+namespace {
+
+bool waits_for_its_date(const World& world) {
+  for (int i : {0, 1}) {
+    const auto& waiting = world.node(i).memory.section;
+    const bool waits = waiting.readiness == Readiness::NotReady && waiting.waiting_for == "rfs_syncat_wait";
+    if (waits && world.is(1 - i, Role::Alone)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+TEST(TwoNodes, ASecondaryOfDatesIsSynchronisedAtThemAndWaitsBetween) {
+  World world{7};
+  for (int i : {0, 1}) {
+    world.desired(i).sync_at = "30 1 * * *";
+    world.command(i, "start");
+  }
+  ASSERT_TRUE(world.run_until([&] { return waits_for_its_date(world); })) << world.text();
+  const int second = 1 - world.primary();
+  world.run(200);
+  EXPECT_TRUE(waits_for_its_date(world)) << world.text();
+  for (int round = 0; round < 3; ++round) {
+    const int before = world.acknowledged();
+    world.command(second, store::kSyncNow);
+    ASSERT_TRUE(world.run_until([&] { return world.is(second, Role::Second); })) << world.text();
+    ASSERT_TRUE(world.run_until([&] { return waits_for_its_date(world); })) << world.text();
+    EXPECT_GE(world.node(second).disk.data, before);
+    EXPECT_FALSE(world.node(second).disk.up_to_date) << "the primary has gone on";
+    EXPECT_EQ(world.node(second).memory.section.loop_count, 0U) << "nothing was wrong";
+  }
+  world.kill(1 - second);
+  ASSERT_TRUE(world.run_until([&] { return world.node(second).memory.section.waiting_for == "notuptodate_server"; })) << world.text();
+}
+
+TEST(TwoNodes, AfterAnyFailuresASecondaryOfDatesWaitsAgainUnlessNoCopyIsGood) {
+  for (std::uint64_t seed = 1; seed <= SK_TWO_NODES_SEEDS && !::testing::Test::HasFailure(); ++seed) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    World world{seed};
+    std::mt19937_64 random{seed};
+    for (int i : {0, 1}) {
+      world.desired(i).sync_at = "30 1 * * *";
+      world.command(i, "start");
+    }
+    const int faults = 2 + static_cast<int>(random() % 6);
+    for (int fault = 0; fault < faults; ++fault) {
+      command_if_up(world, static_cast<int>(random() % 2), store::kSyncNow);
+      world.run(static_cast<int>(random() % 40));
+      inflict(world, random);
+      world.run(static_cast<int>(random() % 40));
+    }
+    world.cut_replication(false);
+    for (int i : {0, 1}) {
+      if (!world.node(i).up) world.boot(i);
+    }
+    const auto again = [&] {
+      for (int i : {0, 1}) {
+        if (!world.node(i).memory.started && world.node(i).operations.empty()) world.command(i, "start");
+      }
+      return waits_for_its_date(world);
+    };
+    if (!world.run_until(again)) {
+      EXPECT_FALSE(world.has_good_copy()) << "both wait though a copy is good: " << world.text();
+    }
+  }
+}
+
 }  // namespace safekit::role

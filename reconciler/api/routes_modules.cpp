@@ -18,9 +18,9 @@ using doc::Node;
 
 constexpr std::size_t kEventsDefault = 300;
 constexpr Duration kOperationWaitMax = seconds{60};
-constexpr std::array<std::string_view, 10> kVerbs{"start", "stop",   "stopstart", "restart",
+constexpr std::array<std::string_view, 11> kVerbs{"start", "stop",   "stopstart", "restart",
                                                  "prim",  "second", "swap",      "forcestop", store::kUpgradeDatapath,
-                                                  store::kRfsSync};
+                                                 store::kRfsSync, store::kSyncNow};
 
 Result<Node> body_of(const Request& request) {
   doc::Problems problems{"request"};
@@ -195,7 +195,8 @@ Response Routes::set_resource(const Request& request, const Parameters& at) {
   const std::string value = text_at(*body, {"value"});
   if (!name.starts_with("custom.") || name.size() == std::string_view{"custom."}.size()) {
     return failure(Error{
-        Code::Denied, fmt::format("'{}' is set by safekit itself; commands may set 'custom.<name>'", name)});
+        Code::Denied, fmt::format("'{}' is set by safekit itself; commands may set 'custom.<name>', and `safekit set -r rfs.syncat -v up` "
+                                  "synchronises a secondary that waits for its date", name)});
   }
   if (value.empty() || value.size() > 255)
     return failure(Error{Code::Invalid, "a value has 1 to 255 characters"});

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "reconciler/cli/commands.h"
+#include "reconciler/store/object.h"
 #include "schema/codec/status_tree.h"
 #include "schema/doc/json.h"
 #include "schema/status/role.h"
@@ -358,6 +359,10 @@ int set_resource(Session& session) {
   if (!module) return usage(session, module.error().what);
   if (args.resource.empty() || args.value.empty())
     return usage(session, "say which resource and value: set -m MODULE -r custom.NAME -v up");
+  if (args.resource == "rfs.syncat" && args.value == "up") {
+    const Status asked = operate(session, *module, store::kSyncNow, {});
+    return asked ? kFine : fail(session, asked.error());
+  }
   Node body = Node::map();
   body.add("value", Node::string(args.value));
   if (!args.identity.empty()) body.add("identity", Node::string(args.identity));

@@ -49,6 +49,9 @@ struct Conflict {
   friend bool operator==(const Conflict&, const Conflict&) = default;
 };
 
+/// A secondary that waits for a date of `syncAt` is synchronised now. Of the role controller, like those of the commands.
+inline constexpr const char* kSyncNow = "sync-now";
+
 /// One of the two operations that the replication controller consumes.
 inline constexpr const char* kUpgradeDatapath = "upgrade-datapath";
 

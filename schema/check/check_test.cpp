@@ -98,6 +98,8 @@ TEST(Unhonoured, SaysNothingOfWhatIsHonoured) {
   module.vip.emplace().interfaces.push_back({.addresses = {{.address = "10.0.0.1"}}});
   module.errd.emplace().processes.push_back({.name = "postgres", .action = "restart"});
   module.replication->durability = spec::Durability::Write;
+  module.replication->sync_at = "0 1 * * *";
+  module.replication->sync_delta = hours{25};
   module.default_primary = "a";
   module.failover = false;
   module.boot.policy = spec::BootPolicy::Auto;
@@ -109,10 +111,9 @@ TEST(Unhonoured, NamesTheFieldAndWhatHappensInstead) {
   module.checkers.split_brain.emplace();
   module.failover_rules.emplace();
   module.replication->connections = 4;
-  module.replication->sync_at = "0 1 * * *";
   module.automatic_reboot = true;
   const auto list = unhonoured(module);
-  ASSERT_EQ(list.size(), 5u);
+  ASSERT_EQ(list.size(), 4u);
   EXPECT_EQ(list[0].path, "spec.automaticReboot");
   EXPECT_EQ(list[1].path, "spec.replication.connections");
   EXPECT_EQ(list[1].reason, "one connection is used");

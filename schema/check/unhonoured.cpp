@@ -26,7 +26,6 @@ void look_at_replication(const Module& module, Found& found) {
     found.note(said, fmt::format("spec.replication.{}", field), std::move(reason));
   };
   note(given.connections > 1, "connections", "one connection is used");
-  note(!given.sync_at.empty(), "syncAt", "the secondary is synchronised all the time, not on a schedule");
   const bool has_scripts = module.scripts && module.scripts->enabled;
   note(given.callbacks && !has_scripts, "callbacks", "_rfs_callback is run only where there are scripts");
   note(given.resync_commit != 0, "resyncCommit", "there are no intermediate commits during a file copy");

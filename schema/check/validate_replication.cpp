@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "schema/base/crontab.h"
 #include "schema/check/judge.h"
 
 namespace safekit::check {
@@ -157,19 +158,14 @@ void judge_platform(const Judge& judge, const Replication& replication, Platform
 
 void judge_schedule(const Judge& judge, const std::string& sync_at, Platform platform) {
   if (sync_at.empty()) return;
-  std::size_t words = 0;
-  bool in_word = false;
-  for (const char c : sync_at) {
-    const bool space = c == ' ' || c == '\t';
-    if (!space && !in_word) ++words;
-    in_word = !space;
+  if (platform == Platform::Linux) {
+    const auto crontab = Crontab::parse(sync_at);
+    if (crontab) return;
+    judge.warning("spec.replication.syncAt", "syncat", fmt::format("syncat names no date, {}", crontab.error().what),
+                  "minute hour day month weekday, as in '30 1 * * *'");
+  } else if (sync_at.find("/SC") == std::string::npos) {
+    judge.warning("spec.replication.syncAt", "syncat", "syncat has no /SC option of schtasks");
   }
-  const bool fits = platform == Platform::Linux ? words == 5 : sync_at.find("/SC") != std::string::npos;
-  if (fits) return;
-  judge.warning("spec.replication.syncAt", "syncat",
-                platform == Platform::Linux ? "syncat has not the five fields of crontab"
-                                            : "syncat has no /SC option of schtasks",
-                platform == Platform::Linux ? "minute hour day month weekday, as in '30 1 * * *'" : "");
 }
 
 void judge_others(const Judge& judge, const Module& module, const Surroundings& around,

@@ -226,7 +226,8 @@ TEST(Validate, Replication) {
       {0,
        rfs("verifyevery='90'"),
        {"W each verification reads all data on both nodes: more often than once an hour is a lot"}},
-      {55, rfs("syncat='01 0 * *'"), {"W syncat has not the five fields of crontab"}},
+      {55, rfs("syncat='01 0 * *'"), {"W syncat names no date, it has not the five fields of crontab"}},
+      {55, rfs("syncat='01 24 * * *'"), {"W syncat names no date, '24' is no hour of a crontab (0 to 23)"}},
       {55, rfs("syncat='01 0 * * *'"), {}},
       {0, mirror("<rfs/>"), {"E at least one <replicated> required in <rfs>"}},
   });
