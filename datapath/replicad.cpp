@@ -124,6 +124,7 @@ int serve(control::Server& server, RoleDriver& driver, std::atomic<bool>& change
     }
     changed = false;
     const control::Report report = driver.report();
+    told.traffic = report.traffic;  // no news by itself
     const bool connected = server.take_connected();
     if (connected || report != told || clock.mono_now() - told_at >= kReportEvery) {
       server.send(report);

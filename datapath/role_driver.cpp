@@ -58,6 +58,11 @@ void put_progress(control::Report& report, const replica::Progress& progress) {
   report.files_done = progress.files_done;
   report.bytes_copied = progress.bytes_copied;
   report.bytes_compared = progress.bytes_compared;
+  report.scanning = progress.scanning;
+  report.directories_total = progress.directories_total;
+  report.directories_done = progress.directories_done;
+  report.bytes_total = progress.bytes_total;
+  report.bytes_done = progress.bytes_done;
 }
 
 }  // namespace
@@ -364,7 +369,7 @@ RoleDriver::Step RoleDriver::enter_secondary(const control::Configure& configure
   for (const std::string& path : role->paths) {
     if (const Status bound = mounts::bind_read_only(path); !bound) return Problem{bound.error().what, false};
   }
-  role->source = make_tls_listener(tls_peer(configure), configure.listen_address, configure.port);
+  role->source = replica::counted(make_tls_listener(tls_peer(configure), configure.listen_address, configure.port), stream_count_);
   role->secondary = std::make_unique<replica::Secondary>(settings(configure), journal_, *role->applier, *role->source,
                                                          ports_.clock, ports_.log, changed_);
   role->secondary->keep_by(kept_);
@@ -441,6 +446,7 @@ control::Report RoleDriver::report() const {
     report.replaceable = true;
     report.problem = problem_.what;
     report.fatal = problem_.fatal;
+    report.traffic = {.received = stream_count_.received, .sent = stream_count_.sent};
     primary = primary_;
     secondary = secondary_;
     if (role_ != ReplicaRole::Idle) hidden = hidden_;
@@ -468,6 +474,7 @@ control::Report RoleDriver::report() const {
     report.diverged = status.diverged;
     report.zones_dirty = status.zones_dirty;
     report.pairing = status.pairing;
+    report.traffic.written = status.written;
     report.replaceable = primary->trees->unkept().empty();
     report.fatal = report.fatal || status.fenced;
     put_progress(report, status.progress);

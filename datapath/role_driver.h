@@ -13,6 +13,7 @@
 #include "datapath/fuse/tree.h"
 #include "datapath/journal/journal.h"
 #include "datapath/linux/clock.h"
+#include "datapath/replica/counted_stream.h"
 #include "datapath/replica/kept_copies.h"
 #include "datapath/replica/outside_changes.h"
 #include "datapath/replica/primary.h"
@@ -134,6 +135,7 @@ class RoleDriver {
   bool settled_{false};
   bool has_data_{false};
   Problem problem_{};
+  replica::StreamCount stream_count_{};
   std::string policy_refused_{};  ///< why the last SyncPolicy was
   std::string mount_lost_{};
   linux_os::FileMoment mount_lost_at_{};

@@ -61,7 +61,7 @@ std::shared_ptr<RoleDriver::PrimaryRole> RoleDriver::make_primary(const control:
                                                                   const replica::Exclusions& exclusions) {
   auto role = std::make_shared<PrimaryRole>();
   role->paths = paths_of(configure);
-  role->source = make_tls_connector(tls_peer(configure), configure.peer_address, configure.port);
+  role->source = replica::counted(make_tls_connector(tls_peer(configure), configure.peer_address, configure.port), stream_count_);
   role->primary = std::make_unique<replica::Primary>(settings(configure), journal_, role->order, *role->source,
                                                      ports_.clock, ports_.random, ports_.log, changed_);
   role->primary->limit_resync(configure.resync_rate);

@@ -366,19 +366,37 @@ void ReplicationController::publish(const std::string& module, const Desired& de
   if (after.configured) show_policy(live.policy, live.observed.report ? &*live.observed.report : nullptr, after);
   set_condition(name, kWrittenOutside, outside_condition(after));
   set_condition(name, kOldCopyKept, old_copy_condition(module, after));
-  if (before == after) return;
-  std::vector<std::string> directories;
-  if (live.configure) {
-    for (const auto& directory : live.configure->directories) directories.push_back(directory.path);
+  Measured measured = measure(live.meter, live.observed.report, ports_.clock.mono_now());
+  live.meter = std::move(measured.meter);
+  if (!measured.line.empty()) ports_.store.record(name, "reintegre", 'I', std::move(measured.line));
+  if (before != after) {
+    std::vector<std::string> directories;
+    if (live.configure) {
+      for (const auto& directory : live.configure->directories) directories.push_back(directory.path);
+    }
+    for (const Line& line : lines_between(before, after, directories)) {
+      ports_.store.record(name, line.component, line.level, line.text);
+    }
   }
-  for (const Line& line : lines_between(before, after, directories)) {
-    ports_.store.record(name, line.component, line.level, line.text);
-  }
+  publish_resources(name, after, live.meter);
+}
+
+void ReplicationController::publish_resources(const ModuleName& name, const status::ReplicationSection& section, const Meter& meter) {
   const WallTime now = ports_.clock.wall_now();
+  auto resources = resources_of(section);
+  if (section.configured) {
+    for (auto& metric : metrics_of(meter)) resources.push_back(std::move(metric));
+  }
+  const status::Module& known = ports_.store.status(name);
+  const bool same = std::ranges::all_of(resources, [&](const auto& one) {
+    const auto found = known.resources.find(one.first);
+    return found != known.resources.end() && found->second.value == one.second;
+  });
+  if (same && known.replication == section) return;
   std::vector<std::string> told;
   ports_.store.update_status(name, [&](status::Module& m) {
-    m.replication = after;
-    for (const auto& [resource, value] : resources_of(after)) {
+    m.replication = section;
+    for (const auto& [resource, value] : resources) {
       status::ResourceValue& old = m.resources[resource];
       if (old.value == value) continue;
       if (resource == "rfs.uptodate" && old.value != "init") told.push_back(value);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "controllers/replication/link.h"
+#include "controllers/replication/meter.h"
 #include "controllers/replication/plan.h"
 #include "controllers/replication/policy.h"
 #include "controllers/replication/probe.h"
@@ -56,6 +57,7 @@ class ReplicationController final : public engine::Controller {
     Memory memory{};
     Policy policy{};
     Probe probe{};
+    Meter meter{};
     std::unique_ptr<ReplicaLink> link{};
     std::uint64_t link_number{0};  ///< tasks of an older connection are not listened to
     Observed observed{};
@@ -81,6 +83,7 @@ class ReplicationController final : public engine::Controller {
   Status connect(const std::string& module, Live& live);
   void disconnect(const std::string& module, Live& live);
   void publish(const std::string& module, const Desired& desired, Live& live);
+  void publish_resources(const ModuleName& name, const status::ReplicationSection& section, const Meter& meter);
   void tell_of_lost_writes(const std::string& module);
   void tell_of_differences(const std::string& module, const Live& live);
   void set_condition(const ModuleName& name, const std::string& type, std::optional<status::Condition> condition);

@@ -293,9 +293,7 @@ std::vector<std::pair<std::string, std::string>> resources_of(const status::Repl
           {"rfs.rfssync", up(section.sync_ready)},
           {"usersetting.rfssyncmode", section.sync_mode},
           {"usersetting.rfssyncrole", section.sync_role},
-          {"usersetting.rfssyncuid", section.sync_uid},
-          {"rfs.rei_copy_count_metric", std::to_string(section.files_done)},
-          {"rfs.rei_copy_size_metric", std::to_string(section.bytes_copied / 1024)}};
+          {"usersetting.rfssyncuid", section.sync_uid}};
 }
 
 Result<control::Configure> configure_of(const spec::Cluster& cluster, const spec::Module& module,

@@ -124,7 +124,7 @@ void put(ByteWriter& out, const Report& value) {
   out.u8(static_cast<std::uint8_t>(value.role));
   put_flags(out, {value.settled, value.configured, value.up_to_date, value.inconsistent, value.ever_synchronised,
                   value.has_data, value.last_primary, value.connected, value.peer_synchronised, value.waiting_for_alone,
-                  value.diverged, value.fatal, value.replaceable, value.full_wanted, value.unverified, value.restorable});
+                  value.diverged, value.fatal, value.replaceable, value.full_wanted, value.unverified});
   out.u8(static_cast<std::uint8_t>(value.phase));
   for (const std::uint64_t number : {value.files_total, value.files_done, value.bytes_copied, value.zones_dirty,
                                      value.generation.value, value.pairing, value.bytes_compared, value.policy}) {
@@ -133,6 +133,11 @@ void put(ByteWriter& out, const Report& value) {
   for (const std::string* text : {&value.problem, &value.policy_refused, &value.backup}) out.text(*text);
   out.u64(value.outside_writes);
   out.text(value.outside_last);
+  for (const std::uint64_t number : {value.traffic.written, value.traffic.received, value.traffic.sent, value.directories_total,
+                                     value.directories_done, value.bytes_total, value.bytes_done}) {
+    out.u64(number);
+  }
+  put_flags(out, {value.scanning, value.restorable});
 }
 
 Report take_report(ByteReader& in) {
@@ -142,7 +147,7 @@ Report take_report(ByteReader& in) {
   take_flags(in, {&value.settled, &value.configured, &value.up_to_date, &value.inconsistent, &value.ever_synchronised,
                   &value.has_data, &value.last_primary, &value.connected, &value.peer_synchronised,
                   &value.waiting_for_alone, &value.diverged, &value.fatal, &value.replaceable, &value.full_wanted,
-                  &value.unverified, &value.restorable});
+                  &value.unverified});
   value.phase = take_enum(in, SyncPhase::Done);
   for (std::uint64_t* number : {&value.files_total, &value.files_done, &value.bytes_copied, &value.zones_dirty,
                                 &value.generation.value, &value.pairing, &value.bytes_compared, &value.policy}) {
@@ -151,6 +156,12 @@ Report take_report(ByteReader& in) {
   for (std::string* text : {&value.problem, &value.policy_refused, &value.backup}) *text = in.text();
   value.outside_writes = in.u64();
   value.outside_last = in.text();
+  if (in.at_end()) return value;  // of the release before: a replica outlives the daemon that started it
+  for (std::uint64_t* number : {&value.traffic.written, &value.traffic.received, &value.traffic.sent, &value.directories_total,
+                                &value.directories_done, &value.bytes_total, &value.bytes_done}) {
+    *number = in.u64();
+  }
+  take_flags(in, {&value.scanning, &value.restorable});
   return value;
 }
 

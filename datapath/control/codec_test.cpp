@@ -19,7 +19,9 @@ std::vector<Message> one_of_each() {
            .force_up_to_date = true},
       Report{.order = 7, .role = ReplicaRole::Secondary, .settled = true, .up_to_date = true, .connected = true,
              .phase = SyncPhase::Copying, .files_total = 9, .generation = {4}, .pairing = 12, .problem = "disk full", .outside_writes = 5,
-             .outside_last = "x", .fatal = true, .unverified = true, .policy = 13, .policy_refused = "used", .full_wanted = true, .backup = "u", .restorable = true},
+             .outside_last = "x", .fatal = true, .unverified = true, .policy = 13, .policy_refused = "used", .full_wanted = true, .backup = "u", .restorable = true,
+             .traffic = {.written = 14, .received = 15, .sent = 16}, .scanning = true, .directories_total = 17, .directories_done = 18,
+             .bytes_total = 19, .bytes_done = 20},
       Inspect{.number = 5, .kind = Inspect::Kind::Estimate, .cause = Inspect::Cause::Schedule, .bytes_per_second = 1ULL << 33},
       Inspection{.number = 5, .kind = Inspect::Kind::Estimate, .cause = Inspect::Cause::Schedule, .state = Inspection::State::Failed, .reason = "stopped", .files = 1,
                  .directories = 2, .bytes = 3, .ended_early = true, .differences = {{"/a\xff", "mode"}, {"/b", "size, content"}},
@@ -64,6 +66,17 @@ TEST(ControlCodec, WhatALaterReleaseAddsIsIgnored) {
     EXPECT_EQ(**back, message);
     EXPECT_TRUE(buffer.empty());
   }
+}
+
+TEST(ControlCodec, AReportOfTheReleaseBeforeIsRead) {
+  const Report report{.order = 7, .outside_last = "x"};
+  Bytes old = encode(report);
+  constexpr std::size_t kAppended = 7 * 8 + 1;
+  old.resize(old.size() - kAppended);
+  old[0] = static_cast<std::uint8_t>(old[0] - kAppended);
+  const auto back = take_message(old);
+  ASSERT_TRUE(back && back->has_value());
+  EXPECT_EQ(std::get<Report>(**back), report);
 }
 
 TEST(ControlCodec, MutatedNeverCrashes) {

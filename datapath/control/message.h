@@ -110,6 +110,14 @@ struct Want {
 /// Order of the journal's marks matters to nobody; see runtime.md 1.3 and 1.6.
 enum class SyncPhase : std::uint8_t { None, Connecting, Comparing, Copying, Done };
 
+/// What has gone through a replica. Each grows until its process, or this primary, begins anew.
+struct Traffic {
+  std::uint64_t written{0};   ///< Primary: bytes of the application's writes that were put into the stream
+  std::uint64_t received{0};  ///< bytes that came from the peer, of any kind
+  std::uint64_t sent{0};
+  friend bool operator==(const Traffic&, const Traffic&) = default;
+};
+
 /// What the replica is. Sent after each change, at least every second while connected.
 struct Report {
   std::uint64_t order{0};  ///< the last Want acted upon; `role` is reached for it when `settled`
@@ -144,6 +152,13 @@ struct Report {
   std::string policy_refused{};  ///< why it was
   bool full_wanted{false};   ///< the next synchronisation compares everything
   std::string backup{};      ///< uid of the one whose synchronisation is to come; empty: none
+  Traffic traffic{};
+  // Primary, of the synchronisation that runs or was the last:
+  bool scanning{false};                ///< there are directories to be listed; until then the totals grow
+  std::uint64_t directories_total{0};  ///< found so far
+  std::uint64_t directories_done{0};   ///< listed
+  std::uint64_t bytes_total{0};        ///< size of the files found so far, of which something is looked into
+  std::uint64_t bytes_done{0};         ///< of these: compared, or sent
   bool replaceable{false};   ///< another process could take its mounts over, or it has none
   /// The last consistent copy is kept, and `force_up_to_date` puts it back in the place of an inconsistent one.
   bool restorable{false};

@@ -82,6 +82,7 @@ SequenceNumber Primary::append(const wire::Operation& operation, BytesView data)
     }
   }
   const Touch touch = touch_of(operation);
+  if (link_) written_ += data.size();
   if (const auto* create = std::get_if<wire::Create>(&operation)) {
     wire::Create named = *create;
     if (const HandleKey* key = key_of(create->id)) {
@@ -395,6 +396,7 @@ PrimaryStatus Primary::status() const {
                        .diverged = diverged_,
                        .fenced = fenced_,
                        .progress = run_ != nullptr ? run_->progress() : progress_,
+                       .written = written_,
                        .zones_dirty = marks_.zone_count(),
                        .pairing = pairing_,
                        .problem = fenced_ ? fenced_why_ : problem_};

@@ -40,6 +40,7 @@ struct PrimaryStatus {
   bool diverged{false};
   bool fenced{false};
   Progress progress{};
+  std::uint64_t written{0};  ///< bytes of the application's writes that were put into the stream
   std::uint64_t zones_dirty{0};
   std::uint64_t pairing{0};  ///< control::Report::pairing
   std::string problem{};
@@ -247,6 +248,7 @@ class Primary final : public Sink, private ResyncHost {
   bool generation_due_{false};  ///< it is to have one for what was written without the peer
   MonoTime waiting_since_{};
   std::uint64_t sequence_{0};     ///< of the last operation
+  std::uint64_t written_{0};      ///< see PrimaryStatus
   std::uint64_t acknowledged_{0};
   std::uint64_t released_{0};     ///< up to here nobody waits
   std::set<std::uint64_t> durable_{};

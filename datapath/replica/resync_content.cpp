@@ -115,6 +115,7 @@ Status ResyncRun::compare(const WorkRef& work, int fd, std::uint64_t begin, std:
     first += count;
     const std::lock_guard lock{mutex_};
     progress_.bytes_compared += std::min(segment->size, count * zone);
+    count_done(*work, std::min(segment->size, count * zone));
   }
   return {};
 }
@@ -182,8 +183,16 @@ Status ResyncRun::send_range(const WorkRef& work, int fd, std::uint64_t begin, s
     offset += size;
     const std::lock_guard lock{mutex_};
     progress_.bytes_copied += size;
+    if (!punch) count_done(*work, size);  // else it was counted when it was compared
   }
   return {};
+}
+
+/// Caller holds mutex_. A file may grow meanwhile, and be sent after it was compared: never more than was announced.
+void ResyncRun::count_done(Work& work, std::uint64_t bytes) {
+  const std::uint64_t counted = std::min(bytes, work.size - work.done);
+  work.done += counted;
+  progress_.bytes_done += counted;
 }
 
 /// One part is done; after the last the time of change is set again, which the copying has moved on the peer.
@@ -204,6 +213,7 @@ Status ResyncRun::release(const WorkRef& work) {
   {
     const std::lock_guard lock{mutex_};
     ++progress_.files_done;
+    count_done(*work, work->size);
   }
   if (!done && done.error().code == Code::NotFound) done = {};
   return done;

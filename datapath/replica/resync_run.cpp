@@ -52,12 +52,18 @@ void ResyncRun::abort() {
 
 Progress ResyncRun::progress() const {
   const std::lock_guard lock{mutex_};
-  return progress_;
+  Progress progress = progress_;
+  progress.scanning = scans_ > 0;
+  return progress;
 }
 
 void ResyncRun::push_locked(Job job) {
   if (job.kind == Kind::Scan || job.kind == Kind::Fix) ++scans_;
-  if (job.kind == Kind::Inode) ++progress_.files_total;
+  if (job.kind == Kind::Scan) ++progress_.directories_total;
+  if (job.kind == Kind::Inode) {
+    ++progress_.files_total;
+    progress_.bytes_total += job.work->size;
+  }
   jobs_[static_cast<std::size_t>(job.kind)].push_back(std::move(job));
 }
 
@@ -163,6 +169,11 @@ Status ResyncRun::run_zones(const journal::ZoneMap& map) {
   // Parents first: a listing makes the places that the paths of deeper ones lead through.
   std::ranges::stable_sort(directories, {}, &Dirty::depth);
   Status sent{};
+  {
+    const std::lock_guard lock{mutex_};
+    progress_.directories_total = static_cast<std::uint64_t>(
+        std::ranges::count_if(directories, [](const Dirty& dirty) { return dirty.job.kind == Kind::Scan; }));
+  }
   for (const Dirty& dirty : directories) {
     more_scans(true);
     sent = list(dirty.job);
@@ -231,6 +242,7 @@ Status ResyncRun::sort_marks(const journal::ZoneMap& map, std::vector<Dirty>& di
     }
     auto work = std::make_shared<Work>();
     work->id = *id;
+    work->size = S_ISREG(st.st_mode) ? static_cast<std::uint64_t>(st.st_size) : 0;
     Job job{.kind = Kind::Inode, .work = std::move(work), .fate = wire::EntryFate::Compare};
     if (!marks.whole) {
       job.only_zones = true;
@@ -302,7 +314,11 @@ void ResyncRun::names_changed(const HandleKey& parent, const std::string& name) 
 /// A directory: all its entries, or the one name that changed behind a listing.
 Status ResyncRun::list(const Job& job) {
   Status sent = list_once(job);
-  more_scans(false);
+  {
+    const std::lock_guard lock{mutex_};
+    --scans_;
+    if (job.kind == Kind::Scan) ++progress_.directories_done;
+  }
   // Removed meanwhile: that is in the stream. Any other error ends the synchronisation, or a copy that lacks something
   // would be called complete.
   if (!sent && sent.error().code == Code::NotFound) return {};
@@ -409,7 +425,7 @@ Result<ResyncRun::Entry> ResyncRun::describe(InodeId directory, int fd, const st
            .link_target = *target,
            .size = static_cast<std::uint64_t>(st.st_size),
            .mtime = {st.st_mtim.tv_sec, static_cast<std::uint32_t>(st.st_mtim.tv_nsec)}};
-  Entry described{.id = id, .key = std::move(key), .mode = st.st_mode};
+  Entry described{.id = id, .key = std::move(key), .mode = st.st_mode, .size = S_ISREG(st.st_mode) ? entry.size : 0};
   described.chosen = job.depth == Depth::Chosen && is_chosen(job.key, name, described, st);
   return described;
 }
@@ -461,6 +477,7 @@ void ResyncRun::listed(Listed&& list, const std::vector<wire::EntryFate>& fates)
     }
     auto work = std::make_shared<Work>();
     work->id = entry.id;
+    work->size = entry.size;
     if (list.depth == Depth::Chosen && kept && !entry.chosen && is_told_by_marks(entry.key, fate)) {
       jobs.push_back(job_of_marks(entry.key, std::move(work)));
     } else {

@@ -60,6 +60,8 @@ class ResyncRun {
   /// One inode being sent; pinned until all its parts are done.
   struct Work {
     InodeId id{};
+    std::uint64_t size{0};  ///< counted in Progress::bytes_total
+    std::uint64_t done{0};  ///< of that; under mutex_
     std::atomic<int> parts{1};
     std::atomic<bool> time_moved{false};  ///< on the peer, by what was copied
   };
@@ -68,6 +70,7 @@ class ResyncRun {
     InodeId id{};
     HandleKey key{};
     std::uint32_t mode{0};
+    std::uint64_t size{0};
     bool chosen{false};  ///< Depth::Chosen: of a file, content; of a directory, everything below
   };
   /// What is looked at of what the peer had already.
@@ -126,6 +129,7 @@ class ResyncRun {
   Status compare(const WorkRef& work, int fd, std::uint64_t begin, std::uint64_t end);
   Status send_zones(const WorkRef& work, const std::vector<std::uint64_t>& zones);
   Status send_range(const WorkRef& work, int fd, std::uint64_t begin, std::uint64_t end, bool punch);
+  void count_done(Work& work, std::uint64_t bytes);
   Status release(const WorkRef& work);
   void asked(SequenceNumber sequence, Asked&& asked);
   void listing_sent(SequenceNumber sequence, Listed&& listed);

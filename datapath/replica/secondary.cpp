@@ -1,5 +1,6 @@
 #include "datapath/replica/secondary.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -68,7 +69,10 @@ void Secondary::stop(bool orderly) {
 
 SecondaryStatus Secondary::status() const {
   const std::lock_guard lock{mutex_};
-  return status_;
+  SecondaryStatus status = status_;
+  status.progress.files_done = files_received_;
+  status.progress.bytes_copied = bytes_received_;
+  return status;
 }
 
 void Secondary::set_status(const std::function<void(SecondaryStatus&)>& change) {
@@ -126,6 +130,7 @@ void Secondary::serve() {
       stream = std::move(next_);
     }
     const Status ended = serve_one(stream);
+    copies_ = false;
     {
       const std::lock_guard lock{mutex_};
       current_.reset();
@@ -257,6 +262,11 @@ Status Secondary::take(const StreamRef& stream, const wire::FrameView& frame) {
   BytesView data;
   SK_TRY(auto message, wire::decode(frame, data));
   if (wire::is_sequenced(frame.type)) ++received_;
+  if (copies_) {
+    const auto* state = std::get_if<wire::InodeState>(&message);
+    if (state != nullptr && !S_ISDIR(state->attributes.mode)) ++files_received_;
+    bytes_received_ += data.size();
+  }
   if (auto* operation = std::get_if<wire::Operation>(&message)) return take(stream, *operation, data);
   if (auto* begin = std::get_if<wire::ResyncBegin>(&message)) return begin_resync(*stream, begin->mode);
   if (auto* listing = std::get_if<wire::Listing>(&message)) {

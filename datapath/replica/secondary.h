@@ -144,6 +144,9 @@ class Secondary {
   CopyLook look_{applier_};
   std::uint64_t spoiled_before_{0};  ///< the connection was greeted
   std::uint64_t received_{0};
+  bool copies_{false};  ///< a synchronisation is under way
+  std::atomic<std::uint64_t> files_received_{0};  ///< in it, by the receiver; read by status()
+  std::atomic<std::uint64_t> bytes_received_{0};  ///< of content; live writes too
   std::uint64_t acknowledged_{0};
   std::uint64_t unacknowledged_bytes_{0};
   std::optional<PendingSync> pending_sync_{};  ///< the last frame taken; what it is for has not begun

@@ -29,6 +29,9 @@ Status Secondary::begin_resync(Stream& stream, wire::ResyncMode mode) {
                                                  wire::name_of(mode)));
   }
   applier_.begin_resync(mode);
+  files_received_ = 0;
+  bytes_received_ = 0;
+  copies_ = true;
   if (mode != wire::ResyncMode::None && (loses_ || told_ != nullptr)) SK_TRY_VOID(begin_set_aside());
   set_status([&](SecondaryStatus& status) {
     status.progress.phase = Progress::Phase::Copying;
@@ -75,6 +78,7 @@ Status Secondary::end_resync(Stream& stream, const wire::ResyncEnd& end) {
     if (kept_ != nullptr && was_kept) kept_->drop();
     cannot_keep_ = false;
     applier_.end_resync();
+    copies_ = false;
     log_.write(LogLevel::Info, kLog, "synchronisation=done");
     set_status([&](SecondaryStatus& status) {
       status.synchronised = true;

@@ -39,6 +39,11 @@ struct Progress {
   std::uint64_t files_done{0};
   std::uint64_t bytes_copied{0};
   std::uint64_t bytes_compared{0};  ///< by digests
+  bool scanning{false};                ///< there are directories to be listed; until then the totals grow
+  std::uint64_t directories_total{0};  ///< found so far
+  std::uint64_t directories_done{0};   ///< listed
+  std::uint64_t bytes_total{0};        ///< size of the files found so far, of which something is looked into
+  std::uint64_t bytes_done{0};         ///< of these: compared, or sent
   friend bool operator==(const Progress&, const Progress&) = default;
 };
 

@@ -114,6 +114,8 @@ class Node:
             at += 4 + size
         report["outside_writes"], size = struct.unpack_from("<QI", body, at)
         report["outside_last"] = body[at + 12:at + 12 + size].decode(errors="replace")
+        names = ("written", "received", "sent", "directories_total", "directories_done", "bytes_total", "bytes_done", "scanning")
+        report.update(zip(names, struct.unpack_from("<7QB", body, at + 12 + size)))
         if self.on_report:
             self.on_report(report)
         with self.changed:

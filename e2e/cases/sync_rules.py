@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What a module says of old copies (`syncDelta`) and of the dates of synchronisations (`syncAt`), on a cluster. Usage: sync_rules.py [CASE...]"""
+"""What a module says of old copies (`syncDelta`), of dates of synchronisations (`syncAt`) and of callbacks, and what the metrics say,
+on a cluster. Usage: sync_rules.py [CASE...]"""
 import os
 import struct
 import subprocess
@@ -23,7 +24,13 @@ class World:
         self.box = Sandbox(f"rules{os.getpid()}", f"{directory}/sandbox", private=("/srv", PRIVATE))
         for node in self.box.nodes:
             self.box.exec(node, "mkdir", DATA)
-        self.applied = self.box.safekit("node1", "apply", "-f", "-", input=MIRROR + settings)
+        os.makedirs(f"{directory}/module/bin")
+        files = {"module.yaml": MIRROR + settings} | ({"bin/_rfs_callback": CALLBACK} if "scripts" in settings else {})
+        for name, text in files.items():
+            with open(f"{directory}/module/{name}", "w") as out:
+                out.write(text)
+            os.chmod(f"{directory}/module/{name}", 0o755)
+        self.box.safekit("node1", "apply", "-f", f"{directory}/module")
 
     def command(self, node, *words):
         return self.box.safekit(node, *words, "-m", "app")
@@ -131,7 +138,82 @@ def case_a_secondary_is_synchronised_at_dates(w):
     synchronised(3)
 
 
-SETTINGS = {case_a_secondary_is_synchronised_at_dates: "    syncAt: 30 1 * * *\n",
+def case_metrics_say_what_goes_on(w):
+    files, size, rate = 20, 400_000, 2000
+    w.do("node1", f"mkdir -p a/b c; for i in $(seq {files}); do head -c {size} /dev/urandom > a/b/f$i; done")
+    w.command("node1", "prim")
+    w.box.wait_state("node1", "app", "ALONE Ready")
+    w.command("node2", "start")
+    until(lambda: int(w.value("node1", "rfs.rei_bandwidth") or 0) > rate / 4, 30, "a synchronisation is seen")
+    def estimate():
+        value = w.value("node1", "rfs.rei_left_time_metric")
+        return value if value.isdigit() else None
+    left = until(estimate, 10, "it can be said how long it takes")
+    assert int(left) <= 60, left
+    w.box.wait_pair("app")
+    until(lambda: int(w.value("node1", "rfs.rei_copy_size_metric")) == files * size // 1024, 5, "the last report")
+    metrics = {name: w.value("node1", f"rfs.rei_{name}_metric") for name in
+               ("scan_count", "copy_count", "copy_time", "scan_time", "syncdir_count", "left_time")}
+    note(f"    {metrics}")
+    assert metrics["scan_count"] == metrics["copy_count"] == str(files) and metrics["syncdir_count"] == "4/4", metrics
+    assert int(metrics["copy_time"]) >= files * size / 1024 / rate - 2 and metrics["left_time"] == "0", metrics
+    assert int(metrics["scan_time"]) <= int(metrics["copy_time"]), metrics
+    assert w.value("node1", "rfs.reintegre_failed") == w.value("node2", "rfs.reintegre_failed") == "false"
+    received = int(w.value("node2", "rfs.rei_copy_size_metric"))
+    assert received == files * size // 1024 and w.value("node2", "rfs.rei_copy_count_metric") == str(files), received
+    for resource in ("rei_bandwidth", "netout_bandwidth"):
+        until(lambda: w.value("node1", f"rfs.{resource}") == "0", 10, f"{resource} is 0 again")
+
+    note("    live writes")
+    writer = subprocess.Popen([*w.box.words("node1"), "sh", "-c",
+                               f"for i in $(seq 60); do head -c 200000 /dev/zero > {DATA}/live; sync {DATA}/live; sleep 0.1; done"])
+    for node, resource in (("node1", "rep_bandwidth"), ("node1", "netout_bandwidth"), ("node2", "netin_bandwidth")):
+        until(lambda: int(w.value(node, f"rfs.{resource}")) > 100, 10, f"{resource} of {node}")
+    assert w.value("node1", "rfs.rei_bandwidth") == "0"
+    writer.wait(timeout=60)
+    assert "rfs.rep_bandwidth" in w.command("node1", "state", "-v")
+
+
+CALLBACK = f"""#!/bin/sh
+echo "$1 on $(hostname)" >>{PRIVATE}/called
+exit $(cat {PRIVATE}/code 2>/dev/null || echo 0)
+"""
+
+
+def case_callbacks_are_run_and_obeyed(w):
+    """`_rfs_callback` of the module, before a synchronisation and when a primary becomes secondary."""
+    def called(node):
+        return w.box.exec(node, "sh", "-c", f"cat {PRIVATE}/called 2>/dev/null; true").split("\n")[:-1]
+
+    def words(node):
+        return [line.split()[0] for line in called(node)]
+    w.pair()
+    assert words("node1") == [] and words("node2") == ["_rfs_startsynch"], (called("node1"), called("node2"))
+    note("    a swap")
+    w.command("node1", "swap")
+    w.box.wait_state("node2", "app", "PRIM Ready")
+    w.box.wait_state("node1", "app", "SECOND Ready")
+    assert words("node1") == ["_rfs_pritoscd"] and words("node2") == ["_rfs_startsynch"], (called("node1"), called("node2"))
+    note("    one that refuses")
+    w.command("node1", "stop")
+    w.box.wait_state("node1", "app", "STOP NotReady")
+    w.box.wait_state("node2", "app", "ALONE Ready")
+    w.do("node2", "echo new > new; sync")
+    w.box.exec("node1", "sh", "-c", f"echo 2 >{PRIVATE}/code")
+    w.command("node1", "start")
+    until(lambda: "callback _rfs_startsynch ended with exit code 2" in w.command("node1", "state", "-v"), 30, "the reason is shown")
+    w.box.wait_state("node1", "app", "STOP NotReady")
+    assert w.box.exec("node1", "ls", DATA).split() == [], "nothing was synchronised"
+    w.box.wait_state("node2", "app", "ALONE Ready")
+    w.box.exec("node1", "rm", f"{PRIVATE}/code")
+    w.command("node1", "start")
+    w.box.wait_pair("app")
+    w.equal_copies()
+
+
+SETTINGS = {case_metrics_say_what_goes_on: "    resyncBandwidthKb: 2000\n",
+            case_callbacks_are_run_and_obeyed: "    callbacks: true\n  scripts:\n    directory: bin\n",
+            case_a_secondary_is_synchronised_at_dates: "    syncAt: 30 1 * * *\n",
             case_an_old_copy_starts_in_silence: "    syncDelta: 10m\n"}
 
 
