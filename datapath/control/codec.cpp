@@ -99,6 +99,7 @@ Configure take_configure(ByteReader& in) {
   value.policy.setting = in.i64();
   value.resync_rate = in.u64();
   take_flags(in, {&value.uses_zones, &value.resync_detail});
+  if (in.at_end()) return value;  // of the release before, as in take_report
   value.snapshot = take_enum(in, Snapshot::Always);
   return value;
 }
