@@ -46,7 +46,8 @@ inline TlsPeer tls_peer(const control::Configure& configure) {
           .key_file = configure.key_file,
           .authority_file = configure.authority_file,
           .peer = configure.peer,
-          .silence_max = configure.send_timeout};
+          .silence_max = configure.send_timeout,
+          .connections = configure.connections};
 }
 
 }  // namespace safekit

@@ -359,6 +359,7 @@ Result<control::Configure> configure_of(const spec::Cluster& cluster, const spec
   to.resync_rate = std::min<std::uint64_t>(from.resync_bandwidth_kb.value_or(0), UINT64_MAX / 1024) * 1024;
   to.uses_zones = from.namespace_policy != 0;
   to.resync_detail = from.resync_detail;
+  to.connections = from.connections;
   to.certificate_file = identity.certificate_file;
   to.key_file = identity.key_file;
   to.authority_file = identity.authority_file;

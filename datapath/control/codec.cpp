@@ -58,6 +58,7 @@ void put(ByteWriter& out, const Configure& value) {
   out.u64(value.resync_rate);
   put_flags(out, {value.uses_zones, value.resync_detail});
   out.u8(static_cast<std::uint8_t>(value.snapshot));
+  out.u32(value.connections);
 }
 
 Configure take_configure(ByteReader& in) {
@@ -101,6 +102,7 @@ Configure take_configure(ByteReader& in) {
   take_flags(in, {&value.uses_zones, &value.resync_detail});
   if (in.at_end()) return value;  // of the release before, as in take_report
   value.snapshot = take_enum(in, Snapshot::Always);
+  value.connections = in.u32();
   return value;
 }
 

@@ -80,6 +80,7 @@ struct Configure {
   bool uses_zones{true};         ///< false: each synchronisation compares everything
   bool resync_detail{false};     ///< each file that it copied something of is told in the log
   Snapshot snapshot{Snapshot::Auto};
+  std::uint32_t connections{1};  ///< over which a primary sends the stream
   std::string certificate_file{};  ///< PEM files of this node
   std::string key_file{};
   std::string authority_file{};

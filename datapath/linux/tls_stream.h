@@ -16,6 +16,7 @@ struct TlsPeer {
   std::string authority_file{};
   std::string peer{};
   Duration silence_max{seconds{30}};  ///< sent data not taken by the peer's kernel for so long: the connection is gone
+  std::uint32_t connections{1};  ///< that make one stream; who connects decides, kConnectionsMax (bundle.h) at most
   friend bool operator==(const TlsPeer&, const TlsPeer&) = default;
 };
 

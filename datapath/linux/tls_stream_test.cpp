@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "datapath/linux/crypto.h"
+#include "datapath/linux/tls_bundle.h"
 
 namespace safekit {
 namespace {
@@ -114,6 +115,159 @@ TEST_F(TlsStreamTest, CarriesMuchBothWaysAtOnce) {
   for (std::thread* thread : {&one, &two, &three}) thread->join();
   const auto nothing = (*both.client)->read(std::span<std::uint8_t>{}, Duration{0});
   EXPECT_TRUE(nothing && *nothing == 0);
+}
+
+class TlsBundleTest : public TlsStreamTest {
+ protected:
+  std::unique_ptr<tls::Connection> connection() {
+    const auto context = tls::make_context(side("b", "a"), true, true);
+    EXPECT_TRUE(context);
+    return std::make_unique<tls::Connection>(Fd{}, context->get(), true);
+  }
+  TlsPeer with(std::uint32_t connections) {
+    TlsPeer client = side("a", "b");
+    client.connections = connections;
+    return client;
+  }
+};
+
+TEST_F(TlsBundleTest, CarriesMuchInOrderBothWaysAtOnceFromManyWriters) {
+  auto both = meet(side("b", "a"), with(4));
+  ASSERT_TRUE(both.server) << both.server.error().what;
+  ASSERT_TRUE(both.client) << both.client.error().what;
+  // Each write is whole: its first bytes say how long it is and whose, and what follows is counted on for each writer.
+  struct Writer {
+    Stream& stream;
+    std::uint8_t name{0};
+  };
+  constexpr std::uint32_t kWrites = 60;
+  const auto send = [](Writer writer) {
+    for (std::uint32_t i = 0; i < kWrites; ++i) {
+      Bytes bytes(8 + i * i * 97 % 300'000, static_cast<std::uint8_t>(i));
+      for (std::size_t k = 0; k < 4; ++k) bytes[k] = static_cast<std::uint8_t>(bytes.size() >> (8 * k));
+      bytes[4] = writer.name;
+      EXPECT_TRUE(writer.stream.write(bytes, seconds{10}));
+    }
+  };
+  const auto check = [](Stream& stream) {
+    const auto read_all = [&](std::span<std::uint8_t> into) {
+      while (!into.empty()) {
+        const auto got = stream.read(into, seconds{10});
+        if (!got || *got == 0) return false;
+        into = into.subspan(*got);
+      }
+      return true;
+    };
+    std::array<std::uint32_t, 2> seen{};
+    for (std::uint32_t i = 0; i < 2 * kWrites; ++i) {
+      std::array<std::uint8_t, 8> head{};
+      ASSERT_TRUE(read_all(head));
+      std::size_t size = 0;
+      for (std::size_t k = 0; k < 4; ++k) size |= static_cast<std::size_t>(head[k]) << (8 * k);
+      ASSERT_LT(head[4], 2);
+      const std::uint32_t number = seen[head[4]]++;
+      ASSERT_EQ(size, 8 + number * number * 97 % 300'000);
+      Bytes rest(size - head.size());
+      ASSERT_TRUE(read_all(rest));
+      ASSERT_TRUE(std::ranges::all_of(rest, [&](std::uint8_t byte) { return byte == static_cast<std::uint8_t>(number); }));
+    }
+  };
+  std::vector<std::thread> threads;
+  for (const std::uint8_t name : {std::uint8_t{0}, std::uint8_t{1}}) {
+    threads.emplace_back([&, name] { send({**both.server, name}); });
+    threads.emplace_back([&, name] { send({**both.client, name}); });
+  }
+  threads.emplace_back([&] { check(**both.server); });
+  check(**both.client);
+  for (std::thread& thread : threads) thread.join();
+  const auto nothing = (*both.client)->read(std::span<std::uint8_t>{}, Duration{0});
+  EXPECT_TRUE(nothing && *nothing == 0);
+}
+
+TEST_F(TlsBundleTest, APeerOfAnEarlierReleaseGetsOneConnection) {
+  const Fd listener{::socket(AF_INET, SOCK_STREAM, 0)};
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(port_);
+  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(::listen(listener.get(), 4), 0);
+  auto accepted = std::async(std::launch::async, [&] {
+    const auto context = tls::make_context(side("b", "a"), true, true);
+    SSL_CTX_set_alpn_select_cb(context->get(), nullptr, nullptr);  // it does not know of it
+    tls::Connection server{Fd{::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK)}, context->get(), true};
+    const tls::Stopper stopper;
+    Bytes got(10);
+    for (bool shaken = false;;) {
+      if (!shaken) shaken = server.go_on_with_handshake("a").value();
+      const std::size_t bytes = shaken ? server.read_some(got).value() : 0;
+      if (bytes > 0) return Bytes{got.begin(), got.begin() + static_cast<std::ptrdiff_t>(bytes)};
+      EXPECT_EQ(stopper.wait(server.socket(), POLLIN, tls::after(seconds{5})), 1);
+    }
+  });
+  const auto client = make_tls_connector(with(4), "127.0.0.1", port_)->next(seconds{5});
+  ASSERT_TRUE(client) << client.error().what;
+  ASSERT_TRUE((*client)->write(Bytes{7}, seconds{5}));
+  EXPECT_EQ(accepted.get(), Bytes{7});
+  pollfd more{listener.get(), POLLIN, 0};
+  EXPECT_EQ(::poll(&more, 1, 0), 0);
+}
+
+TEST_F(TlsBundleTest, ASmallWriteComesWhileTheReaderWaits) {
+  auto both = meet(side("b", "a"), with(bundle::kConnectionsMax));
+  ASSERT_TRUE(both.server && both.client);
+  for (std::uint8_t round = 0; round < 100; ++round) {
+    Bytes piece(10);
+    auto reading = std::async(std::launch::async, [&] { return (*both.client)->read(piece, seconds{10}); });
+    ASSERT_TRUE((*both.server)->write(Bytes{round}, seconds{10}));
+    const auto got = reading.get();
+    ASSERT_TRUE(got && *got == 1);
+    ASSERT_EQ(piece[0], round);
+  }
+  Bytes piece(10);
+  const auto late = (*both.client)->read(piece, milliseconds{1});
+  EXPECT_TRUE(late && *late == 0);
+}
+
+TEST_F(TlsBundleTest, AWriteThatIsNotTakenTimesOut) {
+  auto both = meet(side("b", "a"), with(3));
+  ASSERT_TRUE(both.server && both.client);
+  const Status sent = (*both.client)->write(Bytes(200U << 20), milliseconds{100});
+  ASSERT_FALSE(sent);
+  EXPECT_EQ(sent.error().code, Code::Timeout);
+}
+
+TEST_F(TlsBundleTest, ShutWakesAReaderAndEndsTheOtherSide) {
+  auto both = meet(side("b", "a"), with(3));
+  ASSERT_TRUE(both.server && both.client);
+  Bytes piece(10);
+  auto waiting = std::async(std::launch::async, [&] { return (*both.client)->read(piece, seconds{30}); });
+  (*both.client)->shut();
+  EXPECT_FALSE(waiting.get());
+  EXPECT_FALSE((*both.server)->read(piece, seconds{30}));
+}
+
+TEST_F(TlsBundleTest, ABundleThatIsNotCompletedGivesWayToTheNextOne) {
+  auto listener = make_tls_listener(side("b", "a"), "127.0.0.1", port_);
+  EXPECT_EQ(listener->next(Duration{0}).error().code, Code::Timeout);
+  for (int i = 0; i < 3; ++i) {
+    auto accepted = std::async(std::launch::async, [&] { return listener->next(seconds{4}); });
+    const auto client = make_tls_connector(with(5), "127.0.0.1", port_)->next(seconds{4});
+    EXPECT_TRUE(client) << client.error().what;
+    const auto server = accepted.get();
+    EXPECT_TRUE(server) << server.error().what;
+    // One more that connects, and is gone before it has said what it is part of.
+    const int fd = connect_to_port();
+    ::close(fd);
+  }
+  // Half of one.
+  tls::Gathering gathering;
+  const bundle::Place old{.bundle = {1}, .count = 2, .index = 0};
+  EXPECT_TRUE(gathering.add(connection(), old)->empty());
+  EXPECT_EQ(gathering.add(connection(), old).error().code, Code::Corrupt);
+  EXPECT_TRUE(gathering.add(connection(), {.bundle = {2}, .count = 2, .index = 1})->empty());
+  const auto complete = gathering.add(connection(), {.bundle = {2}, .count = 2, .index = 0});
+  EXPECT_EQ(complete->size(), 2u);
 }
 
 TEST_F(TlsStreamTest, ShutWakesAReaderAndEndsTheOtherSide) {

@@ -2,80 +2,15 @@
 """Each part of a pair fails on each side under each load. Afterwards no acknowledged append is missing, the application has seen an
 error only where its own disk failed or its node was lost, nothing has hung, and both copies are equal again.
 Usage: replica_faults.py PROGRAM [case_FAULT_SIDE_LOAD...]. Without names a core of them; SK_FAULTS=all: all."""
-import os, signal, socket, subprocess, sys, threading, time
+import os, signal, subprocess, sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from replica_clients import Appends, Load
+from replica_line import Line
 from replica_nodes import IDLE, PRIMARY, SECONDARY, assert_equal, mirrored, run_cases
 
 SENDS_WITHIN = 3.0  # the replicas' send_timeout
 GOES_ON_WITHIN = 15  # seconds, on a loaded machine: the time-out, and what the test itself takes to give leave
-SLOW_BYTES = 6 << 20  # per second
 FILLING = 24 << 20  # that a synchronisation has to copy, so slowly that the fault strikes in its middle
-PORT = 19600
-
-
-class Line:
-    """What a node dials to reach its peer. It can be cut, also in one direction, and slow."""
-
-    def __init__(self, address, peer):
-        self.peer, self.lost, self.slow, self.ends, self.closed = peer, set(), False, [], False
-        self.spoilt = None  # the direction in which one byte is to be another
-        self.listener = socket.create_server((address, PORT))
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while not self.closed:
-            try:
-                near, _ = self.listener.accept()
-            except OSError:
-                continue
-            self.ends.append(near)
-            if self.lost:
-                continue  # nobody answers
-            try:
-                far = socket.create_connection((self.peer, PORT))
-            except OSError:
-                hang_up(near)
-                continue
-            self.ends.append(far)
-            for source, sink, direction in ((near, far, "out"), (far, near, "back")):
-                threading.Thread(target=self.carry, args=(source, sink, direction), daemon=True).start()
-
-    def carry(self, source, sink, direction):
-        try:
-            while data := source.recv(1 << 16):
-                if direction in self.lost:
-                    return  # the sender is not told
-                if self.spoilt == direction:
-                    self.spoilt = None
-                    data = data[:-1] + bytes([data[-1] ^ 1])
-                if self.slow:
-                    time.sleep(len(data) / SLOW_BYTES)
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # one end is gone, or the line is healed
-
-    def heal(self):
-        """What was cut has lost bytes, so its connections can only end."""
-        was_cut, self.lost, self.slow = self.lost, set(), False
-        if was_cut:
-            ends, self.ends = self.ends, []
-            for end in ends:
-                hang_up(end)
-
-    def close(self):
-        self.closed, self.lost = True, {"out", "back"}
-        hang_up(self.listener)
-        self.heal()
-
-
-def hang_up(end):
-    try:
-        end.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
-    end.close()
 
 
 class Disk:

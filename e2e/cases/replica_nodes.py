@@ -59,7 +59,7 @@ class Node:
 
     def configure(self, durability=0, ack=1, send_timeout=5.0, lock_timeout=20.0, port=19600, zone=65536, must_exist=(), write_back=False,
                   not_replicated=(), lost_max=1 << 30, verify=False, write_flags=0, policy=None, rate=0, zones=True, detail=False,
-                  snapshot=0):
+                  snapshot=0, connections=1):
         certificates = self.pair.certificates
         ns = 10**9
         body = b"\x01" + b"".join(text(t) for t in (
@@ -69,7 +69,7 @@ class Node:
             struct.pack("<I", len(not_replicated)) + b"".join(text(path) + text(regex) for path, regex in not_replicated) + \
             struct.pack("<BBqqqIIBQBI", durability, ack, int(send_timeout * ns), int(lock_timeout * ns), 150 * ns, zone, 4, write_back, lost_max, verify, write_flags)
         number, mode, uid, detect, chosen = policy or (0, 0, "", True, 0)
-        body += struct.pack("<QB", number, mode) + text(uid) + struct.pack("<BqqQBBB", detect, chosen, clock_setting(), rate, zones, detail, snapshot)
+        body += struct.pack("<QB", number, mode) + text(uid) + struct.pack("<BqqQBBBI", detect, chosen, clock_setting(), rate, zones, detail, snapshot, connections)
         self.socket.sendall(struct.pack("<I", len(body)) + body)
 
     def want(self, role, may_be_alone=False, out_of_date=False, force=False, full=False, pairing=0):

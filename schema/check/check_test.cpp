@@ -110,13 +110,13 @@ TEST(Unhonoured, NamesTheFieldAndWhatHappensInstead) {
   spec::Module module = sample();
   module.checkers.split_brain.emplace();
   module.failover_rules.emplace();
-  module.replication->connections = 4;
+  module.replication->connections = 17;
   module.automatic_reboot = true;
   const auto list = unhonoured(module);
   ASSERT_EQ(list.size(), 4u);
   EXPECT_EQ(list[0].path, "spec.automaticReboot");
   EXPECT_EQ(list[1].path, "spec.replication.connections");
-  EXPECT_EQ(list[1].reason, "one connection is used");
+  EXPECT_EQ(list[1].reason, "16 connections are used");
 }
 
 }  // namespace

@@ -25,7 +25,8 @@ void look_at_replication(const Module& module, Found& found) {
   const auto note = [&](bool said, std::string_view field, std::string reason) {
     found.note(said, fmt::format("spec.replication.{}", field), std::move(reason));
   };
-  note(given.connections > 1, "connections", "one connection is used");
+  note(given.connections > spec::kConnectionsMax, "connections",
+       fmt::format("{} connections are used", spec::kConnectionsMax));
   const bool has_scripts = module.scripts && module.scripts->enabled;
   note(given.callbacks && !has_scripts, "callbacks", "_rfs_callback is run only where there are scripts");
   note(given.resync_commit != 0, "resyncCommit", "there are no intermediate commits during a file copy");

@@ -33,6 +33,8 @@ struct ReplicatedDirectory {
   friend bool operator==(const ReplicatedDirectory&, const ReplicatedDirectory&) = default;
 };
 
+inline constexpr std::uint32_t kConnectionsMax = 16;  ///< that are used (datapath/linux/bundle.h)
+
 /// `<rfs>`, mirror only. A value. `secondary_ack` here is the default of YAML and JSON; XML keeps SafeKit's
 /// Received. Source: spec/config.md 2.8 and 4.2; the XML name is given where ours differs.
 struct Replication {

@@ -1,0 +1,282 @@
+#include "datapath/linux/tls_connection.h"
+
+#include <linux/sockios.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace safekit::tls {
+
+namespace {
+
+constexpr std::size_t kReadPieceBytes = 256U << 10;
+/// As ALPN has it: length, then the name (docs/wire.md, "Several connections").
+constexpr std::array<std::uint8_t, 17> kBundleOffer{16, 's', 'a', 'f', 'e', 'k', 'i', 't', '-', 'b', 'u', 'n', 'd', 'l', 'e', '/', '1'};
+
+int milliseconds_until(SteadyTime end) {
+  const auto left = std::chrono::duration_cast<milliseconds>(end - std::chrono::steady_clock::now()).count();
+  return left < 0 ? 0 : static_cast<int>(std::min<long>(left + 1, 1 << 30));
+}
+
+std::string tls_errors() {
+  std::string text;
+  while (const unsigned long code = ERR_get_error()) {
+    if (!text.empty()) text += "; ";
+    const char* reason = ERR_reason_error_string(code);
+    text += reason != nullptr ? reason : "unknown";
+  }
+  return text.empty() ? "unknown" : text;
+}
+
+/// Of what a client offers; nothing that is known: as if it had offered nothing.
+int choose_protocol(SSL*, const unsigned char** chosen, unsigned char* size, const unsigned char* offered, unsigned int bytes, void*) {
+  unsigned char* found = nullptr;
+  if (SSL_select_next_proto(&found, size, kBundleOffer.data(), kBundleOffer.size(), offered, bytes) != OPENSSL_NPN_NEGOTIATED) {
+    return SSL_TLSEXT_ERR_NOACK;
+  }
+  *chosen = found;
+  return SSL_TLSEXT_ERR_OK;
+}
+
+}  // namespace
+
+Stopper::Stopper() : event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
+void Stopper::shut() {
+  shut_ = true;
+  const std::uint64_t one = 1;
+  (void)!::write(event_.get(), &one, sizeof one);  // full is as good
+}
+
+int Stopper::wait(int fd, short events, SteadyTime end) const {
+  std::array<pollfd, 2> both{pollfd{fd, events, 0}, pollfd{event_.get(), POLLIN, 0}};
+  return wait_all(both, end);
+}
+
+int Stopper::wait(std::vector<pollfd>& waited, SteadyTime end) const {
+  waited.push_back({event_.get(), POLLIN, 0});
+  const int ready = wait_all(waited, end);
+  waited.pop_back();
+  return ready;
+}
+
+int Stopper::wait_all(std::span<pollfd> waited, SteadyTime end) const {
+  for (;;) {
+    const int ready = ::poll(waited.data(), waited.size(), milliseconds_until(end));
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready < 0 || shut_ || waited.back().revents != 0) return -1;
+    return ready > 0 ? 1 : 0;
+  }
+}
+
+Result<SslContext> make_context(const TlsPeer& peer, bool server, bool bundles) {
+  SslContext context{SSL_CTX_new(server ? TLS_server_method() : TLS_client_method())};
+  SSL_CTX* raw = context.get();
+  SSL_CTX_set_min_proto_version(raw, TLS1_3_VERSION);
+  SSL_CTX_set_verify(raw, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_num_tickets(raw, 0);
+  SSL_CTX_set_options(raw, SSL_OP_IGNORE_UNEXPECTED_EOF);
+  if (server) {
+    SSL_CTX_set_alpn_select_cb(raw, choose_protocol, nullptr);
+  } else if (bundles && SSL_CTX_set_alpn_protos(raw, kBundleOffer.data(), kBundleOffer.size()) != 0) {
+    return Error{Code::Unsupported, "TLS: the extension for several connections is not available"};
+  }
+  ERR_clear_error();
+  if (SSL_CTX_set_ciphersuites(raw, "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256") != 1) {
+    return Error{Code::Unsupported, "TLS: " + tls_errors()};
+  }
+  if (SSL_CTX_load_verify_locations(raw, peer.authority_file.c_str(), nullptr) != 1) {
+    return Error{Code::Io, fmt::format("cluster authority '{}': {}", peer.authority_file, tls_errors())};
+  }
+  if (SSL_CTX_use_certificate_chain_file(raw, peer.certificate_file.c_str()) != 1) {
+    return Error{Code::Io, fmt::format("certificate '{}': {}", peer.certificate_file, tls_errors())};
+  }
+  if (SSL_CTX_use_PrivateKey_file(raw, peer.key_file.c_str(), SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(raw) != 1) {
+    return Error{Code::Io, fmt::format("key '{}': {}", peer.key_file, tls_errors())};
+  }
+  return context;
+}
+
+Connection::Connection(Fd socket, SSL_CTX* context, bool server) : socket_(std::move(socket)), ssl_(SSL_new(context)) {
+  BIO* network = BIO_new(buffer_method());
+  BIO_set_data(network, this);
+  BIO_set_init(network, 1);
+  SSL_set_bio(ssl_.get(), network, network);
+  if (server) {
+    SSL_set_accept_state(ssl_.get());
+  } else {
+    SSL_set_connect_state(ssl_.get());
+  }
+}
+
+Result<bool> Connection::go_on_with_handshake(const std::string& peer) {
+  for (;;) {
+    ERR_clear_error();
+    const int done = SSL_do_handshake(ssl_.get());
+    const int why = SSL_get_error(ssl_.get(), done);
+    take_ciphertext();
+    const auto sent = send_some();
+    // A handshake fits into the buffer of a new socket: a peer for which it does not is none.
+    const Status all_sent = !sent  ? Status{sent.error()}
+                            : *sent ? Status{}
+                                    : Status{Error{Code::Timeout, "the peer takes no data"}};
+    if (done == 1) {
+      SK_TRY_VOID(all_sent);
+      SK_TRY_VOID(check_peer(peer));
+      return true;
+    }
+    if (why != SSL_ERROR_WANT_READ) return handshake_error();
+    SK_TRY_VOID(all_sent);
+    SK_TRY(const bool received, receive());
+    if (!received) return false;
+  }
+}
+
+bool Connection::is_of_bundle() const {
+  const unsigned char* chosen = nullptr;
+  unsigned int bytes = 0;
+  SSL_get0_alpn_selected(ssl_.get(), &chosen, &bytes);
+  return bytes > 0;
+}
+
+Status Connection::encrypt(BytesView bytes) {
+  const std::lock_guard lock{ssl_mutex_};
+  std::size_t done = 0;
+  ERR_clear_error();
+  if (SSL_write_ex(ssl_.get(), bytes.data(), bytes.size(), &done) != 1 || done != bytes.size()) {
+    return Error{Code::Unavailable, "TLS: " + tls_errors()};
+  }
+  take_ciphertext();
+  return {};
+}
+
+Result<bool> Connection::send_some() {
+  while (!unsent_.empty()) {
+    const ssize_t done = ::send(socket_.get(), unsent_.data(), unsent_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (done > 0) {
+      unsent_ = unsent_.subspan(static_cast<std::size_t>(done));
+      continue;
+    }
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return Error{Code::Unavailable, std::strerror(errno)};
+    return false;
+  }
+  return true;
+}
+
+std::uint64_t Connection::unconfirmed() const {
+  int bytes = 0;
+  return ::ioctl(socket_.get(), SIOCOUTQ, &bytes) == 0 && bytes > 0 ? static_cast<std::uint64_t>(bytes) : 0;
+}
+
+Result<std::size_t> Connection::read_some(std::span<std::uint8_t> into) {
+  for (;;) {
+    SK_TRY(const std::size_t had, decrypt(into));
+    if (had > 0 || into.empty()) return had;
+    SK_TRY(const bool received, receive());
+    if (!received) return std::size_t{0};
+  }
+}
+
+/// Fills as much as is there. Zero: more must be received.
+Result<std::size_t> Connection::decrypt(std::span<std::uint8_t> into) {
+  const std::lock_guard lock{ssl_mutex_};
+  std::size_t filled = 0;
+  while (filled < into.size()) {
+    std::size_t done = 0;
+    ERR_clear_error();
+    const int ok = SSL_read_ex(ssl_.get(), into.data() + filled, into.size() - filled, &done);
+    if (ok == 1) {
+      filled += done;
+      continue;
+    }
+    if (filled > 0 || SSL_get_error(ssl_.get(), ok) == SSL_ERROR_WANT_READ) break;
+    return Error{Code::Unavailable, "TLS: the peer ended the connection: " + tls_errors()};
+  }
+  return filled;
+}
+
+/// One recv, once OpenSSL has taken all that had come. False: nothing there now. Called by the one reader.
+Result<bool> Connection::receive() {
+  if (!cipher_rest_.empty()) return true;
+  if (cipher_in_.empty()) cipher_in_.resize(kReadPieceBytes);
+  for (;;) {
+    const ssize_t got = ::recv(socket_.get(), cipher_in_.data(), cipher_in_.size(), MSG_DONTWAIT);
+    if (got > 0) {
+      cipher_rest_ = BytesView{cipher_in_}.first(static_cast<std::size_t>(got));
+      return true;
+    }
+    if (got == 0) return Error{Code::Unavailable, "the peer closed the connection"};
+    if (errno == EINTR) continue;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
+    return Error{Code::Unavailable, std::strerror(errno)};
+  }
+}
+
+/// Where OpenSSL reads and writes, without the copies that its own memory buffers cost.
+const BIO_METHOD* Connection::buffer_method() {
+  static BIO_METHOD* const method = [] {
+    BIO_METHOD* made = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "safekit buffers");
+    BIO_meth_set_write_ex(made, [](BIO* bio, const char* bytes, std::size_t size, std::size_t* done) {
+      Bytes& out = static_cast<Connection*>(BIO_get_data(bio))->cipher_out_;
+      const auto* begin = reinterpret_cast<const std::uint8_t*>(bytes);
+      out.insert(out.end(), begin, begin + size);
+      *done = size;
+      return 1;
+    });
+    BIO_meth_set_read_ex(made, [](BIO* bio, char* bytes, std::size_t size, std::size_t* done) {
+      BytesView& rest = static_cast<Connection*>(BIO_get_data(bio))->cipher_rest_;
+      *done = std::min(size, rest.size());
+      BIO_clear_retry_flags(bio);
+      if (*done == 0) {
+        BIO_set_retry_read(bio);
+        return 0;
+      }
+      std::memcpy(bytes, rest.data(), *done);
+      rest = rest.subspan(*done);
+      return 1;
+    });
+    BIO_meth_set_ctrl(made, [](BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1L : 0L; });
+    return made;
+  }();
+  return method;
+}
+
+/// Caller holds ssl_mutex_, and is the writer (or alone, in the handshake).
+void Connection::take_ciphertext() {
+  sending_.clear();
+  std::swap(sending_, cipher_out_);
+  unsent_ = sending_;
+}
+
+Error Connection::handshake_error() const {
+  const long verified = SSL_get_verify_result(ssl_.get());
+  if (verified != X509_V_OK) {
+    return Error{Code::Denied, fmt::format("the peer's certificate is not accepted: {}; check the cluster authority and "
+                                           "the clocks of both nodes", X509_verify_cert_error_string(verified))};
+  }
+  return Error{Code::Denied, fmt::format("TLS handshake: {}; check that both nodes have certificates of one cluster",
+                                         tls_errors())};
+}
+
+Status Connection::check_peer(const std::string& expected) const {
+  const std::unique_ptr<X509, SslDelete> certificate{SSL_get1_peer_certificate(ssl_.get())};
+  std::array<char, 256> name{};
+  if (!certificate || X509_NAME_get_text_by_NID(X509_get_subject_name(certificate.get()), NID_commonName, name.data(),
+                                                name.size()) < 0) {
+    return Error{Code::Denied, "the peer's certificate has no name"};
+  }
+  if (expected != name.data()) {
+    return Error{Code::Denied, fmt::format("the peer's certificate names '{}', expected '{}'", name.data(), expected)};
+  }
+  return {};
+}
+
+}  // namespace safekit::tls

@@ -1,0 +1,82 @@
+"""What a node dials to reach its peer, for tests: it counts what it carries, can be slow, and can be cut, also in one direction."""
+import socket, threading, time
+
+SLOW_BYTES = 6 << 20  # per second
+PORT = 19600
+
+
+class Line:
+    def __init__(self, address, peer, rate=None, buffer=None):
+        """rate: bytes per second of each connection. buffer: bytes that it takes before it has passed them on."""
+        self.peer, self.rate, self.lost, self.slow, self.ends, self.closed = peer, rate, set(), False, [], False
+        # Of lost: "out", "back", or of one connection ("out", 3): what it carries is dropped.
+        self.spoilt = None  # the direction in which one byte is to be another
+        self.sent = []  # bytes that came from who dials, for each connection
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if buffer is not None:
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        self.listener.bind((address, PORT))
+        self.listener.listen(64)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while not self.closed:
+            try:
+                near, _ = self.listener.accept()
+            except OSError:
+                continue
+            self.ends.append(near)
+            if self.lost & {"out", "back"}:
+                continue  # nobody answers
+            try:
+                far = socket.create_connection((self.peer, PORT))
+            except OSError:
+                hang_up(near)
+                continue
+            self.ends.append(far)
+            self.sent.append(0)
+            for source, sink, direction in ((near, far, "out"), (far, near, "back")):
+                threading.Thread(target=self.carry, args=(source, sink, direction, len(self.sent) - 1), daemon=True).start()
+
+    def carry(self, source, sink, direction, number):
+        try:
+            while data := source.recv(1 << 16):
+                if direction in self.lost or (direction, number) in self.lost:
+                    return  # the sender is not told
+                if direction == "out":
+                    self.sent[number] += len(data)
+                if self.spoilt == direction:
+                    self.spoilt = None
+                    data = data[:-1] + bytes([data[-1] ^ 1])
+                rate = SLOW_BYTES if self.slow else self.rate
+                if rate is not None:
+                    time.sleep(len(data) / rate)
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # one end is gone, or the line is healed
+
+    def heal(self):
+        """What was cut has lost bytes, so its connections can only end."""
+        was_cut, self.lost, self.slow = self.lost, set(), False
+        if was_cut:
+            self.hang_up()
+
+    def hang_up(self):
+        ends, self.ends = self.ends, []
+        for end in ends:
+            hang_up(end)
+
+    def close(self):
+        self.closed, self.lost = True, {"out", "back"}
+        hang_up(self.listener)
+        self.heal()
+
+
+def hang_up(end):
+    try:
+        end.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+    end.close()

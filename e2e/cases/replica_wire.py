@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""What goes between two real safekit-replicad over a line: the stream over several connections.
+Usage: replica_wire.py PROGRAM [CASE...]"""
+import os, sys
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from replica_clients import Appends, Load
+from replica_line import Line, hang_up
+from replica_nodes import PRIMARY, SECONDARY, assert_equal, mirrored, run_cases
+
+CONNECTIONS = 4
+RATE = 4 << 20  # bytes per second that one connection carries
+FILLING = 32 << 20
+
+
+def with_line(pair, **options):
+    line = Line("127.0.0.13", "127.0.0.3", **options)
+    pair.a.peer_address = "127.0.0.13"
+    return line
+
+
+def case_several_connections_share_a_synchronisation(pair):
+    """Only the primary is told how many: the other one may have another setting."""
+    line = with_line(pair, rate=RATE)
+    try:
+        pair.a.run("sh", "-ec", f"cd {pair.mount}; for i in $(seq 32); do head -c {FILLING // 32} /dev/urandom > f$i; done")
+        pair.a.start(connections=CONNECTIONS)
+        pair.b.start()
+        pair.a.settle(PRIMARY, may_be_alone=True)
+        load, appends = Load(pair.a, 1), Appends(pair.a)
+        pair.b.settle(SECONDARY)
+        pair.a.synchronised()
+        pair.a.want(PRIMARY)
+        appends.wait_for(20)
+        load.stop()
+        appends.end()
+        assert_equal(pair)
+        appends.check(pair.b.data)
+        print("   sent by each:", line.sent)
+        assert len(line.sent) == CONNECTIONS
+        assert min(line.sent) > FILLING // CONNECTIONS // 2, "one connection carried little"
+    finally:
+        line.close()
+
+
+def case_the_loss_of_one_of_several_connections(pair):
+    """It is closed, or it loses what it carries: all of them end, and the stream goes on over new ones."""
+    line = with_line(pair)
+    try:
+        mirrored(pair, send_timeout=2.0, connections=CONNECTIONS)
+        load, appends = Load(pair.a, 2), Appends(pair.a)
+        for lost in range(CONNECTIONS):
+            pair.a.synchronised()
+            appends.wait_for(20)
+            made, since = len(line.sent), pair.a.log_size()
+            if lost % 2 == 0:
+                hang_up(line.ends[-2 * CONNECTIONS:][2 * lost])
+            else:
+                line.lost = {("out", made - CONNECTIONS + lost)}
+                # What is small goes over the first one: so much that the others are needed.
+                pair.a.run("sh", "-c", f"head -c 16000000 /dev/urandom > {pair.mount}/big; :")
+            pair.a.wait_for_log("connection=lost", since)
+            line.lost = set()
+            pair.a.wait_for_log("connection=made", since)
+            assert len(line.sent) >= made + CONNECTIONS
+        pair.a.synchronised()
+        appends.wait_for(20)
+        load.stop()
+        appends.end()
+        assert_equal(pair)
+        appends.check(pair.b.data)
+    finally:
+        line.close()
+
+
+run_cases(dict(globals()))
