@@ -14,6 +14,16 @@ void Bundle::shut() {
   for (const auto& connection : connections_) ::shutdown(connection->socket(), SHUT_RDWR);
 }
 
+Stream::Line Bundle::line() const {
+  Line all{.connections = static_cast<std::uint32_t>(connections_.size())};
+  for (const auto& connection : connections_) {
+    const Line one = connection->line();
+    all.unconfirmed += one.unconfirmed;
+    all.held_back += one.held_back;
+  }
+  return all;
+}
+
 Status Bundle::write(BytesView bytes, Duration timeout) {
   const std::lock_guard sending{send_mutex_};
   while (!bytes.empty()) {

@@ -19,6 +19,7 @@ class Bundle final : public Stream {
   explicit Bundle(std::vector<std::unique_ptr<Connection>> connections);
   Status write(BytesView bytes, Duration timeout) override;
   Result<std::size_t> read(std::span<std::uint8_t> into, Duration timeout) override;
+  [[nodiscard]] Line line() const override;
   void shut() override;
 
  private:

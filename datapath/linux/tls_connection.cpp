@@ -1,6 +1,8 @@
 #include "datapath/linux/tls_connection.h"
 
 #include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <sys/eventfd.h>
@@ -174,6 +176,13 @@ Result<bool> Connection::send_some() {
 std::uint64_t Connection::unconfirmed() const {
   int bytes = 0;
   return ::ioctl(socket_.get(), SIOCOUTQ, &bytes) == 0 && bytes > 0 ? static_cast<std::uint64_t>(bytes) : 0;
+}
+
+Stream::Line Connection::line() const {
+  tcp_info info{};
+  socklen_t length = sizeof info;
+  if (::getsockopt(socket_.get(), IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return {};
+  return {.unconfirmed = unconfirmed(), .held_back = microseconds{info.tcpi_rwnd_limited}};
 }
 
 Result<std::size_t> Connection::read_some(std::span<std::uint8_t> into) {

@@ -16,6 +16,7 @@
 #include "schema/base/bytes.h"
 #include "schema/base/result.h"
 #include "schema/base/time.h"
+#include "schema/port/stream.h"
 
 /// What the streams of tls_stream.h are made of; only for them.
 namespace safekit::tls {
@@ -73,6 +74,7 @@ class Connection {
   [[nodiscard]] bool has_unsent() const { return !unsent_.empty(); }
   /// Bytes that the peer's kernel has not confirmed yet.
   [[nodiscard]] std::uint64_t unconfirmed() const;
+  [[nodiscard]] Stream::Line line() const;
 
   /// As much as is there; zero: nothing is.
   Result<std::size_t> read_some(std::span<std::uint8_t> into);

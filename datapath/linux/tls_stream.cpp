@@ -60,6 +60,8 @@ class TlsStream final : public Stream {
     }
   }
 
+  [[nodiscard]] Line line() const override { return connection_->line(); }
+
   void shut() override {
     stopper_.shut();
     ::shutdown(connection_->socket(), SHUT_RDWR);

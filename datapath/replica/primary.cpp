@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "datapath/replica/touch.h"
+#include "datapath/wire/packing.h"
 
 namespace safekit::replica {
 
@@ -154,10 +155,16 @@ void Primary::push(const wire::Message& message, BytesView data, const Touch& to
   if (link_) {
     const std::size_t before = out_.size();
     wire::append_message(out_, message, data);
-    window_.push(touch, static_cast<std::uint32_t>(out_.size() - before), clock_.mono_now(), source);
-    if (out_.size() >= kSendBytes || sender_parked_) kick_sender();
+    pushed(out_.size() - before, touch, source);
   }
   if (!synchronised_) mark(touch);
+}
+
+/// So many bytes are new in out_.
+void Primary::pushed(std::size_t bytes, const Touch& touch, Window::Source source) {
+  window_.push(touch, static_cast<std::uint32_t>(bytes), clock_.mono_now(), source);
+  if (source == Window::Source::Resync) resync_sent_ += bytes;
+  if (out_.size() >= kSendBytes || sender_parked_) kick_sender();
 }
 
 void Primary::kick_sender() {
@@ -333,12 +340,52 @@ void Primary::send_heartbeats() {
 Result<SequenceNumber> Primary::put(const wire::Message& message, BytesView data) {
   Lock lock{mutex_};
   if (!link_ || stopped_) return Error{Code::Unavailable, "the connection was lost"};
-  push(message, data, {}, Window::Source::Resync);
+  SK_TRY(const Bytes frame, packed(lock, message, data));
+  if (frame.empty()) {
+    push(message, data, {}, Window::Source::Resync);
+  } else {
+    ++sequence_;
+    out_.insert(out_.end(), frame.begin(), frame.end());
+    pushed(frame.size(), {}, Window::Source::Resync);
+  }
   resync_rate_.spend(data.size(), clock_.mono_now());
   const SequenceNumber sequence{sequence_ - link_->base};
   lock.unlock();
   if (settings_.resync_detail) note_copied(message, data.size());
   return sequence;
+}
+
+/// The frame, packed, or nothing when it is to be sent as it is. The mutex is not held for the work; what orders it is the caller's
+/// lock on the content.
+Result<Bytes> Primary::packed(Lock& lock, const wire::Message& message, BytesView data) {
+  Bytes frame;
+  if (data.size() < wire::kPackBytesMin || !link_->reads_packed || !packing_.wants(clock_.mono_now())) return frame;
+  const std::uint64_t number = link_->number;
+  lock.unlock();
+  const MonoTime began = clock_.mono_now();
+  Bytes plain;
+  wire::append_message(plain, message, data);
+  const bool saves = wire::append_packed(frame, plain);
+  const MonoTime now = clock_.mono_now();
+  lock.lock();
+  if (!link_ || link_->number != number || stopped_) return Error{Code::Unavailable, "the connection was lost"};
+  packing_.packed(plain.size(), saves ? frame.size() : plain.size(), now - began, now);
+  if (saves) resync_saved_ += plain.size() - frame.size();
+  return frame;
+}
+
+/// When a wait for the peer begins, and when it has ended. Caller holds mutex_.
+void Primary::look_at_line(bool has_waited) {
+  const MonoTime now = clock_.mono_now();
+  if (!packing_.is_due(now)) return;
+  const Stream::Line line = link_->stream->line();
+  packing_.look({.now = now,
+                 .unacknowledged = window_.resync_bytes(),
+                 .unconfirmed = line.unconfirmed,
+                 .held_back = line.held_back,
+                 .connections = line.connections,
+                 .sent = resync_sent_,
+                 .has_waited = has_waited});
 }
 
 Status Primary::make_known(InodeId id) {
@@ -372,7 +419,12 @@ Status Primary::wait_for_room() {
   const std::uint64_t number = link_ ? link_->number : 0;
   ++waiting_calls_;
   const auto gone = [&] { return stopped_ || !link_ || link_->number != number; };
-  waiters_.wait(lock, [&] { return gone() || window_.resync_bytes() < kBulkBytesMax; });
+  const auto has_room = [&] { return gone() || window_.resync_bytes() < kBulkBytesMax; };
+  if (!has_room()) {
+    look_at_line(false);
+    waiters_.wait(lock, has_room);
+    if (!gone()) look_at_line(true);
+  }
   while (!gone()) {
     const Duration owed = resync_rate_.owed(clock_.mono_now());
     if (owed == Duration{0}) break;

@@ -25,6 +25,7 @@
 #include "datapath/replica/window.h"
 #include "datapath/resync/after_verification.h"
 #include "datapath/resync/backup.h"
+#include "datapath/resync/packing_choice.h"
 #include "datapath/resync/plan.h"
 #include "schema/port/clock.h"
 #include "schema/port/log.h"
@@ -125,6 +126,7 @@ class Primary final : public Sink, private ResyncHost {
     bool is_read{false};           ///< by a thread, at this moment
     MonoTime read_by_call{};       ///< when a call that waits last read for itself
     std::optional<Error> ended{};  ///< what a call found
+    bool reads_packed{false};      ///< the peer does
   };
   struct Known {
     HandleKey key{};
@@ -147,6 +149,9 @@ class Primary final : public Sink, private ResyncHost {
   const HandleKey* key_of(InodeId id);
   void push(const wire::Message& message, BytesView data, const Touch& touch,
             Window::Source source = Window::Source::Application);
+  void pushed(std::size_t bytes, const Touch& touch, Window::Source source);
+  Result<Bytes> packed(Lock& lock, const wire::Message& message, BytesView data);
+  void look_at_line(bool has_waited);
   void mark(const Touch& touch);
   void wait_while_full(Lock& lock);
   void forget(InodeId id);
@@ -270,6 +275,10 @@ class Primary final : public Sink, private ResyncHost {
   std::uint64_t end_sequence_{0};
   std::shared_ptr<ResyncRun> run_{};
   RateLimit resync_rate_{};
+  bool peer_reads_packed_{false};   ///< it has said so in its Hello
+  resync::PackingChoice packing_{};
+  std::uint64_t resync_sent_{0};    ///< bytes, as they are on the line
+  std::uint64_t resync_saved_{0};   ///< by packing, on this connection
   std::unordered_map<std::uint64_t, std::uint64_t> copied_{};  ///< bytes by id, of files under way, with resync_detail
   std::unordered_map<std::uint64_t, HandleKey> forgotten_{};  ///< while it runs: the peer may name them as leftovers
   std::int64_t since_{0};  ///< resync::Decision::since of this connection

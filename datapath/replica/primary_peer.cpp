@@ -397,8 +397,8 @@ Status Primary::synchronise_once(const std::shared_ptr<Link>& link, wire::Resync
   forgotten_.clear();
   copied_.clear();
   log_.write(LogLevel::Info, kLog,
-             fmt::format("synchronisation={} files={} bytes-compared={} bytes-copied={}", done ? "sent" : "ended",
-                         progress_.files_done, progress_.bytes_compared, progress_.bytes_copied));
+             fmt::format("synchronisation={} files={} bytes-compared={} bytes-copied={} bytes-saved={}", done ? "sent" : "ended",
+                         progress_.files_done, progress_.bytes_compared, progress_.bytes_copied, resync_saved_));
   return done;
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "datapath/wire/packing.h"
 #include "schema/base/digest.h"
 
 namespace safekit::wire {
@@ -28,13 +29,14 @@ bool is_sequenced(FrameType type) {
   return number >= 10 && number < 30;
 }
 
-void append_frame(Bytes& out, FrameType type, BytesView head, BytesView data) {
+void append_frame(Bytes& out, FrameType type, BytesView head, BytesView data, Form form) {
   const std::size_t start = out.size();
   const std::size_t payload = head.size() + data.size();
   SK_ASSERT(payload <= kFramePayloadBytesMax);
   std::array<std::uint8_t, kFrameHeadBytes> prefix{};
   put_u32(prefix.data(), static_cast<std::uint32_t>(payload));
   prefix[4] = static_cast<std::uint8_t>(type);
+  prefix[5] = static_cast<std::uint8_t>(form);
   out.insert(out.end(), prefix.begin(), prefix.end());
   out.insert(out.end(), head.begin(), head.end());
   out.insert(out.end(), data.begin(), data.end());
@@ -68,7 +70,7 @@ Result<std::optional<FrameView>> FrameReader::next() {
   if (payload > kFramePayloadBytesMax) {
     return Error{Code::Corrupt, fmt::format("frame of {} bytes is longer than the limit", payload)};
   }
-  if (!is_known(held[4]) || held[5] != 0 || held[6] != 0 || held[7] != 0) {
+  if (!is_known(held[4]) || held[5] > static_cast<std::uint8_t>(Form::Packed) || held[6] != 0 || held[7] != 0) {
     return Error{Code::Corrupt, fmt::format("frame of unknown type {}", held[4])};
   }
   const std::size_t whole = kFrameHeadBytes + payload + kFrameTailBytes;
@@ -77,7 +79,12 @@ Result<std::optional<FrameView>> FrameReader::next() {
     return Error{Code::Corrupt, "frame with a wrong checksum"};
   }
   begin_ += whole;
-  return std::optional{FrameView{.type = static_cast<FrameType>(held[4]), .payload = held.subspan(kFrameHeadBytes, payload)}};
+  FrameView frame{.type = static_cast<FrameType>(held[4]), .payload = held.subspan(kFrameHeadBytes, payload)};
+  if (held[5] == static_cast<std::uint8_t>(Form::Packed)) {
+    SK_TRY_VOID(unpack(frame.payload, unpacked_));
+    frame.payload = unpacked_;
+  }
+  return std::optional{frame};
 }
 
 }  // namespace safekit::wire

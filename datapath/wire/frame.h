@@ -9,8 +9,9 @@
 namespace safekit::wire {
 
 /// What this release speaks at most and at least; of two releases the lower maximum counts (docs/wire.md, "Versions").
-inline constexpr std::uint32_t kProtocolVersion = 3;
+inline constexpr std::uint32_t kProtocolVersion = 4;
 inline constexpr std::uint32_t kProtocolOldest = 3;
+inline constexpr std::uint32_t kFirstWithPacked = 4;  ///< that reads packed frames
 
 /// What a frame holds. Numbers are the protocol: never reused, never renumbered (docs/wire.md).
 enum class FrameType : std::uint8_t {
@@ -43,20 +44,25 @@ enum class FrameType : std::uint8_t {
 /// Frames of the ordered stream: they take a sequence number, counted from 1 on each connection, the same on both sides.
 [[nodiscard]] bool is_sequenced(FrameType type);
 
-/// Layout: u32 payload bytes, u8 type, 3 zero bytes, payload, u32 checksum of all before it.
+enum class Form : std::uint8_t {
+  Plain = 0,
+  Packed = 1,  ///< the payload is packed (packing.h)
+};
+
+/// Layout: u32 payload bytes, u8 type, u8 form, 2 zero bytes, payload, u32 checksum of all before it.
 inline constexpr std::size_t kFrameHeadBytes = 8;
 inline constexpr std::size_t kFrameTailBytes = 4;
 inline constexpr std::size_t kFramePayloadBytesMax = 8U << 20;
 
 /// Appends one frame whose payload is `head` then `data`.
-void append_frame(Bytes& out, FrameType type, BytesView head, BytesView data = {});
+void append_frame(Bytes& out, FrameType type, BytesView head, BytesView data = {}, Form form = Form::Plain);
 
 struct FrameView {
   FrameType type{};
   BytesView payload{};  ///< valid until the reader's next call
 };
 
-/// Takes bytes as they come and gives whole frames. A value. Errors of `next`: Corrupt (length, type or checksum).
+/// Takes bytes as they come and gives whole frames, unpacked. A value. Errors of `next`: Corrupt (length, type, form or checksum).
 class FrameReader {
  public:
   /// Space to receive into; at least `bytes` long. `commit` says how much was filled.
@@ -67,6 +73,7 @@ class FrameReader {
 
  private:
   Bytes buffer_{};
+  Bytes unpacked_{};
   std::size_t begin_{0};
   std::size_t end_{0};
 };

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""What goes between two real safekit-replicad over a line: the stream over several connections.
-Usage: replica_wire.py PROGRAM [CASE...]"""
-import os, sys
+"""What goes between two real safekit-replicad over a line: the stream over several connections, and packed when the line is slow.
+Usage, in a network namespace of its own: replica_wire.py PROGRAM [CASE...]"""
+import os, re, subprocess, sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from replica_clients import Appends, Load
 from replica_line import Line, hang_up
@@ -70,6 +70,50 @@ def case_the_loss_of_one_of_several_connections(pair):
         appends.check(pair.b.data)
     finally:
         line.close()
+
+
+def carried():
+    """Bytes on the loopback."""
+    fields = next(line for line in open("/proc/self/net/dev") if line.strip().startswith("lo:")).split(":")[1].split()
+    return int(fields[8])
+
+
+def synchronise(pair, connections, rate=None):
+    """First synchronisation of data of which a half can be packed well. How many bytes went, and how many were saved."""
+    size = 24 << 20
+    table = "".join(f"record {i}: {i * 7919 % 100003} of {i % 97}\n" for i in range(size // 24))[:size // 2].encode()
+    for i in range(12):
+        with open(f"{pair.a.data}/f{i}", "wb") as out:
+            out.write(table[i * size // 24:(i + 1) * size // 24] + os.urandom(size // 24))
+    if rate is not None:
+        subprocess.run(["tc", "qdisc", "add", "dev", "lo", "root", "tbf", "rate", rate, "burst", "200k", "latency", "300ms"], check=True)
+    try:
+        before = carried()
+        mirrored(pair, timeout=60, connections=connections)
+        went = carried() - before
+    finally:
+        if rate is not None:
+            subprocess.run(["tc", "qdisc", "del", "dev", "lo", "root"], check=True)
+    assert_equal(pair)
+    log = pair.a.log_since(0)
+    saved = int(re.findall(r"synchronisation=sent .*bytes-copied=%d bytes-saved=(\d+)" % size, log)[-1])
+    print(f"   {size} bytes: {went} went, {saved} saved")
+    return size, went, saved
+
+
+def case_over_a_slow_line_a_synchronisation_is_packed(pair):
+    size, went, saved = synchronise(pair, 1, "60mbit")
+    assert saved > 0.1 * size and went < 0.9 * size, "it was not packed"
+
+
+def case_so_it_is_over_several_connections(pair):
+    size, went, saved = synchronise(pair, CONNECTIONS, "60mbit")
+    assert saved > 0.1 * size and went < 0.9 * size, "it was not packed"
+
+
+def case_on_a_quick_line_nothing_is_packed(pair):
+    size, went, saved = synchronise(pair, 1)
+    assert saved == 0 and went > size
 
 
 run_cases(dict(globals()))

@@ -3,7 +3,7 @@
 //   cp build/release/CMakeFiles/sk_pch.dir/cmake_pch.hxx /tmp/all.h
 //   clang++ -std=c++20 -g -O1 -fsanitize=fuzzer,address,undefined -DFMT_HEADER_ONLY -include /tmp/all.h -I. \
 //     e2e/fuzz/replication_fuzz.cpp datapath/journal/{activity_log,group_set,zone_map,record,journal,files,data_generations}.cpp \
-//     datapath/wire/{frame,message,message_active,message_listing,message_verify}.cpp $(ls schema/base/*.cpp | grep -v _test) -lxxhash -o /tmp/replication_fuzz
+//     datapath/wire/{frame,message,message_active,message_listing,message_verify,packing}.cpp $(ls schema/base/*.cpp | grep -v _test) -lxxhash -lzstd -o /tmp/replication_fuzz
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -12,6 +12,7 @@
 #include "datapath/journal/journal.h"
 #include "datapath/journal/record.h"
 #include "datapath/wire/message.h"
+#include "datapath/wire/packing.h"
 #include "schema/base/digest.h"
 
 namespace {
@@ -54,11 +55,16 @@ void read_frame(BytesView input) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const BytesView rest{data + 1, size - 1};
-  switch (data[0] % 4) {
+  switch (data[0] % 5) {
     case 0: read_log(rest); break;
     case 1: read_frame(rest); break;
     case 2: (void)journal::decode_state(journal::seal_record(0x4a4b5253, 2, rest)); break;
     case 3: (void)journal::ZoneMap::decode(journal::seal_record(0x4d5a4b53, 2, rest), DataGeneration{}); break;
+    case 4: {
+      Bytes unpacked;
+      (void)wire::unpack(rest, unpacked);
+      break;
+    }
     default: break;
   }
   return 0;

@@ -20,6 +20,13 @@ class Stream {
   virtual Status write(BytesView bytes, Duration timeout) = 0;
   /// At least one byte, or 0 when none came in time. Errors: Unavailable when the connection is gone.
   virtual Result<std::size_t> read(std::span<std::uint8_t> into, Duration timeout) = 0;
+  /// What the system knows of what was written; any thread. Zeros: nothing is known.
+  struct Line {
+    std::uint64_t unconfirmed{0};  ///< bytes that the peer's system has not confirmed
+    Duration held_back{};          ///< in all, so long it had no room for more; of several connections the sum
+    std::uint32_t connections{1};
+  };
+  [[nodiscard]] virtual Line line() const { return {}; }
   /// Ends the connection; calls that wait return.
   virtual void shut() = 0;
 };
