@@ -32,13 +32,14 @@ inline constexpr std::size_t kRequestBytesMax = kWriteBytesMax + 64 * 1024;
 /// The features we ask for, of those the kernel has. Locks are not among them, so the kernel keeps them
 /// local; nor, unless asked for, the writeback cache, so every write reaches us; nor EXPORT_SUPPORT, which would need ids
 /// that outlive a forget; nor ASYNC_DIO, with which the kernel sends no FSYNC behind an O_DSYNC write. Without
-/// POSIX_ACL access lists would be kept, and not obeyed.
+/// POSIX_ACL access lists would be kept, and not obeyed; without SETXATTR_EXT setting one would not take set-group-id from a
+/// file whose owner is not in its group.
 [[nodiscard]] constexpr std::uint64_t wanted_features(std::uint64_t offered, bool write_back) {
   return offered &
          (FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_DONT_MASK | FUSE_DO_READDIRPLUS |
           FUSE_READDIRPLUS_AUTO | FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES |
-          FUSE_CACHE_SYMLINKS | FUSE_POSIX_ACL | FUSE_HANDLE_KILLPRIV_V2 | FUSE_INIT_EXT | kInitHasResend |
-          (write_back ? FUSE_WRITEBACK_CACHE : 0));
+          FUSE_CACHE_SYMLINKS | FUSE_POSIX_ACL | FUSE_SETXATTR_EXT | FUSE_HANDLE_KILLPRIV_V2 | FUSE_INIT_EXT |
+          kInitHasResend | (write_back ? FUSE_WRITEBACK_CACHE : 0));
 }
 
 /// The answer to the kernel's INIT. Errors: EPROTO for a kernel that is too old or lacks HANDLE_KILLPRIV_V2.

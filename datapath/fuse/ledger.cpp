@@ -58,6 +58,7 @@ struct Ledger::Header {
   std::uint32_t slots{0};  ///< for which there is memory
   std::uint32_t next_record{0};
   std::uint64_t next_id{0};
+  std::uint32_t long_setxattr{0};  ///< since version 2; zero in what version 1 has left
 };
 
 struct Ledger::Slot {
@@ -94,7 +95,7 @@ Result<std::unique_ptr<Ledger>> Ledger::take(Fd memory, const std::vector<std::s
   std::unique_ptr<Ledger> ledger{new Ledger{std::move(memory)}};
   if (!ledger->map()) return Error{Code::Io, fmt::format("mmap: {}", std::strerror(errno))};
   Header& header = ledger->header();
-  if (header.magic != kMagic || header.version != kVersion) {
+  if (header.magic != kMagic || header.version < kVersionMin || header.version > kVersion) {
     return Error{Code::Unsupported, "the notes of the process before are of another release"};
   }
   const Digest128 digest = digest_of(paths);
@@ -155,9 +156,14 @@ void Ledger::set_kept(bool kept) {
 void Ledger::agree(const Agreement& agreement) {
   header().resend = agreement.resend ? 1 : 0;
   header().write_back = agreement.write_back ? 1 : 0;
+  header().long_setxattr = agreement.long_setxattr ? 1 : 0;
 }
 
-Agreement Ledger::agreement() const { return {.resend = header().resend != 0, .write_back = header().write_back != 0}; }
+Agreement Ledger::agreement() const {
+  return {.resend = header().resend != 0,
+          .write_back = header().write_back != 0,
+          .long_setxattr = header().long_setxattr != 0};
+}
 std::uint32_t Ledger::epoch() const { return header().epoch; }
 
 void Ledger::note_alone(bool alone) {

@@ -22,6 +22,7 @@ namespace safekit::fuse {
 struct Agreement {
   bool resend{false};  ///< the kernel sends requests again that nobody has answered
   bool write_back{false};
+  bool long_setxattr{false};  ///< a SETXATTR has the fields of SETXATTR_EXT
   friend bool operator==(const Agreement&, const Agreement&) = default;
 };
 
@@ -49,7 +50,8 @@ struct LedgerInode {
 /// Thread: slots: under the lock of their inode table. A record: of the thread that has it. The rest: any.
 class Ledger {
  public:
-  static constexpr std::uint32_t kVersion = 1;
+  static constexpr std::uint32_t kVersion = 2;
+  static constexpr std::uint32_t kVersionMin = 1;  ///< has no long_setxattr
   static constexpr std::uint32_t kRequestsMax = 1024;
   static constexpr std::uint32_t kCountsMax = 256;  ///< of one request: entries of one READDIRPLUS
   static constexpr std::size_t kHandleBytesMax = 40;

@@ -37,13 +37,13 @@ TEST(FuseLedger, TheNextProcessFindsWhatTheKernelRefersTo) {
   ledger.set_lookups(three, 1);
   ledger.remove(three);
   (void)four;  // only a resynchronisation held it
-  ledger.agree({.resend = true, .write_back = true});
+  ledger.agree({.resend = true, .write_back = true, .long_setxattr = true});
   ledger.note_next_id(1004);
   ledger.note_alone(true);
   const auto next = next_of(ledger);
   ASSERT_TRUE(next);
   EXPECT_EQ(next->epoch(), 2U);
-  EXPECT_EQ(next->agreement(), (Agreement{.resend = true, .write_back = true}));
+  EXPECT_EQ(next->agreement(), (Agreement{.resend = true, .write_back = true, .long_setxattr = true}));
   EXPECT_TRUE(next->was_alone());
   EXPECT_EQ(next->next_id(), 1004U);
   LedgerInode first = inode(1000);
@@ -59,6 +59,21 @@ TEST(FuseLedger, TheNextProcessFindsWhatTheKernelRefersTo) {
   EXPECT_EQ(found, (std::vector<LedgerInode>{first, second}));
   // Free slots are used before new ones.
   EXPECT_LT(next->add(inode(1005), true), 4096U);
+}
+
+TEST(FuseLedger, TakesWhatTheReleaseBeforeLeft) {
+  constexpr off_t kVersionAt = 8;
+  Ledger ledger{kPaths};
+  ledger.agree({.resend = true});
+  const auto with_version = [&](std::uint32_t version) {
+    EXPECT_EQ(::pwrite(ledger.descriptor(), &version, sizeof version, kVersionAt), static_cast<ssize_t>(sizeof version));
+    return Ledger::take(Fd{::fcntl(ledger.descriptor(), F_DUPFD_CLOEXEC, 0)}, kPaths);
+  };
+  const auto before = with_version(1);
+  ASSERT_TRUE(before);
+  EXPECT_EQ((*before)->agreement(), Agreement{.resend = true});
+  EXPECT_FALSE(with_version(0));
+  EXPECT_FALSE(with_version(Ledger::kVersion + 1));
 }
 
 TEST(FuseLedger, GrowsWithTheInodes) {

@@ -34,6 +34,8 @@ class Operations {
   /// Does one request, which carries its attempt. The reply is what an Ok answer carries.
   Call<void> run(const Request& request, Reply& reply);
   [[nodiscard]] static bool has_reply(std::uint32_t opcode);
+  /// Before the first request.
+  void set_agreement(const Agreement& agreement) { agreement_ = agreement; }
   /// What earlier processes counted for a request that nobody has answered and that is done again now.
   void take_back(const std::vector<Ledger::Record*>& records);
 
@@ -168,11 +170,17 @@ class Operations {
   Call<void> truncate(Inode& inode, std::uint64_t size, bool kill_set_id);
   Call<void> drop_set_id(Inode& inode);
   Call<std::uint32_t> change_attributes(Inode& inode, const fuse_setattr_in& in);
-  Call<void> change_xattr(Inode& inode, const wire::SetXattr& change, int flags, const Request& request, Reply& reply);
+  struct XattrFlags {
+    int create_or_replace{0};
+    bool drop_set_group{false};  ///< the caller is not in the file's group
+  };
+  Call<void> change_xattr(Inode& inode, const wire::SetXattr& change, XattrFlags flags, const Request& request, Reply& reply);
+  Call<void> drop_set_group(Inode& inode, const std::string& path);
   [[nodiscard]] Call<std::shared_ptr<DirectoryStream>> stream(std::uint64_t handle, Inode& inode);
   Call<void> read_directory(const Request& request, Reply& reply, bool plus);
 
   const std::uint32_t root_;
+  Agreement agreement_{};
   InodeTable& inodes_;
   Outbox& outbox_;
   replica::TreeOrder& order_;

@@ -12,6 +12,7 @@ namespace safekit::fuse {
 namespace {
 
 constexpr std::string_view kAclPrefix = "system.posix_acl_";
+constexpr std::string_view kAccessAcl = "system.posix_acl_access";
 constexpr std::string_view kTrustedPrefix = "trusted.";
 
 timespec time_to_set(const fuse_setattr_in& in, bool set, bool now, bool modification) {
@@ -145,7 +146,20 @@ Call<void> Operations::listxattr(const Request& request, Reply& reply) {
   return answer_sized(static_cast<ssize_t>(kept), in.size, reply);
 }
 
-Call<void> Operations::change_xattr(Inode& inode, const wire::SetXattr& change, int flags, const Request& request,
+/// What a chmod by who is not in the file's group does. The caller holds content and a scope of attributes.
+Call<void> Operations::drop_set_group(Inode& inode, const std::string& path) {
+  struct stat attributes {};
+  SK_TRY_VOID(checked(::stat(path.c_str(), &attributes)));
+  if ((attributes.st_mode & S_ISGID) == 0) return {};
+  attributes.st_mode &= ~mode_t{S_ISGID};
+  SK_TRY_VOID(checked(::chmod(path.c_str(), attributes.st_mode & 07777)));
+  outbox_.append_to(inode, wire::SetAttributes{.id = inode.id,
+                                               .mask = wire::SetAttributes::kMode,
+                                               .attributes = to_attributes(attributes)});
+  return {};
+}
+
+Call<void> Operations::change_xattr(Inode& inode, const wire::SetXattr& change, XattrFlags flags, const Request& request,
                                     Reply& reply) {
   SK_TRY(const SharedFd fd, inodes_.path_fd(inode));
   const std::string path = magic_path(fd->get());
@@ -153,13 +167,14 @@ Call<void> Operations::change_xattr(Inode& inode, const wire::SetXattr& change, 
     SK_TRY(const auto scope, outbox_.changing({{.what = replica::Change::What::Attributes, .id = noted_id(inode)}}));
     const auto content = order_.content(inode.id);
     const bool repeated = request.attempt().is_repeated();
-    if (repeated) flags &= ~XATTR_CREATE;  // it may be there from the first time
+    if (repeated) flags.create_or_replace &= ~XATTR_CREATE;  // it may be there from the first time
     request.attempt().begin_change();
     const auto done = checked(change.remove ? ::removexattr(path.c_str(), change.name.c_str())
                                             : ::setxattr(path.c_str(), change.name.c_str(), change.value.data(),
-                                                         change.value.size(), flags));
+                                                         change.value.size(), flags.create_or_replace));
     if (!done && !(repeated && change.remove && done.error().number == ENODATA)) return done.error();
     outbox_.append_to(inode, change);
+    if (flags.drop_set_group && change.name == kAccessAcl) SK_TRY_VOID(drop_set_group(inode, path));
   }
   // An access list changes the mode.
   if (change.name.compare(0, kAclPrefix.size(), kAclPrefix) == 0)
@@ -168,25 +183,24 @@ Call<void> Operations::change_xattr(Inode& inode, const wire::SetXattr& change, 
 }
 
 Call<void> Operations::setxattr(const Request& request, Reply& reply) {
-  // We do not negotiate SETXATTR_EXT, so the kernel sends the short form.
-  struct ShortForm {
-    std::uint32_t size{0};
-    std::uint32_t flags{0};
-  };
-  static_assert(sizeof(ShortForm) == FUSE_COMPAT_SETXATTR_IN_SIZE);
-  SK_TRY(const auto in, request.arguments<ShortForm>());
-  SK_TRY(const auto name, request.name_at(sizeof in));
-  SK_TRY(const BytesView value, request.bytes_at(sizeof in + name.size() + 1, in.size));
+  const std::size_t fixed = agreement_.long_setxattr ? sizeof(fuse_setxattr_in) : FUSE_COMPAT_SETXATTR_IN_SIZE;
+  SK_TRY(const BytesView head, request.bytes_at(0, fixed));
+  fuse_setxattr_in in{};
+  std::memcpy(&in, head.data(), head.size());
+  SK_TRY(const auto name, request.name_at(fixed));
+  SK_TRY(const BytesView value, request.bytes_at(fixed + name.size() + 1, in.size));
   SK_TRY(Inode * inode, node(request.header().nodeid));
   const wire::SetXattr change{
       .id = inode->id, .name = std::string{name}, .value = std::string{as_text(value)}};
-  return change_xattr(*inode, change, static_cast<int>(in.flags), request, reply);
+  const XattrFlags flags{.create_or_replace = static_cast<int>(in.flags),
+                         .drop_set_group = (in.setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID) != 0};
+  return change_xattr(*inode, change, flags, request, reply);
 }
 
 Call<void> Operations::removexattr(const Request& request, Reply& reply) {
   SK_TRY(const auto name, request.name_at(0));
   SK_TRY(Inode * inode, node(request.header().nodeid));
-  return change_xattr(*inode, {.id = inode->id, .name = std::string{name}, .remove = true}, 0, request, reply);
+  return change_xattr(*inode, {.id = inode->id, .name = std::string{name}, .remove = true}, {}, request, reply);
 }
 
 /// The caller holds content.

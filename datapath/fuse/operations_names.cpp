@@ -32,6 +32,14 @@ Call<Fd> reopen_underneath(int directory, const char* name) {
   return made;
 }
 
+/// Whether what is made in the directory gets its group, whoever makes it.
+Call<bool> hands_its_group_down(const Inode& parent, int directory) {
+  if (!parent.may_set_id) return false;
+  struct stat attributes {};
+  SK_TRY_VOID(checked(::fstatat(directory, "", &attributes, AT_EMPTY_PATH)));
+  return (attributes.st_mode & S_ISGID) != 0;
+}
+
 /// We make everything as root; what was made belongs to the caller, its group to the directory's where that
 /// asks for it (set-group-id, or a mount option that had the group inherited already).
 Call<void> give_to_caller(int directory, const char* name, const fuse_in_header& caller,
@@ -95,12 +103,7 @@ Call<Operations::Made> Operations::make(Inode& parent, const NewNode& wanted, co
   SK_TRY(const SharedFd directory, inodes_.path_fd(parent));
   const int fd = directory->get();
   const char* name = wanted.name.c_str();
-  bool group_of_directory = false;
-  if (parent.may_set_id) {
-    struct stat above {};
-    SK_TRY_VOID(checked(::fstatat(fd, "", &above, AT_EMPTY_PATH)));
-    group_of_directory = (above.st_mode & S_ISGID) != 0;
-  }
+  SK_TRY(const bool group_of_directory, hands_its_group_down(parent, fd));
   Made made{};
   using What = replica::Change::What;
   const What what = S_ISDIR(wanted.mode) ? What::Tree : What::Names;
@@ -216,14 +219,15 @@ Call<void> Operations::tmpfile(const Request& request, Reply& reply) {
   SK_TRY(const auto in, request.arguments<fuse_create_in>());
   SK_TRY(Inode * parent, node(request.header().nodeid));
   SK_TRY(const SharedFd directory, inodes_.path_fd(*parent));
+  SK_TRY(const bool group_of_directory, hands_its_group_down(*parent, directory->get()));
   ::umask(in.umask);
   Fd file{::openat(directory->get(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, in.mode & 07777)};
   if (!file) return last_errno();
   struct stat attributes {};
   SK_TRY_VOID(checked(::fstat(file.get(), &attributes)));
   const auto& caller = request.header();
-  SK_TRY_VOID(
-      checked(::fchown(file.get(), caller.uid, attributes.st_gid != 0 ? attributes.st_gid : caller.gid)));
+  const gid_t group = group_of_directory || attributes.st_gid != 0 ? attributes.st_gid : caller.gid;
+  SK_TRY_VOID(checked(::fchown(file.get(), caller.uid, group)));
   SK_TRY_VOID(checked(::fchmod(file.get(), attributes.st_mode & 07777)));
   SK_TRY_VOID(checked(::fstat(file.get(), &attributes)));
   SK_TRY(const Inode* inode, inodes_.adopt_nameless(root_, std::move(file), attributes));

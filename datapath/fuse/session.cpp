@@ -131,6 +131,7 @@ void Session::begin_serving() {
   struct sigaction action {};
   action.sa_handler = [](int) {};
   (void)::sigaction(kPauseSignal, &action, nullptr);
+  operations_.set_agreement(ledger_.agreement());
   mounted_ = true;
   unmounted_here_ = false;
   ending_ = paused_ = false;
@@ -181,7 +182,9 @@ Status Session::shake_hands() {
                              in->minor, kAbiMinorMin)};
   }
   const std::uint64_t flags = out->flags | std::uint64_t{out->flags2} << 32;
-  ledger_.agree({.resend = (flags & kInitHasResend) != 0, .write_back = options_.write_back});
+  ledger_.agree({.resend = (flags & kInitHasResend) != 0,
+                 .write_back = options_.write_back,
+                 .long_setxattr = (flags & FUSE_SETXATTR_EXT) != 0});
   Reply reply{{}};
   reply.add(*out);
   send(request->header(), 0, reply);

@@ -540,11 +540,17 @@ def ordinary_user(top):
     os.mkdir(f"{top}/sgid")
     os.chown(f"{top}/sgid", 0, 2000)
     os.chmod(f"{top}/sgid", 0o2777)
+    os.mkdir(f"{top}/sgid-root")
+    os.chmod(f"{top}/sgid-root", 0o2777)
     for name in ("suid", "trunc"):
         with open(f"{top}/{name}", "w") as file:
             file.write("12345")
         os.chown(f"{top}/{name}", 1000, 1000)
         os.chmod(f"{top}/{name}", 0o6777)
+    for group in (1000, 2000):  # set-group-id stays with who is in the group
+        os.mkdir(f"{top}/listed-{group}")
+        os.chown(f"{top}/listed-{group}", 1000, group)
+        os.chmod(f"{top}/listed-{group}", 0o2755)
     child = os.fork()
     if child == 0:
         code = 1
@@ -553,7 +559,9 @@ def ordinary_user(top):
             os.setgid(1000)
             os.setuid(1000)
             os.umask(0o027)
-            for folder in (top, f"{top}/sgid"):
+            for folder in (top, f"{top}/sgid", f"{top}/sgid-root"):
+                fd = os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o6777)
+                checked(libc.linkat(-100, f"/proc/self/fd/{fd}".encode(), -100, f"{folder}/was-nameless".encode(), 0x400))
                 os.mkdir(f"{folder}/dir", 0o777)
                 os.close(os.open(f"{folder}/file", os.O_CREAT | os.O_WRONLY, 0o6777))
                 os.symlink("x", f"{folder}/symlink")
@@ -561,6 +569,9 @@ def ordinary_user(top):
             with open(f"{top}/suid", "r+") as file:
                 file.write("x")
             os.truncate(f"{top}/trunc", 2)
+            for group in (1000, 2000):
+                os.setxattr(f"{top}/listed-{group}", "system.posix_acl_access",
+                            access_list(*((tag, 7, 0xffffffff) for tag in (1, 4, 0x20))))
             for call in (lambda: os.chown(f"{top}/file", 0, 0), lambda: open("/proc/1/mem"), lambda: os.rmdir(f"{top}/sgid")):
                 try:
                     call()
