@@ -36,7 +36,7 @@ void InodeTable::restore(Ledger& ledger, std::map<std::uint64_t, Fd> kept) {
 }
 
 void InodeTable::restore_one(std::uint32_t slot, const LedgerInode& from, std::map<std::uint64_t, Fd>& kept) {
-  if (from.id < kFirstId || from.handle.root >= roots_.size()) return ledger_->remove(slot);
+  if (from.id < kFirstId || from.handle.root >= roots_.size() || inodes_.contains(from.id)) return ledger_->remove(slot);
   auto inode = std::make_unique<Inode>();
   inode->id = InodeId{from.id};
   inode->slot = slot;

@@ -271,5 +271,17 @@ TEST_F(InodeTableTest, AnOpenFileWithoutANameIsKeptForTheNextProcess) {
   EXPECT_EQ(next.table->find(closed.device, closed.number), nullptr);  // the number may be another file's by now
 }
 
+TEST_F(InodeTableTest, AnIdIsRestoredOnce) {
+  for (const std::uint64_t number : {1, 2}) {
+    (void)ledger_.add({.id = InodeTable::kFirstId, .device = 5, .number = number, .type = S_IFREG, .lookups = 1}, true);
+  }
+  Next next{ledger_, top_};
+  EXPECT_EQ(next.table->size(), 2U) << "the root, and it";
+  const bool first = next.table->find(5, 1) != nullptr;
+  const bool second = next.table->find(5, 2) != nullptr;
+  EXPECT_NE(first, second);
+  EXPECT_EQ(next.ledger->inodes().size(), 1U);
+}
+
 }  // namespace
 }  // namespace safekit::fuse

@@ -103,7 +103,8 @@ Result<std::unique_ptr<Ledger>> Ledger::take(Fd memory, const std::vector<std::s
     return Error{Code::Conflict, "the process before had other directories mounted"};
   }
   if (const std::string why = ledger->broken(); !why.empty()) return Error{Code::Conflict, why};
-  if (static_cast<std::size_t>(found.st_size) < bytes_for(header.slots) || header.next_record >= kRequestsMax) {
+  if (header.slots > kInodesMax || static_cast<std::size_t>(found.st_size) < bytes_for(header.slots) ||
+      header.next_record >= kRequestsMax) {
     return Error{Code::Corrupt, "the notes of the process before are damaged"};
   }
   ++header.epoch;

@@ -113,6 +113,15 @@ TEST(FuseLedger, WhatCannotBeNotedIsToldAndNotTaken) {
   EXPECT_FALSE(taken(cut, kPaths));
 }
 
+TEST(FuseLedger, MoreSlotsThanThereCanBeAreDamage) {
+  Ledger ledger{kPaths};
+  constexpr off_t kSlotCountAt = 48;
+  constexpr std::uint32_t kMany = Ledger::kInodesMax + 1;
+  ASSERT_EQ(::pwrite(ledger.descriptor(), &kMany, sizeof kMany, kSlotCountAt), static_cast<ssize_t>(sizeof kMany));
+  ASSERT_EQ(::ftruncate(ledger.descriptor(), off_t{kMany} * 100), 0);
+  EXPECT_FALSE(Ledger::take(Fd{::fcntl(ledger.descriptor(), F_DUPFD_CLOEXEC, 0)}, kPaths));
+}
+
 TEST(FuseLedger, ARepeatedRequestKnowsWhatWasBegun) {
   Ledger ledger{kPaths};
   Attempt attempt{ledger.lend()};

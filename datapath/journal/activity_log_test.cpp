@@ -52,6 +52,22 @@ TEST(GroupSet, AddsGroupsOnceAndJoinsTheTail) {
   EXPECT_TRUE(set.add(kGroupsOfOneMax - 1, 2) == false);
 }
 
+TEST(GroupSet, HasExactlyWhatWasAdded) {
+  for (const std::uint64_t tail : {std::uint64_t{0}, std::uint64_t{100}, UINT64_MAX}) {
+    for (const std::uint64_t first : {0, 1, 63, 64, 130}) {
+      for (const std::uint64_t count : {1, 2, 63, 64, 65, 128, 200}) {
+        GroupSet set;
+        if (tail != UINT64_MAX) set.add(tail, 0);
+        EXPECT_EQ(set.add(first, count), first < tail);
+        EXPECT_FALSE(set.add(first, count));
+        for (std::uint64_t group = 0; group < 400; ++group) {
+          EXPECT_EQ(set.contains(group), group >= tail || (group >= first && group < first + count)) << group;
+        }
+      }
+    }
+  }
+}
+
 TEST(GroupSet, BeyondItsBoundAllToTheEndIsInIt) {
   GroupSet set;
   EXPECT_TRUE(set.add(kGroupsOfOneMax - 1, 2));

@@ -1,5 +1,7 @@
 #include "datapath/journal/group_set.h"
 
+#include <algorithm>
+
 namespace safekit::journal {
 
 bool GroupSet::add(std::uint64_t first, std::uint64_t count) {
@@ -15,11 +17,14 @@ bool GroupSet::add(std::uint64_t first, std::uint64_t count) {
     if (last->second == 0) words.erase(last);
     return true;
   }
-  for (std::uint64_t group = first; group < first + count && group < from; ++group) {
+  const std::uint64_t end = std::min(first + count, from);
+  for (std::uint64_t group = first; group < end;) {
+    const std::uint64_t upto = std::min(end, (group / 64 + 1) * 64);
+    const std::uint64_t bits = ~0ULL >> (64 - (upto - group)) << (group % 64);
     std::uint64_t& word = words[group / 64];
-    const std::uint64_t bit = 1ULL << (group % 64);
-    grown = grown || (word & bit) == 0;
-    word |= bit;
+    grown = grown || (word & bits) != bits;
+    word |= bits;
+    group = upto;
   }
   return grown;
 }

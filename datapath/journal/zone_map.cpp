@@ -10,14 +10,20 @@ namespace {
 constexpr std::uint32_t kMagic = 0x4d5a4b53;  // "SKZM"
 constexpr std::uint32_t kVersion = 2;
 
-void take_doubtful(ByteReader& in, InodeMarks& marks, std::size_t& groups) {
-  marks.doubtful.from = in.u64();
-  const std::uint32_t words = in.u32();
-  for (std::uint32_t i = 0; i < words && in.ok(); ++i) {
-    const std::uint64_t word = in.u64();
-    marks.doubtful.words[word] = in.u64();
+/// Numbers above `number_max` stand for nothing that a file can have: what is made of them would be other zones.
+void take_words(ByteReader& in, std::uint64_t number_max, std::map<std::uint64_t, std::uint64_t>& words, std::size_t& groups) {
+  const std::uint32_t count = in.u32();
+  for (std::uint32_t i = 0; i < count && in.ok(); ++i) {
+    const std::uint64_t number = in.u64();
+    if (number > number_max) (void)in.raw(SIZE_MAX);  // marks the reader as failed
+    words[number] = in.u64();
     ++groups;
   }
+}
+
+void take_doubtful(ByteReader& in, InodeMarks& marks, std::size_t& groups) {
+  marks.doubtful.from = in.u64();
+  take_words(in, kGroupsOfOneMax / 64 - 1, marks.doubtful.words, groups);
   const std::uint32_t trees = in.u32();
   for (std::uint32_t i = 0; i < trees && in.ok(); ++i) marks.trees.insert(in.text(255));
   marks.parent = in.text(4096);
@@ -156,6 +162,7 @@ Result<ZoneMap> ZoneMap::decode(BytesView bytes, DataGeneration generation) {
   ZoneMap map{in.u32()};
   map.overflown_ = in.u8() != 0;
   const std::uint64_t count = in.u64();
+  if (map.zone_bytes_ == 0) return Error{Code::Corrupt, "zone map without a zone size"};
   for (std::uint64_t i = 0; i < count && in.ok(); ++i) {
     const std::string handle = in.text(4096);
     const std::uint8_t flags = in.u8();
@@ -164,15 +171,10 @@ Result<ZoneMap> ZoneMap::decode(BytesView bytes, DataGeneration generation) {
     marks.entries = (flags & 2) != 0;
     marks.whole = (flags & 4) != 0;
     marks.children = (flags & 8) != 0;
-    const std::uint32_t groups = in.u32();
-    for (std::uint32_t k = 0; k < groups && in.ok(); ++k) {
-      const std::uint64_t group = in.u64();
-      marks.zones[group] = in.u64();
-      ++map.groups_;
-    }
+    take_words(in, UINT64_MAX / 64 / map.zone_bytes_, marks.zones, map.groups_);
     take_doubtful(in, marks, map.groups_);
   }
-  if (!in.ok() || !in.at_end() || map.zone_bytes_ == 0) return Error{Code::Corrupt, "zone map with a wrong length"};
+  if (!in.ok() || !in.at_end()) return Error{Code::Corrupt, "zone map that cannot be read"};
   if (written != generation) return Error{Code::Corrupt, "zone map of another data generation"};
   if (map.groups_ > kGroupsMax) map.set_overflown();
   return map;

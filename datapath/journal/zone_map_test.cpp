@@ -70,6 +70,23 @@ TEST(ZoneMap, AnOlderFormatIsNotGuessedAt) {
   EXPECT_FALSE(ZoneMap::decode(bytes, {42}));
 }
 
+TEST(ZoneMap, ZonesThatNoFileCanHaveAreDamage) {
+  constexpr std::uint32_t kZoneBytes = 65536;
+  const auto is_read = [](std::uint64_t group, std::uint64_t doubtful) {
+    ZoneMap map{kZoneBytes};
+    InodeMarks& marks = map.inode("a");
+    marks.zones[group] = 1;
+    marks.doubtful.words[doubtful] = 1;
+    return ZoneMap::decode(map.encode({42}), {42}).has_value();
+  };
+  constexpr std::uint64_t kGroupMax = UINT64_MAX / kZoneBytes / 64;
+  constexpr std::uint64_t kWordMax = kGroupsOfOneMax / 64 - 1;
+  EXPECT_TRUE(is_read(kGroupMax, kWordMax));
+  EXPECT_FALSE(is_read(kGroupMax + 1, kWordMax));
+  EXPECT_FALSE(is_read(kGroupMax, kWordMax + 1));
+  EXPECT_FALSE(is_read(UINT64_MAX, UINT64_MAX));
+}
+
 TEST(ZoneMap, MergedMarksSayWhatBothSay) {
   ZoneMap map{65536};
   map.mark("a", 0, 1);

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <optional>
@@ -156,7 +157,8 @@ journal::ActiveInode to_active(const wire::ActiveEntry& entry) {
   if (entry.groups_from != UINT64_MAX) active.groups.add(entry.groups_from, 0);
   for (const auto& [word, bits] : entry.groups) {
     for (unsigned bit = 0; bit < 64; ++bit) {
-      if ((bits >> bit & 1) != 0 && word <= journal::kGroupsOfOneMax / 64) active.groups.add(word * 64 + bit, 1);
+      // Above the bound it means all to the end, so a number that cannot be stands for no less than it says.
+      if ((bits >> bit & 1) != 0) active.groups.add(std::min(word, journal::kGroupsOfOneMax / 64) * 64 + bit, 1);
     }
   }
   active.trees.insert(entry.trees.begin(), entry.trees.end());
