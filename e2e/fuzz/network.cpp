@@ -1,0 +1,115 @@
+// What comes from the network before it is known from whom: heartbeats, and answers to who has an address.
+#include <algorithm>
+
+#include <fuzzer/FuzzedDataProvider.h>
+
+#include "datapath/heartbeat/packet.h"
+#include "datapath/linux/announcement.h"
+#include "e2e/fuzz/fuzz.h"
+
+namespace safekit::fuzz {
+namespace {
+
+void read_heartbeat(BytesView input) {
+  if (const auto header = heartbeat::decode_header(input)) {
+    std::array<std::uint8_t, heartbeat::kHeaderBytes> again{};
+    heartbeat::encode_header(*header, again);
+    Bytes whole{again.begin(), again.end()};
+    whole.resize(input.size());
+    SK_ASSERT(heartbeat::decode_header(whole) == header);
+  }
+  if (const auto body = heartbeat::decode_body(input)) {
+    Bytes again(input.size());
+    SK_ASSERT(heartbeat::encode_body(*body, again) == again.size() && std::ranges::equal(again, input));
+  }
+}
+
+std::vector<Bytes> heartbeats() {
+  Bytes packet(heartbeat::kHeaderBytes + heartbeat::kBodyBytes + heartbeat::kTagBytes);
+  std::array<std::uint8_t, heartbeat::kHeaderBytes> head{};
+  heartbeat::encode_header({.sender = 1, .session = {2}, .counter = 3}, head);
+  std::ranges::copy(head, packet.begin());
+  Bytes body(heartbeat::kBodyBytes + 3);
+  heartbeat::encode_body({.challenge = {1}, .echo = {2}, .have = 3, .payload_number = 4, .payload = as_bytes("abc")}, body);
+  return {packet, body};
+}
+
+struct Packet {
+  std::string lan{};
+  heartbeat::Header header{};
+  heartbeat::Challenge echo{};
+  bool was_believed{false};
+};
+
+/// Lives of a sender, each of which counts its packets; whoever listens delays them, loses them and plays them back. None is
+/// believed twice.
+void play_sessions(BytesView input) {
+  FuzzedDataProvider in{input.data(), input.size()};
+  heartbeat::PeerSession session{heartbeat::Challenge{}};
+  std::array<std::uint64_t, 4> counters{};
+  std::vector<heartbeat::Challenge> challenges{session.challenge()};
+  std::vector<Packet> sent;
+  const auto pick = [&in](std::size_t count) { return in.ConsumeIntegralInRange<std::size_t>(0, count - 1); };
+  while (in.remaining_bytes() > 0) {
+    if (sent.empty() || in.ConsumeBool()) {
+      const std::size_t life = pick(counters.size());
+      counters[life] += 1 + (in.ConsumeBool() ? in.ConsumeIntegral<std::uint16_t>() : 0);
+      sent.push_back({.lan = in.ConsumeBool() ? "a" : "b",
+                      .header = {.session = {static_cast<std::uint8_t>(life + 1)}, .counter = counters[life]},
+                      .echo = challenges[in.ConsumeBool() ? challenges.size() - 1 : pick(challenges.size())]});
+      continue;
+    }
+    Packet& packet = sent[in.ConsumeBool() ? sent.size() - 1 : pick(sent.size())];
+    heartbeat::Challenge next{1};
+    next[1] = static_cast<std::uint8_t>(challenges.size());
+    next[2] = static_cast<std::uint8_t>(challenges.size() >> 8);
+    const auto verdict = session.judge(packet.header, LanName{packet.lan}, {.echo = packet.echo}, next);
+    const bool is_new = verdict == heartbeat::Verdict::NewSession;
+    if (is_new) {
+      SK_ASSERT(packet.echo == challenges.back());
+      challenges.push_back(next);
+    }
+    SK_ASSERT(session.challenge() == challenges.back());
+    if (!is_new && verdict != heartbeat::Verdict::Heard) continue;
+    SK_ASSERT(session.is_accepted(packet.header.session) && !packet.was_believed);
+    packet.was_believed = true;
+  }
+}
+
+std::vector<Bytes> sessions() {
+  Bytes bytes(64);
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(i * 7);
+  return {bytes};
+}
+
+const IpAddress kAddresses[] = {*parse_ip("192.0.2.7"), *parse_ip("2001:db8::1:2")};
+
+/// The first byte picks the address.
+void read_announcement(BytesView input) {
+  if (input.empty()) return;
+  const IpAddress& address = kAddresses[input[0] % 2];
+  const bool shows = linux_os::shows_other_owner(address, {1}, {2}, input.subspan(1));
+  SK_ASSERT(!shows || input.size() > 28);
+  SK_ASSERT(!linux_os::shows_other_owner(address, {1}, {1}, input.subspan(1)));
+}
+
+std::vector<Bytes> announcements() {
+  std::vector<Bytes> seeds;
+  for (std::uint8_t i = 0; i < 2; ++i) {
+    seeds.push_back(seed(i, linux_os::announcement_of(kAddresses[i], {2}).payload));
+    seeds.push_back(seed(i, linux_os::question_about(kAddresses[i], {2}).payload));
+  }
+  return seeds;
+}
+
+constexpr std::array kParsers{
+    Parser{.name = "heartbeat", .bytes_max = 256, .read = read_heartbeat, .seeds = heartbeats},
+    Parser{.name = "session", .bytes_max = 1024, .read = play_sessions, .seeds = sessions},
+    Parser{.name = "announcement", .bytes_max = 128, .read = read_announcement, .seeds = announcements},
+};
+
+}  // namespace
+
+std::span<const Parser> parsers() { return kParsers; }
+
+}  // namespace safekit::fuzz
