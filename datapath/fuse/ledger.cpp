@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -143,9 +144,11 @@ std::atomic_ref<std::uint32_t> Ledger::why() const { return std::atomic_ref{head
 
 std::string Ledger::broken() const { return std::string{kReasons[std::min(why().load(), kManyRequests)]}; }
 
+/// What may be mended hides nothing that cannot be.
 void Ledger::break_it(std::uint32_t reason) {
-  std::uint32_t whole = 0;
-  why().compare_exchange_strong(whole, reason);
+  std::uint32_t before = why();
+  while ((before == 0 || (before == kUnkept && reason != kUnkept)) && !why().compare_exchange_weak(before, reason)) {
+  }
 }
 
 void Ledger::set_kept(bool kept) {
@@ -207,7 +210,7 @@ std::uint32_t Ledger::add(const LedgerInode& inode, bool has_handle) {
   to.handle_bytes = static_cast<std::uint8_t>(inode.handle.bytes.size());
   to.type = static_cast<std::uint8_t>(inode.type >> 12);
   to.flags = (inode.writable ? kWritable : 0) | (inode.parting ? kParting : 0);
-  std::memcpy(to.handle, inode.handle.bytes.data(), inode.handle.bytes.size());
+  std::ranges::copy(inode.handle.bytes, to.handle);
   store_in_order();
   to.id = inode.id;
   return index;

@@ -107,6 +107,10 @@ TEST(FuseLedger, WhatCannotBeNotedIsToldAndNotTaken) {
   EXPECT_NE(given_up.add(inode(1000), true), Ledger::kNoSlot);
   given_up.set_kept(true);
   EXPECT_TRUE(taken(given_up, kPaths));
+  given_up.set_kept(false);
+  EXPECT_EQ(given_up.add(longer, true), Ledger::kNoSlot);
+  given_up.set_kept(true);
+  EXPECT_FALSE(taken(given_up, kPaths)) << "that is not mended by it";
   EXPECT_FALSE(Ledger::take(Fd{}, kPaths));
   Ledger cut{kPaths};
   ASSERT_EQ(::ftruncate(cut.descriptor(), 100), 0);
