@@ -48,15 +48,20 @@ TEST(ControlCodec, WhatALaterReleaseAddsIsIgnored) {
   }
 }
 
-TEST(ControlCodec, AReportOfTheReleaseBeforeIsRead) {
-  const Report report{.order = 7, .outside_last = "x"};
-  Bytes old = encode(report);
-  constexpr std::size_t kAppended = 7 * 8 + 1;
-  old.resize(old.size() - kAppended);
-  old[0] = static_cast<std::uint8_t>(old[0] - kAppended);
+/// Without the last bytes, which the release before did not send.
+template <typename T>
+void expect_read_without(std::size_t appended, const T& message) {
+  Bytes old = encode(message);
+  old.resize(old.size() - appended);
+  old[0] = static_cast<std::uint8_t>(old[0] - appended);
   const auto back = take_message(old);
   ASSERT_TRUE(back && back->has_value());
-  EXPECT_EQ(std::get<Report>(**back), report);
+  EXPECT_EQ(std::get<T>(**back), message);
+}
+
+TEST(ControlCodec, WhatTheReleaseBeforeSaysIsRead) {
+  expect_read_without(7 * 8 + 2, Report{.order = 7, .outside_last = "x"});
+  expect_read_without(1 + 4, Configure{.module = "AM", .port = 3});
 }
 
 TEST(ControlCodec, MutatedNeverCrashes) {
