@@ -3,7 +3,7 @@ import hashlib, os, shutil, signal, socket, stat, struct, subprocess, sys, tempf
 
 IDLE, PRIMARY, SECONDARY = 0, 1, 2
 FLAGS = ("settled configured up_to_date inconsistent ever_synchronised has_data last_primary connected "
-         "peer_synchronised waiting_for_alone diverged fatal replaceable full_wanted unverified restorable").split()
+         "peer_synchronised waiting_for_alone diverged fatal replaceable full_wanted unverified").split()
 NUMBERS = "files_total files_done bytes_copied zones_dirty generation pairing bytes_compared policy".split()
 
 
@@ -114,8 +114,8 @@ class Node:
             at += 4 + size
         report["outside_writes"], size = struct.unpack_from("<QI", body, at)
         report["outside_last"] = body[at + 12:at + 12 + size].decode(errors="replace")
-        names = ("written", "received", "sent", "directories_total", "directories_done", "bytes_total", "bytes_done", "scanning")
-        report.update(zip(names, struct.unpack_from("<7QB", body, at + 12 + size)))
+        names = ("written", "received", "sent", "directories_total", "directories_done", "bytes_total", "bytes_done", "scanning", "restorable")
+        report.update(zip(names, struct.unpack_from("<7Q2B", body, at + 12 + size)))
         if self.on_report:
             self.on_report(report)
         with self.changed:
