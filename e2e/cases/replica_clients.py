@@ -1,5 +1,5 @@
 """Applications on a replicated directory, for tests: random changes, or appends that are known when they were acknowledged."""
-import os, subprocess, sys, threading, time
+import os, signal, subprocess, sys, threading, time
 
 LOAD = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "replica_load.py")]
 
@@ -8,7 +8,10 @@ class Load:
     """Random changes in the background; `stop` fails when the application saw an unexpected error."""
 
     def __init__(self, node, seed, sub="load"):
+        # Inherited: a `stop` that comes before the load listens to it waits for that.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         self.process = node.popen(*LOAD, "random", f"{node.pair.mount}/{sub}", str(seed), stdout=subprocess.PIPE, text=True)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def stop(self):
         self.process.terminate()

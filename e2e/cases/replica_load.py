@@ -135,6 +135,7 @@ class Changes:
 
 
 signal.signal(signal.SIGTERM, stop)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # who starts it may have it wait until here
 if sys.argv[1] == "append":
     append(sys.argv[2])
 else:
