@@ -2,7 +2,7 @@
 
 #include <fcntl.h>
 
-#include <cstring>
+#include <algorithm>
 
 #include <fmt/format.h>
 
@@ -34,7 +34,7 @@ Call<Fd> open_handle(int mount, const replica::FileHandle& handle, int flags) {
   HandleBuffer buffer{};
   buffer.handle.handle_bytes = static_cast<unsigned>(handle.bytes.size());
   buffer.handle.handle_type = handle.type;
-  std::memcpy(buffer.room + sizeof(::file_handle), handle.bytes.data(), handle.bytes.size());
+  std::ranges::copy(handle.bytes, buffer.room + sizeof(::file_handle));
   Fd fd{::open_by_handle_at(mount, &buffer.handle, flags | O_CLOEXEC)};
   if (!fd) return last_errno();
   return fd;

@@ -271,6 +271,14 @@ TEST_F(InodeTableTest, AnOpenFileWithoutANameIsKeptForTheNextProcess) {
   EXPECT_EQ(next.table->find(closed.device, closed.number), nullptr);  // the number may be another file's by now
 }
 
+TEST_F(InodeTableTest, WhatHasNoHandleIsRestoredAsGone) {
+  (void)ledger_.add({.id = InodeTable::kFirstId, .device = 5, .number = 1, .type = S_IFREG, .lookups = 1, .parting = true}, true);
+  Next next{ledger_, top_};
+  const auto found = next.table->find(InodeTable::kFirstId);
+  ASSERT_TRUE(found);
+  EXPECT_TRUE((*found)->nameless);
+}
+
 TEST_F(InodeTableTest, AnIdIsRestoredOnce) {
   for (const std::uint64_t number : {1, 2}) {
     (void)ledger_.add({.id = InodeTable::kFirstId, .device = 5, .number = number, .type = S_IFREG, .lookups = 1}, true);

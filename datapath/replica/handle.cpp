@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -103,7 +104,7 @@ Result<Fd> open_key(int mount, const HandleKey& key, int flags) {
   KernelHandle handle;
   handle.get()->handle_bytes = static_cast<unsigned>(parts.bytes.size());
   handle.get()->handle_type = parts.type;
-  std::memcpy(handle.get()->f_handle, parts.bytes.data(), parts.bytes.size());
+  std::ranges::copy(parts.bytes, handle.storage.data() + sizeof(file_handle));
   Fd fd{::open_by_handle_at(mount, handle.get(), flags | O_CLOEXEC)};
   if (!fd) return system_error("open by handle", errno);
   return fd;
