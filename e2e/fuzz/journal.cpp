@@ -14,7 +14,7 @@ namespace safekit::fuzz {
 namespace {
 
 constexpr std::uint32_t kStateMagic = 0x4a4b5253;
-constexpr std::uint32_t kStateVersions = 3;
+constexpr std::uint32_t kStateVersions = 4;
 constexpr std::uint32_t kZonesMagic = 0x4d5a4b53;
 constexpr std::uint32_t kZonesVersions = 2;
 
@@ -32,16 +32,19 @@ std::vector<Bytes> states() {
   const journal::State full{.generations = {.current = {1}, .base = {2}, .history = {{3}, {4}}}, .peer = "b", .up_to_date = true,
                             .inconsistent = true, .exact = true, .exact_in_boot = "x", .base_log = {5, 6}, .own_log = {7, 8},
                             .watched = {.until = 9, .setting = 10, .boot = "y", .left = true, .unsettled = true},
-                            .full_wanted = true, .since = 11, .backup = "u", .policy = 12};
+                            .full_wanted = true, .since = 11, .backup = "u", .policy = 12,
+                            .kept = journal::State::Kept::Returning};
   const std::size_t third = 8 + 4 + full.backup.size() + 8;
   const std::size_t second = 32 + 16 + 4 + full.watched.boot.size() + 2;
   std::vector<Bytes> seeds;
   for (const journal::State& state : {full, journal::State{}}) {
     const Bytes record = journal::encode(state);
     const BytesView body = BytesView{record}.subspan(16, record.size() - 20);
-    seeds.push_back(seed(2, body));
+    seeds.push_back(seed(3, body));
   }
-  const BytesView newest = BytesView{seeds[0]}.subspan(1);
+  BytesView newest = BytesView{seeds[0]}.subspan(1);
+  newest = newest.first(newest.size() - 1);
+  seeds.push_back(seed(2, newest));
   seeds.push_back(seed(1, newest.first(newest.size() - third)));
   seeds.push_back(seed(0, newest.first(newest.size() - third - second)));
   return seeds;

@@ -5,6 +5,7 @@
 
 #include "datapath/heartbeat/packet.h"
 #include "datapath/linux/announcement.h"
+#include "datapath/linux/bundle.h"
 #include "e2e/fuzz/fuzz.h"
 
 namespace safekit::fuzz {
@@ -82,6 +83,34 @@ std::vector<Bytes> sessions() {
   return {bytes};
 }
 
+/// What the connections of one bundle bring, in any order.
+void play_bundle(BytesView input) {
+  FuzzedDataProvider in{input.data(), input.size()};
+  std::array<std::uint8_t, bundle::kPlaceBytes> bytes{};
+  for (std::uint8_t& byte : bytes) byte = in.ConsumeIntegral<std::uint8_t>();
+  if (const auto place = bundle::decode_place(bytes)) SK_ASSERT(*bundle::decode_place(bundle::encode(*place)) == *place);
+  const auto connections = in.ConsumeIntegralInRange<std::size_t>(1, bundle::kConnectionsMax);
+  bundle::PieceOrder order{connections};
+  while (in.remaining_bytes() > 0) {
+    const auto connection = in.ConsumeIntegralInRange<std::size_t>(0, connections - 1);
+    const std::uint64_t number = in.ConsumeBool() ? in.ConsumeIntegral<std::uint64_t>() : in.ConsumeIntegral<std::uint8_t>();
+    const auto size = in.ConsumeBool() ? in.ConsumeIntegral<std::uint32_t>() : in.ConsumeIntegral<std::uint8_t>();
+    if (order.wants_head(connection) && !order.note(connection, {.number = number, .bytes = size})) return;
+    while (const auto due = order.due()) {
+      SK_ASSERT(due->connection < connections && due->bytes > 0 && due->bytes <= bundle::kPieceBytesMax);
+      order.read(in.ConsumeBool() ? due->bytes : 1);
+      if (in.remaining_bytes() == 0) return;
+    }
+  }
+}
+
+std::vector<Bytes> bundles() {
+  Bytes bytes;
+  for (const std::uint8_t byte : bundle::encode(bundle::Place{.bundle = {1}, .count = 2, .index = 1})) bytes.push_back(byte);
+  bytes.resize(100, 1);
+  return {bytes};
+}
+
 const IpAddress kAddresses[] = {*parse_ip("192.0.2.7"), *parse_ip("2001:db8::1:2")};
 
 /// The first byte picks the address.
@@ -105,6 +134,7 @@ std::vector<Bytes> announcements() {
 constexpr std::array kParsers{
     Parser{.name = "heartbeat", .bytes_max = 256, .read = read_heartbeat, .seeds = heartbeats},
     Parser{.name = "session", .bytes_max = 1024, .read = play_sessions, .seeds = sessions},
+    Parser{.name = "bundle", .bytes_max = 512, .read = play_bundle, .seeds = bundles},
     Parser{.name = "announcement", .bytes_max = 128, .read = read_announcement, .seeds = announcements},
 };
 
