@@ -16,6 +16,7 @@ class CountedStream final : public Stream {
     if (size) count_.received += *size;
     return size;
   }
+  [[nodiscard]] Line line() const override { return stream_->line(); }
   void shut() override { stream_->shut(); }
 
  private:
