@@ -124,6 +124,10 @@ class MountedTrees::Impl {
   }
 
   Status unmount() {
+    {
+      const std::lock_guard lock{keeper_mutex_};
+      leaving_ = true;
+    }
     Status first{};
     for (const auto& tree : trees_) {
       auto status = tree->session.unmount();
@@ -146,7 +150,7 @@ class MountedTrees::Impl {
   [[nodiscard]] std::string unkept() {
     const std::lock_guard lock{keeper_mutex_};
     const auto now = std::chrono::steady_clock::now();
-    if (keeper_ && keeper_->is_gone() && now - keeper_started_ >= kKeeperPause) {
+    if (keeper_ && !leaving_ && keeper_->is_gone() && now - keeper_started_ >= kKeeperPause) {
       keeper_started_ = now;
       start_keeper_locked();
     }
@@ -224,6 +228,7 @@ class MountedTrees::Impl {
   mutable std::mutex keeper_mutex_{};
   std::unique_ptr<Keeper> keeper_{};
   std::chrono::steady_clock::time_point keeper_started_{};
+  bool leaving_{false};  ///< the devices are being closed: no new keeper is given them
   std::string unkept_{"no keeper is asked for"};
   std::vector<Fd> devices_{};  ///< inherited
   InodeTable inodes_;
