@@ -5,11 +5,15 @@
 
 namespace safekit {
 
-/// What an earlier process left and nobody needs goes away.
+/// What an earlier process left and nobody needs goes away: of a copy that the journal does not name, all.
 void RoleDriver::use_kept(const control::Configure& configure) {
   if (kept_ != nullptr && kept_->paths() == paths_of(configure)) return;
   kept_ = std::make_shared<replica::KeptCopies>(paths_of(configure), ports_.clock, ports_.log);
-  kept_->sweep();
+  if (journal_.state().kept == journal::State::Kept::None) {
+    kept_->drop();
+  } else {
+    kept_->sweep();
+  }
 }
 
 /// In the place of a copy that a synchronisation has not completed. Noted first: were it broken off, it would be done to the end at

@@ -127,6 +127,15 @@ def case_a_return_is_broken_off(pair):
     nothing_is_left(pair.b)
 
 
+def case_one_that_the_journal_does_not_name_goes(pair):
+    """A crash between the clone and the note of it, or between the end of the synchronisation and the removal."""
+    prepare(pair, False)
+    pair.b.run("sh", "-ec", f"mkdir -p {pair.root}/disk/.safekit-kept.data/d1; echo old > {pair.root}/disk/.safekit-kept.data/d1/f1")
+    assert beside(pair.b)
+    mirrored(pair, snapshot=NEVER)
+    nothing_is_left(pair.b)
+
+
 def case_an_ended_synchronisation_keeps_nothing(pair):
     for node in (pair.a, pair.b):
         assert not beside(node)
