@@ -79,6 +79,16 @@ void Outbox::append_mtime(Inode& inode) {
                                        .attributes = to_attributes(attributes)});
 }
 
+void Outbox::append_provisional_mtime(Inode& inode) {
+  if (!inode.touched || inode.nameless) return;
+  const auto fd = inodes_.any_fd(inode);
+  struct stat attributes {};
+  if (!fd || ::fstatat((*fd)->get(), "", &attributes, AT_EMPTY_PATH) != 0) return;  // gone: nothing to tell
+  append_to(inode, wire::SetAttributes{.id = inode.id,
+                                       .mask = wire::SetAttributes::kMtime | wire::SetAttributes::kProvisional,
+                                       .attributes = to_attributes(attributes)});
+}
+
 void Outbox::touch(Inode& inode) {
   inode.touched = true;
   if (inode.nameless || inode.queued.exchange(true)) return;

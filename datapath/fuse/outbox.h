@@ -42,6 +42,8 @@ class Outbox {
                                           BytesView data = {});
   /// The mtime that is due, if any. The caller holds content(id).
   void append_mtime(Inode& inode);
+  /// The same for now: it stays due. So the peer has it, but no inode to write once more for each sync.
+  void append_provisional_mtime(Inode& inode);
   /// The mtime of the inode has changed and is due.
   void touch(Inode& inode);
   /// One that has no name any more is held for no mtime: its room on the disk may be wanted at once. Nothing happens to others.

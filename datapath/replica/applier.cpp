@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "datapath/replica/touch.h"
 #include "datapath/replica/tree_call.h"
 
 namespace safekit::replica {
@@ -83,6 +84,7 @@ Status Applier::reset() {
   leftovers_.clear();
   pending_ = {};
   keeper_.reset();
+  unsynced_.forget();
   return inodes_.reset();
 }
 
@@ -106,6 +108,12 @@ std::vector<InodeId> Applier::leftovers() const {
 }
 
 Status Applier::apply(const wire::Operation& operation, BytesView data) {
+  const auto* attributes = std::get_if<wire::SetAttributes>(&operation);
+  if (attributes != nullptr && (attributes->mask & wire::SetAttributes::kProvisional) != 0 && !in_resync() &&
+      provisional_.note(attributes->id, attributes->attributes.mtime)) {
+    return {};
+  }
+  note_change(operation);
   if (keeper_) SK_TRY_VOID(set_aside(operation, data));
   Status done = std::visit(
       [&](const auto& op) -> Status {
@@ -136,6 +144,35 @@ Status Applier::apply(const wire::Operation& operation, BytesView data) {
     if (id.value != 0) leftovers_.insert(id.value);
   }
   return {};
+}
+
+void Applier::note_change(const wire::Operation& operation) {
+  std::visit(
+      [this](const auto& op) {
+        using Op = std::decay_t<decltype(op)>;
+        constexpr bool is_content = std::is_same_v<Op, wire::Write> || std::is_same_v<Op, wire::Fallocate>;
+        if constexpr (is_content || std::is_same_v<Op, wire::SetAttributes> || std::is_same_v<Op, wire::Forget>) {
+          provisional_.changed(op.id);
+        }
+        if constexpr (std::is_same_v<Op, wire::SetAttributes>) {
+          if ((op.mask & (wire::SetAttributes::kMode | wire::SetAttributes::kOwner)) != 0) unsynced_.changed(op.id);
+        } else if constexpr (std::is_same_v<Op, wire::SetXattr>) {
+          unsynced_.changed(op.id);
+        } else if constexpr (std::is_same_v<Op, wire::Create> || std::is_same_v<Op, wire::Link> || std::is_same_v<Op, wire::Rename>) {
+          unsynced_.changed(op.id);
+        }
+      },
+      operation);
+  if (!changes_names(operation)) return;
+  for (const InodeId directory : concerned(operation)) unsynced_.changed(directory);
+}
+
+void Applier::settle_times() {
+  for (const auto& [id, mtime] : provisional_.take()) {
+    const auto fd = inodes_.descriptor(InodeId{id});
+    // What has no name any more needs no time.
+    if (fd) (void)tree::set_attributes((*fd)->get(), wire::SetAttributes::kMtime, {.mtime = mtime});
+  }
 }
 
 Status Applier::perform(const wire::Bind& op) {

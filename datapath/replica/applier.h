@@ -7,6 +7,8 @@
 #include "datapath/replica/exclusion.h"
 #include "datapath/replica/inode_binding.h"
 #include "datapath/replica/lost_keeper.h"
+#include "datapath/replica/provisional_times.h"
+#include "datapath/replica/unsynced_attributes.h"
 #include "datapath/replica/write_behind.h"
 #include "datapath/wire/message.h"
 
@@ -47,6 +49,11 @@ class Applier {
   Status apply(const wire::InodeState& state, BytesView data);
 
   Result<SharedFd> descriptor(InodeId id) { return inodes_.descriptor(id); }
+  /// A sync of it is begun: whether there is more to bring to disk than its content.
+  [[nodiscard]] bool take_unsynced(InodeId id) { return unsynced_.take(id); }
+  [[nodiscard]] UnsyncedAttributes& unsynced() { return unsynced_; }
+  /// Sets the times of change that the primary was still to tell and cannot any more.
+  void settle_times();
   Status sync_all();
   [[nodiscard]] std::vector<int> root_descriptors() const;
   [[nodiscard]] std::vector<std::string> root_paths() const;
@@ -54,6 +61,7 @@ class Applier {
   [[nodiscard]] const Exclusion& exclusion(std::uint32_t root) const;
 
  private:
+  void note_change(const wire::Operation& operation);
   Status perform(const wire::Bind& op);
   Status perform(const wire::Create& op);
   Status perform(const wire::Link& op);
@@ -91,6 +99,8 @@ class Applier {
   wire::Listing pending_{};
   std::unique_ptr<LostKeeper> keeper_{};
   WriteBehind write_behind_{};
+  UnsyncedAttributes unsynced_{};
+  ProvisionalTimes provisional_{};
 };
 
 }  // namespace safekit::replica

@@ -111,6 +111,54 @@ std::string text_of(const std::string& path) {
   return {std::istreambuf_iterator<char>{in}, {}};
 }
 
+TEST_F(ApplierTest, AProvisionalTimeIsSetWhenThePrimaryCannotTellItAnyMore) {
+  Applier applier{{top_ + "/tree"}};
+  ASSERT_TRUE(applier.open());
+  const auto times = [](std::int64_t seconds, std::uint32_t mask) {
+    return wire::SetAttributes{.id = InodeId{99}, .mask = mask, .attributes = {.mtime = {seconds, 5}}};
+  };
+  constexpr std::uint32_t kProvisional = wire::SetAttributes::kMtime | wire::SetAttributes::kProvisional;
+  const std::string path = top_ + "/tree/new";
+  expect_applied(applier.apply(create(1, "new"), {}));
+  expect_applied(applier.apply(times(1000, wire::SetAttributes::kMtime), {}));
+  expect_applied(applier.apply(times(2000, kProvisional), {}));
+  EXPECT_EQ(status_of(path).st_mtim.tv_sec, 1000) << "a sync after each write is not to write the inode too";
+  applier.settle_times();
+  EXPECT_EQ(status_of(path).st_mtim.tv_sec, 2000);
+  expect_applied(applier.apply(times(3000, kProvisional), {}));
+  expect_applied(applier.apply(times(4000, wire::SetAttributes::kMtime), {}));
+  applier.settle_times();
+  EXPECT_EQ(status_of(path).st_mtim.tv_sec, 4000) << "it came";
+  expect_applied(applier.apply(times(5000, kProvisional), {}));
+  expect_applied(applier.apply(wire::Write{.id = InodeId{99}, .offset = 0, .size = 1}, as_bytes("x")));
+  applier.settle_times();
+  EXPECT_GT(status_of(path).st_mtim.tv_sec, 5000) << "a later change must not look older than it is";
+}
+
+TEST_F(ApplierTest, ASyncIsWholeAfterMoreThanContentWasChanged) {
+  Applier applier{{top_ + "/tree"}};
+  ASSERT_TRUE(applier.open());
+  applier.unsynced().all_synced(applier.unsynced().begin_sync_all());
+  const auto is_whole = [&](std::uint64_t id) { return applier.take_unsynced(InodeId{id}); };
+  expect_applied(applier.apply(create(1, "new"), {}));
+  EXPECT_TRUE(is_whole(99));
+  EXPECT_TRUE(is_whole(1)) << "the directory that has the name";
+  expect_applied(applier.apply(wire::Write{.id = InodeId{99}, .offset = 0, .size = 1}, as_bytes("x")));
+  using Mask = wire::SetAttributes::Mask;
+  for (const auto& [mask, whole] : {std::pair{Mask::kMtime, false}, {Mask::kSize, false}, {Mask::kMode, true}, {Mask::kOwner, true}}) {
+    expect_applied(applier.apply(wire::SetAttributes{.id = InodeId{99}, .mask = mask, .attributes = {.mode = S_IFREG | 0600}}, {}));
+    EXPECT_EQ(is_whole(99), whole) << mask;
+  }
+  expect_applied(applier.apply(wire::SetXattr{.id = InodeId{99}, .name = "user.a", .value = "b"}, {}));
+  EXPECT_TRUE(is_whole(99));
+  expect_applied(applier.apply(wire::Rename{.id = InodeId{99}, .parent = InodeId{1}, .name = "new", .new_parent = InodeId{1}, .new_name = "n"}, {}));
+  EXPECT_TRUE(is_whole(99));
+  EXPECT_TRUE(is_whole(1));
+  expect_applied(applier.apply(wire::Remove{.parent = InodeId{1}, .name = "n"}, {}));
+  EXPECT_TRUE(is_whole(1));
+  EXPECT_FALSE(is_whole(99));
+}
+
 TEST_F(ApplierTest, AStateWithContentIsAllOfASmallFile) {
   Applier applier{{top_ + "/tree"}};
   ASSERT_TRUE(applier.open());

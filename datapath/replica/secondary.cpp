@@ -130,6 +130,7 @@ void Secondary::serve() {
       stream = std::move(next_);
     }
     const Status ended = serve_one(stream);
+    applier_.settle_times();
     copies_ = false;
     {
       const std::lock_guard lock{mutex_};
@@ -307,7 +308,7 @@ Status Secondary::sync_soon(const StreamRef& stream, const wire::Sync& sync) {
     (void)send_message(*stream, wire::Durable{sequence}, settings_.send_timeout);  // a lost stream shows at the next read
     return {};
   }
-  pending_sync_ = PendingSync{sequence, std::move(*fd), sync.data_only};
+  pending_sync_ = PendingSync{sequence, std::move(*fd), sync.data_only || !applier_.take_unsynced(sync.id)};
   return {};
 }
 
@@ -362,11 +363,12 @@ Status Secondary::checkpoint(const StreamRef& stream, const wire::Checkpoint& ch
   if (applier_.in_resync()) return Error{Code::Corrupt, "a checkpoint during a synchronisation"};
   const SequenceNumber sequence{received_};
   syncs_->run(
-      [this, stream, sequence, spoiled = spoiled_before_, log = checkpoint.log] {
+      [this, stream, sequence, spoiled = spoiled_before_, log = checkpoint.log, all = applier_.unsynced().begin_sync_all()] {
         bool valid = false;
         const linux_os::FileMoment moment = look_outside();
         Status done = applier_.sync_all();
         if (done) {
+          applier_.unsynced().all_synced(all);
           done = journal_.update([&](journal::State& state) {
             const std::lock_guard lock{mutex_};
             valid = !stopped_ && spoiled_ == spoiled;

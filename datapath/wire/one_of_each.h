@@ -22,7 +22,7 @@ inline std::vector<Message> one_of_each() {
       Operation{Rename{{1}, {2}, "a", {3}, "b", 2}},
       Operation{Write{.id = {1}, .offset = 1ULL << 40, .size = 3}},
       Operation{Fallocate{{1}, 3, 4, 5}},
-      Operation{SetAttributes{{1}, 15, attributes}},
+      Operation{SetAttributes{{1}, 31, attributes}},
       Operation{SetXattr{{1}, "user.a", std::string{"\0b", 2}, false}},
       Operation{Sync{{1}, true}},
       Operation{Forget{{1}}},

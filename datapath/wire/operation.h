@@ -88,9 +88,9 @@ struct Fallocate {
   std::uint64_t length{0};
   friend bool operator==(const Fallocate&, const Fallocate&) = default;
 };
-/// Only what `mask` names is set.
+/// Only what `mask` names is set. kProvisional: the mtime is told again soon, in its place; to be set if that does not come.
 struct SetAttributes {
-  enum Mask : std::uint32_t { kMode = 1, kOwner = 2, kSize = 4, kMtime = 8 };
+  enum Mask : std::uint32_t { kMode = 1, kOwner = 2, kSize = 4, kMtime = 8, kProvisional = 16 };
   InodeId id{};
   std::uint32_t mask{0};
   Attributes attributes{};

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Replication of one directory between two real safekit-replicad: synchronisation under load, loss and return of either side,
 failover, swap, divergence. Usage: replica.py PROGRAM [CASE...]"""
-import os, random, signal, socket, sys, time
+import os, random, signal, socket, subprocess, sys, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from replica_clients import Appends, Load
 from replica_nodes import IDLE, PRIMARY, SECONDARY, assert_equal, lost_sets, mirrored, run_cases
@@ -112,6 +112,32 @@ def case_failover_and_return(pair):
     pair.b.synchronised()
     pair.a.synchronised()
     second.stop()
+    assert_equal(pair)
+
+
+def case_times_of_an_acknowledged_fsync_survive_the_primary(pair):
+    mirrored(pair)
+    # Killed by the load itself: before the time of the last write is told once more.
+    write = """import os, signal, sys
+fd = os.open(sys.argv[1] + "/f", os.O_WRONLY | os.O_CREAT)
+for i in range(20):
+    os.pwrite(fd, b"x" * 4096, i * 4096)
+    os.fsync(fd)
+time = os.fstat(fd).st_mtime_ns
+os.kill(int(sys.argv[2]), signal.SIGKILL)
+print(time, flush=True)
+"""
+    load = pair.a.popen(sys.executable, "-c", write, pair.mount, str(pair.a.process.pid), stdout=subprocess.PIPE)
+    time_ns = int(load.stdout.readline())
+    pair.a.kill()
+    load.wait()
+    pair.b.settle(PRIMARY, may_be_alone=True)
+    assert os.stat(f"{pair.b.data}/f").st_mtime_ns == time_ns
+    assert os.stat(f"{pair.b.data}/f").st_size == 20 * 4096
+    pair.a.start()
+    pair.a.settle(SECONDARY)
+    pair.b.synchronised()
+    pair.a.synchronised()
     assert_equal(pair)
 
 

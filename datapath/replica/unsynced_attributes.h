@@ -1,0 +1,57 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <unordered_set>
+
+#include "schema/base/ids.h"
+
+namespace safekit::replica {
+
+/// Of which inodes more was changed than content and times since they were last brought to disk. For all others fdatasync(2) does
+/// what a replica owes to an fsync(2), and spares the journal of the file system: times follow with the next checkpoint.
+/// Thread: the receiver's, but `all_synced`. A value; pure.
+class UnsyncedAttributes {
+ public:
+  static constexpr std::size_t kMax = 1U << 16;  ///< about 3 MB; above it every sync is a whole one until the next checkpoint
+
+  void changed(InodeId id) {
+    if (now_.ids.size() < kMax) {
+      now_.ids.insert(id.value);
+    } else {
+      now_.any = true;
+    }
+  }
+  /// A sync of this inode is begun: whether it has to be a whole one. What is changed from here on is for the next.
+  [[nodiscard]] bool take(InodeId id) {
+    if (synced_ == begun_) before_ = {};
+    const bool found = now_.ids.erase(id.value) + before_.ids.erase(id.value) > 0;
+    return found || now_.any || before_.any;
+  }
+  /// All is going to be brought to disk; when it is there, `all_synced` is told the number.
+  [[nodiscard]] std::uint64_t begin_sync_all() {
+    before_.ids.merge(now_.ids);
+    before_.any = before_.any || now_.any;
+    now_ = {};
+    return ++begun_;
+  }
+  /// Thread: any.
+  void all_synced(std::uint64_t number) {
+    for (std::uint64_t known = synced_; known < number && !synced_.compare_exchange_weak(known, number);) {
+    }
+  }
+  /// A new connection: what was done before is not known here.
+  void forget() { now_ = {.ids = {}, .any = true}; }
+
+ private:
+  struct Changed {
+    std::unordered_set<std::uint64_t> ids{};
+    bool any{false};
+  };
+  Changed now_{.ids = {}, .any = true};
+  Changed before_{};  ///< the sync of all that was begun last
+  std::uint64_t begun_{0};
+  std::atomic<std::uint64_t> synced_{0};
+};
+
+}  // namespace safekit::replica
