@@ -7,6 +7,8 @@
 #include "schema/check/convert.h"
 #include "schema/check/load.h"
 #include "schema/check/unhonoured.h"
+#include "schema/rule/evaluate.h"
+#include "schema/rule/parse.h"
 
 namespace safekit::fuzz {
 namespace {
@@ -62,10 +64,31 @@ std::vector<Bytes> archives() {
   return seeds;
 }
 
+/// What was understood is written again and read again as the same.
+void read_rules(BytesView input) {
+  const auto text = as_text(input);
+  for (const rule::Rule& one : rule::parse(text).rules) {
+    const std::string written = rule::text_of(one);
+    const rule::Parsed again = rule::parse(written);
+    SK_ASSERT(again.problems.empty() && again.rules.size() == 1 && rule::text_of(again.rules[0]) == written);
+    (void)rule::evaluate(one.condition, {.state = [](const rule::Resource&) { return rule::State::Down; },
+                                         .ids = [](bool, const std::string&) { return std::vector<std::string>{"a", "b"}; }});
+  }
+}
+
+std::vector<Bytes> rules() {
+  std::vector<Bytes> seeds;
+  for (const std::string_view text : {"r: if (tcp.web == down) then restart();", "/* c */ r:if(!(a.? != up)||remote.b.*==unknown&&init==c.d)then swap();"}) {
+    seeds.emplace_back(text.begin(), text.end());
+  }
+  return seeds;
+}
+
 constexpr std::array kParsers{
     Parser{.name = "yaml", .bytes_max = 4096, .read = read_yaml, .seeds = modules<Format::Yaml>},
     Parser{.name = "json", .bytes_max = 4096, .read = read_json, .seeds = modules<Format::Json>},
     Parser{.name = "xml", .bytes_max = 4096, .read = read_xml, .seeds = modules<Format::Xml>},
+    Parser{.name = "rules", .bytes_max = 512, .read = read_rules, .seeds = rules},
     Parser{.name = "archive", .bytes_max = 8192, .read = read_archive, .seeds = archives},
 };
 

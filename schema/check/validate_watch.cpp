@@ -5,6 +5,7 @@
 
 #include "schema/check/judge.h"
 #include "schema/codec/words.h"
+#include "schema/rule/parse.h"
 
 namespace safekit::check {
 namespace {
@@ -214,6 +215,15 @@ void judge_failover_rules(const Judge& judge, const Module& module) {
   } else if (rules.handle_time % rules.period != Duration{}) {
     judge.error("spec.failoverRules.handleTime", "period", "handle_time must be a multiple of period",
                 fmt::format("period is {}", to_string(rules.period)));
+  }
+  for (std::size_t i = 0; i < rules.rules.size(); ++i) {
+    const std::string& text = rules.rules[i];
+    if (rule::is_lua(text)) continue;
+    const auto peers = module.mode == spec::Mode::Mirror ? rule::Peers::One : rule::Peers::Several;
+    for (const rule::Problem& problem : rule::parse(text, peers).problems) {
+      judge.error(fmt::format("spec.failoverRules.rules[{}]", i), "failover-rule",
+                  fmt::format("line {}, column {} of these rules: {}", problem.line, problem.column, problem.what), problem.fix);
+    }
   }
 }
 
