@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "schema/rule/language.h"
+#include "schema/rule/rule.h"
 
 namespace safekit::rule {
 

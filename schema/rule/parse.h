@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-#include "schema/rule/language.h"
+#include "schema/rule/rule.h"
 
 namespace safekit::rule {
 

@@ -1,4 +1,4 @@
-#include "schema/rule/language.h"
+#include "schema/rule/rule.h"
 
 #include <algorithm>
 #include <array>
