@@ -19,11 +19,6 @@ using wire::ResyncMode;
 
 constexpr std::size_t kWithoutRoomMax = 256;  ///< more than what is written meanwhile: the disk is too small
 
-bool is_safe_name(const std::string& name) {
-  return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos &&
-         name.find('\0') == std::string::npos;
-}
-
 /// Whose state is in doubt when the operation could not be done.
 std::array<InodeId, 2> concerned(const wire::Operation& operation) {
   if (const auto* op = std::get_if<wire::Create>(&operation)) return {op->parent, {}};
@@ -183,7 +178,7 @@ Status Applier::perform(const wire::Bind& op) {
 }
 
 Status Applier::perform(const wire::Create& op) {
-  if (!is_safe_name(op.name)) return Error{Code::Corrupt, "unsafe name in the stream"};
+  if (!wire::is_plain_name(op.name)) return Error{Code::Corrupt, "unsafe name in the stream"};
   SK_TRY(const auto parent, inodes_.directory(op.parent));
   SK_TRY(const std::uint32_t root, root_of(op.parent));
   const mode_t type = op.attributes.mode & S_IFMT;
@@ -211,7 +206,7 @@ Status Applier::perform(const wire::Create& op) {
 }
 
 Status Applier::perform(const wire::Link& op) {
-  if (!is_safe_name(op.name)) return Error{Code::Corrupt, "unsafe name in the stream"};
+  if (!wire::is_plain_name(op.name)) return Error{Code::Corrupt, "unsafe name in the stream"};
   SK_TRY(const auto parent, inodes_.directory(op.parent));
   SK_TRY(const auto inode, inodes_.descriptor(op.id));
   SK_TRY(const std::uint32_t root, root_of(op.parent));
@@ -228,7 +223,7 @@ Status Applier::perform(const wire::Link& op) {
 }
 
 Status Applier::perform(const wire::Remove& op) {
-  if (!is_safe_name(op.name)) return Error{Code::Corrupt, "unsafe name in the stream"};
+  if (!wire::is_plain_name(op.name)) return Error{Code::Corrupt, "unsafe name in the stream"};
   SK_TRY(const auto parent, inodes_.directory(op.parent));
   SK_TRY(const std::uint32_t root, root_of(op.parent));
   if (in_resync()) return remove_entry(parent->get(), root, op.name);
@@ -240,7 +235,7 @@ Status Applier::perform(const wire::Remove& op) {
 }
 
 Status Applier::perform(const wire::Rename& op) {
-  if (!is_safe_name(op.name) || !is_safe_name(op.new_name)) return Error{Code::Corrupt, "unsafe name in the stream"};
+  if (!wire::is_plain_name(op.name) || !wire::is_plain_name(op.new_name)) return Error{Code::Corrupt, "unsafe name in the stream"};
   const auto from = inodes_.directory(op.parent);
   const auto to = inodes_.directory(op.new_parent);
   if (keeper_ && from && to) SK_TRY_VOID(set_target_aside(op, (*from)->get(), (*to)->get()));
@@ -321,7 +316,7 @@ Result<std::vector<EntryFate>> Applier::make_equal(const wire::Listing& listing)
   std::vector<EntryFate> fates;
   fates.reserve(listing.entries.size());
   for (const auto& entry : listing.entries) {
-    if (!is_safe_name(entry.name)) return Error{Code::Corrupt, "unsafe name in the stream"};
+    if (!wire::is_plain_name(entry.name)) return Error{Code::Corrupt, "unsafe name in the stream"};
     SK_TRY(EntryFate fate, make_entry(directory->get(), root, entry));
     if (fate == EntryFate::Kept && mode_ == ResyncMode::Chosen && is_alike(directory->get(), entry)) {
       fate = EntryFate::Alike;

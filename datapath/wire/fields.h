@@ -58,10 +58,18 @@ inline void put(ByteWriter& out, const TreePath& at) {
   out.text(at.path);
 }
 
+/// One that leads elsewhere is a broken message: who gets it does not look again.
+inline std::string take_name(ByteReader& in) {
+  std::string name = in.text(kNameBytesMax);
+  if (!is_plain_name(name)) (void)in.raw(SIZE_MAX);  // marks the reader as failed
+  return name;
+}
+
 inline TreePath take_path(ByteReader& in) {
   TreePath at;
   at.root = in.u32();
   at.path = in.text(kPathBytesMax);
+  if (!is_plain_path(at.path)) (void)in.raw(SIZE_MAX);  // as above
   return at;
 }
 

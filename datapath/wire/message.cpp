@@ -109,7 +109,7 @@ Result<Operation> take_operation(ByteReader& in, BytesView& data) {
     case OperationType::Create: {
       Create op;
       op.parent = take_id(in);
-      op.name = in.text(kNameBytesMax);
+      op.name = take_name(in);
       op.id = take_id(in);
       op.attributes = take_attributes(in);
       op.link_target = in.text(kPathBytesMax);
@@ -120,13 +120,13 @@ Result<Operation> take_operation(ByteReader& in, BytesView& data) {
       Link op;
       op.id = take_id(in);
       op.parent = take_id(in);
-      op.name = in.text(kNameBytesMax);
+      op.name = take_name(in);
       return Operation{std::move(op)};
     }
     case OperationType::Remove: {
       Remove op;
       op.parent = take_id(in);
-      op.name = in.text(kNameBytesMax);
+      op.name = take_name(in);
       op.directory = in.u8() != 0;
       return Operation{std::move(op)};
     }
@@ -134,9 +134,9 @@ Result<Operation> take_operation(ByteReader& in, BytesView& data) {
       Rename op;
       op.id = take_id(in);
       op.parent = take_id(in);
-      op.name = in.text(kNameBytesMax);
+      op.name = take_name(in);
       op.new_parent = take_id(in);
-      op.new_name = in.text(kNameBytesMax);
+      op.new_name = take_name(in);
       op.flags = in.u32();
       return Operation{std::move(op)};
     }

@@ -37,7 +37,7 @@ Active take_active(ByteReader& in) {
       bits = in.u64();
     }
     entry.trees.resize(take_count(in, 4));
-    for (std::string& name : entry.trees) name = in.text(kNameBytesMax);
+    for (std::string& name : entry.trees) name = take_name(in);
   }
   return value;
 }

@@ -28,7 +28,7 @@ Listing take_listing(ByteReader& in) {
   value.last = in.u8() != 0;
   value.entries.resize(take_count(in, 56));
   for (ListingEntry& entry : value.entries) {
-    entry.name = in.text(kNameBytesMax);
+    entry.name = take_name(in);
     entry.id = take_id(in);
     entry.identity = in.u64();
     entry.mode = in.u32();

@@ -124,6 +124,48 @@ TEST(Wire, MutatedPayloadNeverCrashes) {
   }
 }
 
+/// As decode gives it back.
+bool is_taken(const Message& message) {
+  Bytes out;
+  append_message(out, message);
+  const BytesView payload = BytesView{out}.subspan(kFrameHeadBytes, out.size() - kFrameHeadBytes - kFrameTailBytes);
+  BytesView data;
+  const auto back = decode(FrameView{type_of(message), payload}, data);
+  return back && *back == message;
+}
+
+TEST(Wire, ANameOrAPathThatLeadsElsewhereIsCorrupt) {
+  const auto with_name = [](const std::string& name) {
+    return std::vector<Message>{Operation{Create{.name = name}},
+                                Operation{Link{.name = name}},
+                                Operation{Remove{.name = name}},
+                                Operation{Rename{.name = name, .new_name = "n"}},
+                                Operation{Rename{.name = "n", .new_name = name}},
+                                Listing{.entries = {{.name = "n"}, {.name = name}}},
+                                Active{.entries = {{.trees = {"n", name}}}},
+                                VerifyNames{.entries = {{name, 0100000}}},
+                                VerifyAnswer{.names = {{name, kMissing}}}};
+  };
+  const auto with_path = [](const std::string& path) {
+    const TreePath at{.root = 0, .path = path};
+    return std::vector<Message>{Operation{Bind{.at = at}}, Active{.entries = {{.at = at}}}, VerifyNames{.at = at},
+                                VerifyState{.at = at}, VerifyZones{.at = at}};
+  };
+  for (const std::string name : {"n", "...", ".n", "..n", "\xff\n"}) {
+    for (const Message& message : with_name(name)) EXPECT_TRUE(is_taken(message)) << name << " " << message.index();
+  }
+  for (const std::string& name : {std::string{}, std::string{"."}, std::string{".."}, std::string{"a/b"}, std::string{"a\0", 2}}) {
+    for (const Message& message : with_name(name)) EXPECT_FALSE(is_taken(message)) << name << " " << message.index();
+  }
+  for (const std::string path : {"", "a", "a/b/c", ".a/..b"}) {
+    for (const Message& message : with_path(path)) EXPECT_TRUE(is_taken(message)) << path << " " << message.index();
+  }
+  for (const std::string& path : {std::string{"/a"}, std::string{"a/"}, std::string{"/"}, std::string{"a//b"}, std::string{"a/../b"},
+                                  std::string{".."}, std::string{"a/."}, std::string{"a\0b", 3}}) {
+    for (const Message& message : with_path(path)) EXPECT_FALSE(is_taken(message)) << path << " " << message.index();
+  }
+}
+
 TEST(Wire, EveryFlippedBitOfAFrameIsSeen) {
   Bytes out;
   append_message(out, Operation{Write{.id = {1}, .offset = 2, .size = 3}}, as_bytes("abc"));

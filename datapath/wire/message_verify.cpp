@@ -19,7 +19,7 @@ VerifyNames take_verify_names(ByteReader& in) {
   value.last = in.u8() != 0;
   value.entries.resize(take_count(in, 8));
   for (auto& [name, type] : value.entries) {
-    name = in.text(kNameBytesMax);
+    name = take_name(in);
     type = in.u32();
   }
   return value;
@@ -80,7 +80,7 @@ VerifyAnswer take_verify_answer(ByteReader& in) {
   for (std::uint32_t& position : value.zones) position = in.u32();
   value.names.resize(take_count(in, 6));
   for (auto& [name, differs] : value.names) {
-    name = in.text(kNameBytesMax);
+    name = take_name(in);
     differs = in.u16();
   }
   value.more_names = in.u8() != 0;

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <variant>
 
 #include "schema/base/bytes.h"
@@ -117,6 +118,22 @@ struct Forget {
 
 using Operation =
     std::variant<Bind, Create, Link, Remove, Rename, Write, Fallocate, SetAttributes, SetXattr, Sync, Forget>;
+
+/// Of an entry of a directory: nothing that leads elsewhere, or that a call would cut off.
+[[nodiscard]] inline bool is_plain_name(std::string_view name) {
+  return !name.empty() && name != "." && name != ".." && name.find('/') == std::string_view::npos &&
+         name.find('\0') == std::string_view::npos;
+}
+
+/// As TreePath has it: such names with one slash between them, or none at all.
+[[nodiscard]] inline bool is_plain_path(std::string_view path) {
+  for (std::size_t slash = 0; !path.empty(); path.remove_prefix(slash + 1)) {
+    slash = path.find('/');
+    if (slash == std::string_view::npos) return is_plain_name(path);
+    if (!is_plain_name(path.substr(0, slash)) || slash + 1 == path.size()) return false;
+  }
+  return true;
+}
 
 inline constexpr std::size_t kNameBytesMax = 255;
 inline constexpr std::size_t kPathBytesMax = 64U << 10;
