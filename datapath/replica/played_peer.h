@@ -36,6 +36,7 @@ class PlayedPeer {
  public:
   std::atomic<bool> disk_hangs{false};
   std::atomic<bool> wants_all{false};  ///< that all is compared; no request of it is answered
+  std::atomic<bool> answers_unasked{false};  ///< then, instead, what nobody asked
   std::atomic<int> connections{0};
   std::atomic<int> syncs{0};
   std::atomic<bool> takes_nothing{false};
@@ -82,6 +83,8 @@ class PlayedPeer {
       wire::append_message(out, wire::Durable{{received}});
     } else if (const auto* listing = std::get_if<wire::Listing>(&*message); listing != nullptr && !wants_all) {
       wire::append_message(out, wire::ListingAnswer{{received}, std::vector(listing->entries.size(), wire::EntryFate::Kept)});
+    } else if (listing != nullptr && answers_unasked) {
+      for (std::uint64_t number = 1; number <= 100; ++number) wire::append_message(out, wire::ListingAnswer{{received + number}, {}});
     } else if (std::holds_alternative<wire::ResyncEnd>(*message)) {
       wire::append_message(out, wire::ResyncEndAnswer{{received}, {}});
     }

@@ -181,7 +181,7 @@ class Primary final : public Sink, private ResyncHost {
   Status read_once(Lock& lock, Link& link, Duration timeout);
   Status take(Lock& lock, Link& link, wire::Message&& message);
   template <class Answer>
-  void tell_run(Lock& lock, Answer&& answer);
+  Status tell_run(Lock& lock, Answer&& answer);
   void synchronise(std::shared_ptr<Link> link, wire::ResyncMode mode);
   Status synchronise_once(const std::shared_ptr<Link>& link, wire::ResyncMode mode);
   Result<std::vector<InodeId>> end_synchronisation(const std::shared_ptr<Link>& link);

@@ -248,12 +248,13 @@ Status Primary::read_once(Lock& lock, Link& link, Duration timeout) {
 
 /// Caller holds mutex_, but not while the answer is worked on, nor while the last share of a run that has ended goes.
 template <class Answer>
-void Primary::tell_run(Lock& lock, Answer&& answer) {
+Status Primary::tell_run(Lock& lock, Answer&& answer) {
   std::shared_ptr<ResyncRun> run = run_;
   lock.unlock();
-  if (run != nullptr) run->answer(std::forward<Answer>(answer));
+  Status taken = run != nullptr ? run->answer(std::forward<Answer>(answer)) : Status{};
   run.reset();
   lock.lock();
+  return taken;
 }
 
 /// Caller holds mutex_.
@@ -270,9 +271,9 @@ Status Primary::take(Lock& lock, Link& link, wire::Message&& message) {
     if (durable_.size() > kDurableMax) durable_.erase(durable_.begin());
     waiters_.notify_all();
   } else if (auto* listing = std::get_if<wire::ListingAnswer>(&message)) {
-    tell_run(lock, std::move(*listing));
+    return tell_run(lock, std::move(*listing));
   } else if (auto* zones = std::get_if<wire::ZonesWanted>(&message)) {
-    tell_run(lock, std::move(*zones));
+    return tell_run(lock, std::move(*zones));
   } else if (auto* looked = std::get_if<wire::VerifyAnswer>(&message)) {
     if (verify_ != nullptr) verify_->answer(std::move(*looked));
   } else if (auto* end = std::get_if<wire::ResyncEndAnswer>(&message)) {

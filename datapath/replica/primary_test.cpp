@@ -232,6 +232,15 @@ TEST_F(PrimaryTest, ASynchronisationWithoutAnswersEndsAndIsBegunAgain) {
   EXPECT_TRUE(becomes([&] { return primary_->status().peer_synchronised; }));
 }
 
+TEST_F(PrimaryTest, APeerThatAnswersWhatItWasNotAskedIsLeft) {
+  peer_.wants_all = peer_.answers_unasked = true;
+  primary_->start();
+  EXPECT_TRUE(logged("answers what it was not asked"));
+  EXPECT_TRUE(becomes([&] { return peer_.connections >= 2; }));
+  peer_.wants_all = false;
+  EXPECT_TRUE(becomes([&] { return primary_->status().peer_synchronised; }));
+}
+
 TEST_F(PrimaryTest, APermissionForAnEarlierPairingIsNone) {
   const std::uint64_t first = primary_->status().pairing;
   EXPECT_NE(first, 0U);

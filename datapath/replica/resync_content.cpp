@@ -2,6 +2,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "datapath/replica/resync_run.h"
 #include "datapath/replica/tree_call.h"
 #include "datapath/resync/zone_digest.h"
@@ -111,7 +113,7 @@ Status ResyncRun::compare(const WorkRef& work, int fd, std::uint64_t begin, std:
       --work->parts;
       return sequence.error();
     }
-    asked(*sequence, {work, first});
+    SK_TRY_VOID(asked(*sequence, {work, first, count}));
     first += count;
     const std::lock_guard lock{mutex_};
     progress_.bytes_compared += std::min(segment->size, count * zone);
@@ -120,30 +122,45 @@ Status ResyncRun::compare(const WorkRef& work, int fd, std::uint64_t begin, std:
   return {};
 }
 
-void ResyncRun::asked(SequenceNumber sequence, Asked&& question) {
+Status ResyncRun::asked(SequenceNumber sequence, Asked&& question) {
   std::unique_lock lock{mutex_};
   auto early = early_zones_.extract(sequence.value);
   asked_.emplace(sequence.value, std::move(question));
   lock.unlock();
-  if (!early.empty()) answer(std::move(early.mapped()));
+  return early.empty() ? Status{} : answer(std::move(early.mapped()));
 }
 
-void ResyncRun::answer(wire::ZonesWanted&& message) {
+/// Caller holds mutex_ and is about to keep an answer that nobody waits for yet. Each thread that asks has one question at a time
+/// that is not noted.
+Status ResyncRun::check_early() const {
+  const std::size_t early_max = workers_.size() + 1;  // and who runs it
+  if (early_listings_.size() + early_zones_.size() < early_max) return {};
+  return Error{Code::Corrupt, "the peer answers what it was not asked"};
+}
+
+Status ResyncRun::answer(wire::ZonesWanted&& message) {
   std::unique_lock lock{mutex_};
   ++answers_;
-  auto waiting = asked_.extract(message.sequence.value);
-  if (waiting.empty()) {
+  const auto waiting = asked_.find(message.sequence.value);
+  if (waiting == asked_.end()) {
+    SK_TRY_VOID(check_early());
     early_zones_.emplace(message.sequence.value, std::move(message));
-    return;
+    return {};
   }
-  Asked& question = waiting.mapped();
+  Asked& question = waiting->second;
+  const auto is_asked = [&question](std::uint32_t position) { return position < question.count; };
+  if (message.wanted.size() > question.count || !std::ranges::all_of(message.wanted, is_asked)) {
+    return Error{Code::Corrupt, "the peer wants zones that were not compared"};
+  }
   std::vector<std::uint64_t> zones;
   for (const std::uint32_t position : message.wanted) zones.push_back(question.first + position);
   // Also without wanted zones: a worker, not the receiver, finishes the inode.
   jobs_[static_cast<std::size_t>(Kind::Zones)].push_back(
       {.kind = Kind::Zones, .work = std::move(question.work), .zones = std::move(zones)});
+  asked_.erase(waiting);
   lock.unlock();
   wake_.notify_all();
+  return {};
 }
 
 Status ResyncRun::send_zones(const WorkRef& work, const std::vector<std::uint64_t>& zones) {

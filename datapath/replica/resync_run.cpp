@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <numeric>
+#include <unordered_set>
 
 #include "datapath/linux/background.h"
 #include "datapath/replica/marked_zones.h"
@@ -30,16 +31,17 @@ ResyncRun::ResyncRun(ResyncHost& host, Inodes& inodes, TreeOrder& order, const S
 ResyncRun::~ResyncRun() {
   abort();
   for (std::thread& worker : workers_) worker.join();
-  // What was left undone is still pinned.
+  // What was left undone is still pinned, once for all its parts.
+  std::unordered_set<WorkRef> undone;
   for (auto& queue : jobs_) {
-    for (const Job& job : queue) {
-      if (job.work) inodes_.unpin(job.work->id);
-    }
+    for (const Job& job : queue) undone.insert(job.work);
   }
+  for (const auto& [sequence, asked] : asked_) undone.insert(asked.work);
+  undone.erase(nullptr);  // of what has nothing pinned
+  for (const WorkRef& work : undone) inodes_.unpin(work->id);
   for (const auto& [sequence, list] : listings_) {
     for (const Entry& entry : list.entries) inodes_.unpin(entry.id);
   }
-  for (const auto& [sequence, asked] : asked_) inodes_.unpin(asked.work->id);
 }
 
 void ResyncRun::abort() {
@@ -441,13 +443,14 @@ void ResyncRun::listing_sent(SequenceNumber sequence, Listed&& list) {
   listed(std::move(list), early.mapped().fates);
 }
 
-void ResyncRun::answer(wire::ListingAnswer&& message) {
+Status ResyncRun::answer(wire::ListingAnswer&& message) {
   std::unique_lock lock{mutex_};
   ++answers_;
   auto waiting = listings_.extract(message.sequence.value);
   if (waiting.empty()) {
+    SK_TRY_VOID(check_early());
     early_listings_.emplace(message.sequence.value, std::move(message));
-    return;
+    return {};
   }
   ++running_;  // so that nobody finds all done before the new jobs are queued
   lock.unlock();
@@ -457,6 +460,7 @@ void ResyncRun::answer(wire::ListingAnswer&& message) {
   lock.unlock();
   wake_.notify_all();
   changed_();
+  return {};
 }
 
 void ResyncRun::listed(Listed&& list, const std::vector<wire::EntryFate>& fates) {

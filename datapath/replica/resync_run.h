@@ -48,8 +48,9 @@ class ResyncRun {
   /// Ends a run early; it returns Unavailable.
   void abort();
 
-  void answer(wire::ListingAnswer&& message);
-  void answer(wire::ZonesWanted&& message);
+  /// Errors: Corrupt for an answer to no question, or to more than was asked; the connection is to end.
+  Status answer(wire::ListingAnswer&& message);
+  Status answer(wire::ZonesWanted&& message);
   /// A live rename or link has put `name` into the directory; while listings are under way it may have come from a place
   /// that was not equal yet.
   void names_changed(const HandleKey& parent, const std::string& name);
@@ -88,6 +89,7 @@ class ResyncRun {
   struct Asked {
     WorkRef work{};
     std::uint64_t first{0};
+    std::size_t count{0};
   };
   enum class Kind { Zones, Inode, Fix, Scan };
   struct Job {
@@ -131,7 +133,8 @@ class ResyncRun {
   Status send_range(const WorkRef& work, int fd, std::uint64_t begin, std::uint64_t end, bool punch);
   void count_done(Work& work, std::uint64_t bytes);
   Status release(const WorkRef& work);
-  void asked(SequenceNumber sequence, Asked&& asked);
+  Status asked(SequenceNumber sequence, Asked&& asked);
+  [[nodiscard]] Status check_early() const;
   void listing_sent(SequenceNumber sequence, Listed&& listed);
   Status settle();
   void more_scans(bool come);
@@ -154,6 +157,7 @@ class ResyncRun {
   std::unordered_map<std::uint64_t, Listed> listings_{};
   std::unordered_map<std::uint64_t, Asked> asked_{};
   std::uint64_t answers_{0};  ///< so far
+  /// Answers that came before who asked had noted the question.
   std::unordered_map<std::uint64_t, wire::ListingAnswer> early_listings_{};
   std::unordered_map<std::uint64_t, wire::ZonesWanted> early_zones_{};
   bool stopped_{false};
