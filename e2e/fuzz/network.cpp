@@ -86,19 +86,31 @@ std::vector<Bytes> sessions() {
 /// What the connections of one bundle bring, in any order.
 void play_bundle(BytesView input) {
   FuzzedDataProvider in{input.data(), input.size()};
-  std::array<std::uint8_t, bundle::kPlaceBytes> bytes{};
-  for (std::uint8_t& byte : bytes) byte = in.ConsumeIntegral<std::uint8_t>();
-  if (const auto place = bundle::decode_place(bytes)) SK_ASSERT(*bundle::decode_place(bundle::encode(*place)) == *place);
+  Bytes bytes = in.ConsumeBytes<std::uint8_t>(bundle::kPlaceBytes);
+  bytes.resize(bundle::kPlaceBytes);
+  if (const auto place = bundle::decode_place(std::span{bytes}.first<bundle::kPlaceBytes>())) {
+    SK_ASSERT(place->index < place->count && place->count <= bundle::kConnectionsMax);
+    SK_ASSERT(*bundle::decode_place(bundle::encode(*place)) == *place);
+  }
   const auto connections = in.ConsumeIntegralInRange<std::size_t>(1, bundle::kConnectionsMax);
   bundle::PieceOrder order{connections};
+  std::array<std::uint64_t, bundle::kConnectionsMax> heads{};
+  std::uint64_t next = 1;
   while (in.remaining_bytes() > 0) {
     const auto connection = in.ConsumeIntegralInRange<std::size_t>(0, connections - 1);
     const std::uint64_t number = in.ConsumeBool() ? in.ConsumeIntegral<std::uint64_t>() : in.ConsumeIntegral<std::uint8_t>();
     const auto size = in.ConsumeBool() ? in.ConsumeIntegral<std::uint32_t>() : in.ConsumeIntegral<std::uint8_t>();
-    if (order.wants_head(connection) && !order.note(connection, {.number = number, .bytes = size})) return;
+    if (order.wants_head(connection)) {
+      std::array<std::uint8_t, bundle::kPieceHeadBytes> head{};
+      bundle::encode({.number = number, .bytes = size}, head);
+      if (!order.note(connection, bundle::decode_head(head))) return;
+      heads[connection] = number;
+    }
     while (const auto due = order.due()) {
       SK_ASSERT(due->connection < connections && due->bytes > 0 && due->bytes <= bundle::kPieceBytesMax);
+      SK_ASSERT(heads[due->connection] == next);
       order.read(in.ConsumeBool() ? due->bytes : 1);
+      if (order.wants_head(due->connection)) ++next;
       if (in.remaining_bytes() == 0) return;
     }
   }

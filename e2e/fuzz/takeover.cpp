@@ -1,8 +1,10 @@
 // What a replica finds in the memory of the one before it.
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
+#include <map>
 
 #include <fuzzer/FuzzedDataProvider.h>
 
@@ -39,7 +41,10 @@ void take(Fd memory, std::uint64_t unique) {
   if (!ledger) return;
   fuse::InodeTable table{2, **ledger};
   SK_ASSERT(table.add_root(std::filesystem::temp_directory_path()));
-  table.restore(**ledger, {});
+  table.keep_with({.keep = [](std::uint64_t, int) {}, .drop = [](std::uint64_t) {}});
+  std::map<std::uint64_t, Fd> kept;
+  kept.emplace(fuse::InodeTable::kFirstId, ::open("/", O_PATH | O_CLOEXEC));
+  table.restore(**ledger, std::move(kept));
   for (const auto& [slot, inode] : (*ledger)->inodes()) {
     SK_ASSERT(inode.handle.bytes.size() <= Ledger::kHandleBytesMax);
     const auto found = table.find(inode.id);

@@ -4,7 +4,6 @@
 #include "datapath/wire/message.h"
 #include "datapath/wire/one_of_each.h"
 #include "datapath/wire/packing.h"
-#include "datapath/wire/packing.h"
 #include "e2e/fuzz/fuzz.h"
 #include "schema/base/digest.h"
 
@@ -15,11 +14,36 @@ BytesView payload_of(const Bytes& frame) {
   return BytesView{frame}.subspan(wire::kFrameHeadBytes, frame.size() - wire::kFrameHeadBytes - wire::kFrameTailBytes);
 }
 
+/// What the names in a message lead to is not looked at again.
+template <class Part>
+void check_names(const Part& part) {
+  if constexpr (requires { part.at.path; }) SK_ASSERT(wire::is_plain_path(part.at.path));
+  if constexpr (requires { part.parent; part.name; }) SK_ASSERT(wire::is_plain_name(part.name));
+  if constexpr (requires { part.new_name; }) SK_ASSERT(wire::is_plain_name(part.new_name));
+  if constexpr (std::is_same_v<Part, wire::Operation>) std::visit([](const auto& operation) { check_names(operation); }, part);
+  if constexpr (std::is_same_v<Part, wire::Listing>) {
+    for (const auto& entry : part.entries) SK_ASSERT(wire::is_plain_name(entry.name));
+  }
+  if constexpr (std::is_same_v<Part, wire::VerifyNames>) {
+    for (const auto& entry : part.entries) SK_ASSERT(wire::is_plain_name(entry.first));
+  }
+  if constexpr (std::is_same_v<Part, wire::VerifyAnswer>) {
+    for (const auto& entry : part.names) SK_ASSERT(wire::is_plain_name(entry.first));
+  }
+  if constexpr (std::is_same_v<Part, wire::Active>) {
+    for (const auto& entry : part.entries) {
+      check_names(entry);
+      for (const std::string& name : entry.trees) SK_ASSERT(wire::is_plain_name(name));
+    }
+  }
+}
+
 void read_payload(wire::FrameType type, BytesView payload) {
   BytesView data;
   const auto message = wire::decode({.type = type, .payload = payload}, data);
   if (!message) return;
   SK_ASSERT(wire::type_of(*message) == type);
+  std::visit([](const auto& part) { check_names(part); }, *message);
   Bytes again;
   wire::append_message(again, *message, data);
   BytesView back_data;
