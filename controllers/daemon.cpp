@@ -13,6 +13,7 @@
 #include "controllers/config/effect.h"
 #include "controllers/copy_inspections.h"
 #include "controllers/errd/effect.h"
+#include "controllers/failover/effect.h"
 #include "controllers/lost_writes.h"
 #include "controllers/membership/effect.h"
 #include "controllers/membership/port_watch.h"
@@ -158,6 +159,7 @@ void Daemon::Impl::wire_controllers() {
   add(std::make_unique<errd::ErrdController>(store, ports.clock, ports.processes, engine.waker("errd")));
   add(std::make_unique<checker::CheckerController>(
       checker::CheckerController::Ports{store, ports.clock, tcp, interfaces}, engine.waker("checker")));
+  add(std::make_unique<failover::FailoverController>(store, ports.clock));
   add(std::make_unique<membership::MembershipController>(store, ports.clock, heartbeats, engine.waker("membership")));
   add(std::make_unique<boot::BootController>(store, ports.clock, boot));
   add(std::make_unique<config::ConfigController>(store, ports.clock));

@@ -1,16 +1,8 @@
 #include "controllers/checker/effect.h"
 
 #include <algorithm>
-#include <charconv>
 
 namespace safekit::checker {
-namespace {
-
-std::string fact_key(const std::string& module) {
-  return "checker/" + module;
-}
-
-}  // namespace
 
 std::optional<engine::Request> CheckerController::wants(const store::Change& change) const {
   const bool mine = change.what == store::Change::What::Object || change.what == store::Change::What::Status;
@@ -22,7 +14,6 @@ Result<engine::Outcome> CheckerController::reconcile(const engine::Request& requ
   const ModuleName name{request.name};
   if (ports_.store.module(name) == nullptr && ports_.store.status(name).role.since == WallTime{}) {
     modules_.erase(request.name);  // deleted, and its role has stopped it
-    SK_TRY_VOID(ports_.store.forget_fact(fact_key(request.name)));
     return engine::Outcome{};
   }
   Live& live = modules_[request.name];
@@ -32,12 +23,7 @@ Result<engine::Outcome> CheckerController::reconcile(const engine::Request& requ
   if (status.settings.checker) desired.watched = status.role.watched;
   desired.checks = live.checks;
   const Observed observed = observe(live, desired);
-  const auto floor = static_cast<std::uint64_t>(ports_.clock.wall_now().ns);
-  const Plan plan = decide(desired, observed, live.memory, ports_.clock.mono_now(), floor);
-  if (plan.memory.last_request != live.memory.last_request) {
-    SK_TRY_VOID(
-        ports_.store.set_fact(fact_key(request.name), std::to_string(plan.memory.last_request), false));
-  }
+  const Plan plan = decide(desired, observed, live.memory, ports_.clock.mono_now());
   live.memory = plan.memory;
   publish(name, plan);
   for (const Ask& question : plan.asks) ask(request.name, question);
@@ -45,13 +31,6 @@ Result<engine::Outcome> CheckerController::reconcile(const engine::Request& requ
 }
 
 void CheckerController::load(const ModuleName& name, Live& live) {
-  if (!live.loaded) {
-    live.loaded = true;
-    if (const auto text = ports_.store.fact(fact_key(name.str()))) {
-      // A text that is no number leaves 0: the wall clock keeps the numbers growing.
-      (void)std::from_chars(text->data(), text->data() + text->size(), live.memory.last_request);
-    }
-  }
   const auto spec = ports_.store.module(name);
   if (spec == live.spec) return;
   live.spec = spec;
@@ -96,9 +75,7 @@ void CheckerController::publish(const ModuleName& name, const Plan& plan) {
   const WallTime now = ports_.clock.wall_now();
   ports_.store.update_status(name, [&](status::Module& m) {
     m.checker.watched = m.role.watched;
-    m.checker.request = plan.memory.request;
-    m.checker.wait_rules_true = plan.wait_rules_true;
-    m.checker.wait_rule_init = plan.wait_rule_init;
+    m.checker.awaited = plan.awaited;
     std::erase_if(m.resources, [&](const auto& resource) {
       const bool mine = resource.first.starts_with("tcp.") || resource.first.starts_with("ip.");
       return mine && !plan.resources.contains(resource.first);

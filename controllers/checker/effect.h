@@ -15,7 +15,7 @@
 namespace safekit::checker {
 
 /// Runs the tcp and ip checkers while the role says that their class is watched; writes CheckerSection and
-/// the resource values `tcp.*` and `ip.*`. The role controller acts upon CheckerSection. A service.
+/// the resource values `tcp.*` and `ip.*`, which failover rules test. A service.
 class CheckerController final : public engine::Controller {
  public:
   using Wake = std::function<void(const engine::Request&)>;
@@ -32,7 +32,6 @@ class CheckerController final : public engine::Controller {
 
  private:
   struct Live {
-    bool loaded{false};
     Memory memory{};
     std::map<std::string, std::pair<std::uint64_t, bool>> answers{};
     std::shared_ptr<const spec::Module> spec{};  ///< of `checks`

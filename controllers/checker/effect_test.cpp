@@ -45,7 +45,7 @@ class CheckerTest : public ::testing::Test {
   CheckerController controller;
 };
 
-TEST_F(CheckerTest, ProbesAndAsksForTheActionOfTheRule) {
+TEST_F(CheckerTest, ProbesAndTellsWhatItFinds) {
   store.update_status(kDb, [](status::Module& m) { m.role.watched = {status::WatchClass::Prim}; });
   pass();
   EXPECT_EQ(value("ip.2001:DB8::9"), "up");
@@ -60,32 +60,18 @@ TEST_F(CheckerTest, ProbesAndAsksForTheActionOfTheRule) {
   tcp.asked[1](Error{Code::Unavailable, "refused"});
   pass();
   EXPECT_EQ(value("tcp.web"), "down");
-  EXPECT_EQ(store.status(kDb).checker.request->by, "t_web");
   store.update_status(kDb, [](status::Module& m) { m.settings.checker = false; });
   pass();
   EXPECT_EQ(value("tcp.web"), "init");
-  EXPECT_FALSE(store.status(kDb).checker.request.has_value());
 }
 
-TEST_F(CheckerTest, AsksForAStopstartWhenTheAddressIsGone) {
+TEST_F(CheckerTest, TellsWhenTheAddressIsGone) {
   store.update_status(kDb, [](status::Module& m) { m.role.watched = {status::WatchClass::Prim}; });
   pass();
   interfaces.interfaces[0].addresses.clear();
   pass();
-  EXPECT_EQ(store.status(kDb).checker.request->action, "stopstart");
+  EXPECT_EQ(value("ip.2001:DB8::9"), "down");
   EXPECT_EQ(store.events(kDb, 1, false).at(0).text, "Resource ip.2001:DB8::9 set to down by ipcheck");
-}
-
-TEST_F(CheckerTest, KeepsNoFactOfADeletedModule) {
-  store.update_status(kDb, [](status::Module& m) { m.role.watched = {status::WatchClass::Prim}; });
-  pass();
-  interfaces.interfaces[0].addresses.clear();
-  pass();
-  ASSERT_TRUE(store.fact("checker/db").has_value());
-  ASSERT_TRUE(store.remove({store::Kind::Module, "db"}, {}).has_value());
-  store.forget_status(kDb);
-  pass();
-  EXPECT_FALSE(store.fact("checker/db").has_value());
 }
 
 }  // namespace

@@ -19,22 +19,6 @@ status::WatchClass class_of(spec::When when) {
   return status::WatchClass::Prim;
 }
 
-std::string action_text(spec::CheckerAction action) {
-  switch (action) {
-    case spec::CheckerAction::NoAction: return "";
-    case spec::CheckerAction::Wait: return "wait";
-    case spec::CheckerAction::Restart: return "restart";
-    case spec::CheckerAction::StopStart: return "stopstart";
-    case spec::CheckerAction::Stop: return "stop";
-  }
-  return "";
-}
-
-/// Of several true rules the most severe acts (spec/runtime.md 3.1); `wait` goes by its own way.
-int severity(const std::string& action) {
-  return action == "stop" ? 3 : action == "stopstart" ? 2 : 1;
-}
-
 const char* value_text(Value value) {
   switch (value) {
     case Value::Init: return "init";
@@ -86,51 +70,18 @@ void look(const Check& check, const Observed& observed, MonoTime now, State& sta
   plan.asks.push_back({state.asked, check});
 }
 
-void apply_rules(const Desired& desired, MonoTime now, std::uint64_t floor, Plan& plan) {
-  Memory& memory = plan.memory;
-  const Check* worst = nullptr;
-  for (const Check& check : desired.checks) {
-    const auto state = memory.states.find(resource_of(check));
-    if (check.label.empty() || state == memory.states.end()) continue;
-    const Value value = state->second.value;
-    if (check.action == "wait") {
-      if (value == Value::Init) plan.wait_rule_init = true;
-      if (value == Value::Down) plan.wait_rules_true.push_back(check.label);
-    } else if (value == Value::Down &&
-               (worst == nullptr || severity(check.action) > severity(worst->action))) {
-      worst = &check;
-    }
-  }
-  if (worst == nullptr) {
-    memory.request.reset();
-    memory.requested.reset();
-    return;
-  }
-  if (!memory.requested || now >= *memory.requested + kRepeat) {
-    memory.last_request = std::max(memory.last_request + 1, floor);
-    memory.requested = now;
-    memory.request = status::ActionRequest{
-        .id = memory.last_request, .action = worst->action, .by = worst->label, .from_rule = true};
-  }
-  sooner(plan.recheck_after, *memory.requested + kRepeat, now);
-}
-
 }  // namespace
 
 std::vector<Check> checks_of(const spec::Module& module) {
   std::vector<Check> checks;
   for (const spec::TcpChecker& tcp : module.checkers.tcp) {
-    Check check{.kind = Kind::Tcp,
-                .ident = tcp.ident,
-                .address = tcp.address,
-                .port = tcp.port,
-                .interval = tcp.interval,
-                .timeout = tcp.timeout,
-                .watch_class = class_of(spec::when_of(module, tcp)),
-                .label = {},
-                .action = action_text(spec::action_of(module, tcp))};
-    if (!check.action.empty()) check.label = "t_" + tcp.ident;
-    checks.push_back(std::move(check));
+    checks.push_back({.kind = Kind::Tcp,
+                      .ident = tcp.ident,
+                      .address = tcp.address,
+                      .port = tcp.port,
+                      .interval = tcp.interval,
+                      .timeout = tcp.timeout,
+                      .watch_class = class_of(spec::when_of(module, tcp))});
   }
   std::vector<spec::IpChecker> ips = module.checkers.ip;
   // The address of a farm is its own controller's matter; nobody sets it here yet.
@@ -144,9 +95,7 @@ std::vector<Check> checks_of(const spec::Module& module) {
                       .port = 0,
                       .interval = ip.interval,
                       .timeout = {},
-                      .watch_class = class_of(spec::when_of(module, ip)),
-                      .label = "ip_failure",
-                      .action = "stopstart"});
+                      .watch_class = class_of(spec::when_of(module, ip))});
   }
   return checks;
 }
@@ -155,8 +104,7 @@ std::string resource_of(const Check& check) {
   return (check.kind == Kind::Tcp ? "tcp." : "ip.") + check.ident;
 }
 
-Plan decide(const Desired& desired, const Observed& observed, const Memory& before, MonoTime now,
-            std::uint64_t request_floor) {
+Plan decide(const Desired& desired, const Observed& observed, const Memory& before, MonoTime now) {
   Plan plan;
   plan.memory = before;
   std::map<std::string, State> states;
@@ -172,10 +120,10 @@ Plan decide(const Desired& desired, const Observed& observed, const Memory& befo
     look(check, observed, now, state, plan);
     if (state.asked == 0) sooner(plan.recheck_after, state.due, now);
     plan.resources[resource] = value_text(state.value);
+    if (state.value == Value::Init) plan.awaited.insert(resource);
     states.emplace(resource, state);
   }
   plan.memory.states = std::move(states);
-  apply_rules(desired, now, request_floor, plan);
   return plan;
 }
 

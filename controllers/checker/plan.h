@@ -12,13 +12,12 @@
 #include "schema/spec/module.h"
 #include "schema/status/module.h"
 
-/// The tcp and ip checkers, and the rules made for them (spec/runtime.md 3.5 and 4). A checker whose class is
-/// not watched has the value `init`, so that a stale `down` fires no rule.
+/// The tcp and ip checkers (spec/runtime.md 4). A checker whose class is not watched has the value `init`, so that a stale `down` fires
+/// no failover rule.
 namespace safekit::checker {
 
 enum class Kind { Tcp, Ip };
 
-/// One checker with the rule that belongs to it.
 struct Check {
   Kind kind{Kind::Tcp};
   std::string ident{};
@@ -27,8 +26,6 @@ struct Check {
   Duration interval{seconds{10}};
   Duration timeout{seconds{5}};
   status::WatchClass watch_class{status::WatchClass::Prim};
-  std::string label{};   ///< of its rule; empty: none
-  std::string action{};  ///< `wait restart stopstart stop`
   friend bool operator==(const Check&, const Check&) = default;
 };
 /// In the order of the module.
@@ -49,9 +46,6 @@ struct State {
 struct Memory {
   std::map<std::string, State> states{};  ///< by resource; only what is watched
   std::uint64_t probes{0};                ///< numbers of probes given out
-  std::uint64_t last_request{0};          ///< kept over a restart of safekitd
-  std::optional<status::ActionRequest> request{};
-  std::optional<MonoTime> requested{};
   friend bool operator==(const Memory&, const Memory&) = default;
 };
 
@@ -84,8 +78,7 @@ struct Plan {
   std::vector<Ask> asks{};
   std::vector<Line> lines{};
   std::map<std::string, std::string> resources{};
-  std::vector<std::string> wait_rules_true{};
-  bool wait_rule_init{false};
+  std::set<std::string> awaited{};  ///< of `resources`: watched, and without a value yet
   std::optional<Duration> recheck_after{};
   friend bool operator==(const Plan&, const Plan&) = default;
 };
@@ -93,10 +86,6 @@ struct Plan {
 /// An application may need a while after its start script until it answers: so often it is asked then,
 /// without a verdict, for one interval of the checker.
 inline constexpr Duration kStartingStep = milliseconds{500};
-/// A request that met a module in transition was let go: while the cause lasts there is another one.
-inline constexpr Duration kRepeat = seconds{1};
-
-[[nodiscard]] Plan decide(const Desired& desired, const Observed& observed, const Memory& memory,
-                          MonoTime now, std::uint64_t request_floor);
+[[nodiscard]] Plan decide(const Desired& desired, const Observed& observed, const Memory& memory, MonoTime now);
 
 }  // namespace safekit::checker

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "schema/check/failover_rules.h"
+
 namespace safekit::membership {
 
 MembershipController::MembershipController(store::Store& store, const Clock& clock, Heartbeats& heartbeats,
@@ -67,6 +69,12 @@ Status MembershipController::refresh_links(const std::vector<std::shared_ptr<con
   return {};
 }
 
+const std::vector<rule::Rule>& MembershipController::rules_of(const std::shared_ptr<const spec::Module>& module) {
+  Rules& rules = rules_[module->metadata.name];
+  if (rules.of != module) rules = {module, check::failover_rules(*module)};
+  return rules.rules;
+}
+
 Status MembershipController::refresh_payload(
     const std::vector<std::shared_ptr<const spec::Module>>& modules) {
   Payload payload{.node = store_.node().str(), .modules = {}};
@@ -74,7 +82,9 @@ Status MembershipController::refresh_payload(
   bool complete = true;
   for (const auto& module : modules) {
     const std::string& name = module->metadata.name;
-    auto entry = entry_of(store_.status(ModuleName{name}), module->replication.has_value());
+    const status::Module& seen = store_.status(ModuleName{name});
+    auto entry = entry_of(seen, module->replication.has_value());
+    if (entry) entry->resources = resources_for_peer(rules_of(module), seen.resources);
     if (!entry) {
       if (const auto last = entries_.find(name); last != entries_.end()) entry = last->second;
     }

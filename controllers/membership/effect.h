@@ -34,6 +34,7 @@ class MembershipController final : public engine::Controller {
   Status refresh_payload(const std::vector<std::shared_ptr<const spec::Module>>& modules);
   [[nodiscard]] Plan plan_of(const ModuleName& name, const spec::Module& module);
   [[nodiscard]] LinkState state_of(const LanName& lan, const NodeName& peer);
+  [[nodiscard]] const std::vector<rule::Rule>& rules_of(const std::shared_ptr<const spec::Module>& module);
   void publish(const ModuleName& name, const Plan& plan);
   void peer_changed(const NodeName& peer);
 
@@ -45,6 +46,11 @@ class MembershipController final : public engine::Controller {
   LinkPlan links_{};
   std::vector<std::string> problems_{};
   std::map<std::string, ModuleEntry> entries_{};  ///< the last one of each module
+  struct Rules {
+    std::shared_ptr<const spec::Module> of{};
+    std::vector<rule::Rule> rules{};
+  };
+  std::map<std::string, Rules> rules_{};
   Bytes published_{};
   std::map<std::pair<LanName, NodeName>, MonoTime> deaf_{};  ///< until when this node could not hear on a link
 };

@@ -39,6 +39,12 @@ Result<ModuleEntry> decode_entry(BytesView bytes) {
     entry.asked_pairing = in.u64();
     entry.answered_pairing = in.u64();
   }
+  const std::size_t count = in.at_end() ? 0 : in.u16();
+  if (count > kResourcesMax) return Error{Code::Corrupt, "module entry of a heartbeat is damaged"};
+  for (std::size_t i = 0; i < count && in.ok(); ++i) {
+    std::string name = in.text(kResourceTextMax);
+    entry.resources.insert_or_assign(std::move(name), in.text(kResourceTextMax));
+  }
   if (!in.ok() || role > kRoleMax || readiness > kReadinessMax) {
     return Error{Code::Corrupt, "module entry of a heartbeat is damaged"};
   }
@@ -86,6 +92,13 @@ Bytes encode(const Payload& payload) {
     blob.u64(entry.generation);
     blob.u64(entry.asked_pairing);
     blob.u64(entry.answered_pairing);
+    if (!entry.resources.empty()) {
+      blob.u16(static_cast<std::uint16_t>(entry.resources.size()));
+      for (const auto& [name, value] : entry.resources) {
+        blob.text(name);
+        blob.text(value);
+      }
+    }
     out.blob(blob.bytes());
   }
   return out.take();
@@ -109,6 +122,26 @@ Result<Payload> decode(BytesView bytes) {
     payload.modules.push_back(std::move(entry));
   }
   return payload;
+}
+
+std::map<std::string, std::string> resources_for_peer(const std::vector<rule::Rule>& rules,
+                                                      const std::map<std::string, status::ResourceValue>& resources) {
+  std::map<std::string, std::string> found;
+  const auto add = [&](const std::string& name, const status::ResourceValue& value) {
+    const bool fits = name.size() <= kResourceTextMax && value.value.size() <= kResourceTextMax;
+    if (fits && found.size() < kResourcesMax) found.emplace(name, value.value);
+  };
+  for (const rule::Rule& rule : rules) {
+    for (const rule::Resource& wanted : rule::resources_of(rule.condition)) {
+      if (!wanted.remote) continue;
+      const bool is_group = wanted.id == "?" || wanted.id == "*";
+      const std::string begin = wanted.of_class + ".";
+      for (auto one = resources.lower_bound(begin); one != resources.end() && one->first.starts_with(begin); ++one) {
+        if (is_group || one->first.substr(begin.size()) == wanted.id) add(one->first, one->second);
+      }
+    }
+  }
+  return found;
 }
 
 std::optional<ModuleEntry> entry_of(const status::Module& module, bool replicates) {

@@ -50,6 +50,7 @@ void copy_entry(const ModuleEntry& entry, status::PeerSection& peer) {
   peer.wants_primary = entry.wants_primary;
   peer.came_from_second = entry.came_from_second;
   peer.generation = entry.generation;
+  peer.resources = entry.resources;
   peer.asked_pairing = entry.asked_pairing;
   peer.answered_pairing = entry.answered_pairing;
 }

@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "schema/rule/parse.h"
+
 namespace safekit::membership {
 namespace {
 
@@ -172,6 +174,7 @@ TEST(MembershipLinks, CoverEveryNetworkOfTheCluster) {
 Payload full_payload() {
   ModuleEntry entry = second();
   entry.came_from_second = true;
+  entry.resources = {{"tcp.web", "down"}};
   entry.marked_out_of_date = true;
   entry.generation = 0xFEDC'BA98'7654'3210ULL;
   entry.asked_pairing = 0x0123'4567'89AB'CDEFULL;
@@ -265,6 +268,25 @@ TEST(MembershipPayload, AnOlderWriterAsksAndAnswersNothing) {
   ASSERT_TRUE(payload) << payload.error().what;
   EXPECT_EQ(payload->modules[0].asked_pairing, 0U);
   EXPECT_EQ(payload->modules[0].answered_pairing, 0U);
+}
+
+TEST(MembershipPayload, TellsThePeerTheResourcesThatItsRulesName) {
+  const auto rules = rule::parse(
+      "a: if (remote.tcp.web == down && tcp.local == up) then swap(); b: if (remote.ip.* == down) then wait();").rules;
+  const std::map<std::string, status::ResourceValue> resources{
+      {"ip.10.0.0.1", {.value = "up"}},     {"ip.10.0.0.2", {.value = "down"}}, {"ipx.a", {.value = "up"}},
+      {"tcp.local", {.value = "up"}},       {"tcp.web", {.value = "init"}},     {"tcp.web2", {.value = "up"}}};
+  EXPECT_EQ(resources_for_peer(rules, resources),
+            (std::map<std::string, std::string>{{"ip.10.0.0.1", "up"}, {"ip.10.0.0.2", "down"}, {"tcp.web", "init"}}));
+  std::map<std::string, status::ResourceValue> many;
+  for (int i = 0; i < 100; ++i) many["ip." + std::to_string(i)] = {.value = "up"};
+  many["ip." + std::string(kResourceTextMax, '0')] = {.value = "up"};
+  const auto told = resources_for_peer(rules, many);
+  EXPECT_EQ(told.size(), kResourcesMax);
+  const Payload payload{.node = "a", .modules = {{.name = "db", .resources = told}}};
+  const auto back = decode(encode(payload));
+  ASSERT_TRUE(back.has_value());
+  EXPECT_EQ(*back, payload);
 }
 
 }  // namespace

@@ -37,7 +37,7 @@ Observed observe(const store::Store& store, const ModuleName& module, WallTime n
           .replication = seen.replication,
           .addresses = seen.addresses,
           .errd = seen.errd,
-          .checker = seen.checker,
+          .failover = seen.failover,
           .peer = seen.peer,
           .settings = seen.settings,
           .operations = operations_of(store, module),

@@ -199,7 +199,7 @@ void visit_memory(V& v, auto& m, std::uint32_t version) {
   v.text(m.stop_word);
   v.number(m.runs);
   v.number(m.errd_seen);
-  v.number(m.checker_seen);
+  v.number(m.failover_seen);
   v.signed_number(m.loop_began.ns);
   v.boolean(m.stop_requested);
   v.boolean(m.stop_requested_again);

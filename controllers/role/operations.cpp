@@ -148,7 +148,7 @@ void Machine::take_requests() {
     act(request->action, request->by, request->from_rule);
   };
   take(observed_.errd.request, memory().errd_seen);
-  take(observed_.checker.request, memory().checker_seen);
+  take(observed_.failover.request, memory().failover_seen);
 }
 
 void Machine::act(std::string_view action, std::string_view by, bool from_rule) {

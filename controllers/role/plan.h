@@ -58,7 +58,7 @@ struct Observed {
   status::ReplicationSection replication{};
   status::AddressSection addresses{};
   status::ErrdSection errd{};
-  status::CheckerSection checker{};
+  status::FailoverSection failover{};
   status::PeerSection peer{};
   status::Settings settings{};
   std::vector<store::Operation> operations{};  ///< pending, oldest first
@@ -123,7 +123,7 @@ struct Memory {
   std::string stop_word{"stop"};  ///< third argument of the stop scripts: stop, stopstart, stopwait
   std::uint64_t runs{0};          ///< script executions so far
   std::uint64_t errd_seen{0};     ///< last ActionRequest acted upon
-  std::uint64_t checker_seen{0};
+  std::uint64_t failover_seen{0};
   WallTime loop_began{};
   bool stop_requested{false};     ///< a stop arrived during a transition: done before its next step
   bool stop_requested_again{false};  ///< that stop is a stopstart

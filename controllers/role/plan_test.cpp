@@ -28,8 +28,8 @@ struct Bench {
       memory = plan.memory;
       for (const Say& line : plan.lines) lines.push_back(line.text);
       for (const auto& finished : plan.finished) outcome = finished.outcome;
-      const bool checkers_lag = observed.checker.watched != memory.section.watched;
-      observed.checker.watched = memory.section.watched;
+      const bool checkers_lag = observed.failover.watched != memory.section.watched;
+      observed.failover.watched = memory.section.watched;
       if (checkers_lag) continue;
       if (!memory.section.script || observed.script.run == memory.section.script->run) return outcome;
       observed.script = {.run = memory.section.script->run, .finished = true};
@@ -157,12 +157,12 @@ TEST(RolePlan, AnAdministratorsCommandResetsTheCounterAndAnIdentityCounts) {
 TEST(RolePlan, AWaitRuleStopsTheModuleAndHoldsItUntilItIsFalse) {
   Bench bench;
   bench.command("start");
-  bench.observed.checker.wait_rules_true = {"t_ldap"};
+  bench.observed.failover.wait_rules_true = {"t_ldap"};
   bench.settle();
   EXPECT_EQ(bench.state(), "WAIT NotReady");
   EXPECT_EQ(bench.memory.section.waiting_for, "t_ldap");
   EXPECT_TRUE(bench.said("Action wait from failover rule t_ldap"));
-  bench.observed.checker.wait_rules_true.clear();
+  bench.observed.failover.wait_rules_true.clear();
   bench.settle();
   EXPECT_EQ(bench.state(), "UP Ready");
   EXPECT_TRUE(bench.said("Action wakeup from failover rule Implicit_wakeup"));
@@ -170,7 +170,7 @@ TEST(RolePlan, AWaitRuleStopsTheModuleAndHoldsItUntilItIsFalse) {
 
 TEST(RolePlan, AResourceWithoutAValueHoldsTheStart) {
   Bench bench;
-  bench.observed.checker.wait_rule_init = true;
+  bench.observed.failover.wait_rule_init = true;
   bench.command("start");
   EXPECT_EQ(bench.state(), "WAIT Transient");
 }
@@ -356,7 +356,7 @@ struct MirrorBench {
     memory.section.readiness = Readiness::Ready;
     memory.section.since = WallTime{1};
     memory.section.replica.role = primary ? ReplicaOrder::Role::Primary : ReplicaOrder::Role::Secondary;
-    memory.section.watched = observed.checker.watched =
+    memory.section.watched = observed.failover.watched =
         primary ? std::set{WatchClass::Pre, WatchClass::Both, WatchClass::Prim}
                 : std::set{WatchClass::Pre, WatchClass::Both, WatchClass::Second, WatchClass::Sec};
     observed.addresses = {.all_set = primary, .all_unset = !primary, .probed = true};
@@ -415,7 +415,7 @@ TEST(RolePlan, ADateOfSyncAtLetsTheWaitingNodeFollow) {
   bench.observed.replication.ever_synchronised = true;
   bench.observed.replication.up_to_date = false;
   bench.observed.peer.role = Role::Alone;
-  bench.observed.checker.watched = bench.memory.section.watched;
+  bench.observed.failover.watched = bench.memory.section.watched;
   bench.observed.sync_looked = WallTime{60};
   bench.decide_once();
   EXPECT_EQ(bench.memory.section.waiting_for, "rfs_syncat_wait");

@@ -78,9 +78,9 @@ bool Machine::block(std::string_view label, std::string reason, std::vector<Say>
 
 bool Machine::rest_wait() {
   // The `pre` checkers have not been taken up yet: what they will say may hold the start.
-  if (observed_.checker.watched != section().watched) return false;
-  if (!observed_.checker.wait_rules_true.empty()) {
-    const std::string& label = observed_.checker.wait_rules_true.front();
+  if (observed_.failover.watched != section().watched) return false;
+  if (!observed_.failover.wait_rules_true.empty()) {
+    const std::string& label = observed_.failover.wait_rules_true.front();
     return block(label, fmt::format("failover rule '{}' holds it", label),
                  {{"heart", 'C', fmt::format("Action wait from failover rule {}", label)}});
   }
@@ -89,7 +89,7 @@ bool Machine::rest_wait() {
     return block(kFailoverOff, "failover is off: start the other node, or `safekit stop` and `safekit prim` here",
                  {{"heart", 'E', "Failover-off configured"}});
   }
-  if (!observed_.checker.wait_rule_init) return start_decided();
+  if (!observed_.failover.wait_rule_init) return start_decided();
   enter(Role::Wait, Readiness::Transient);
   return false;
 }
@@ -221,8 +221,8 @@ bool Machine::replica_failed() {
 
 bool Machine::rest_serving() {
   if (replica_failed()) return true;
-  if (!observed_.checker.wait_rules_true.empty()) {
-    const std::string label = observed_.checker.wait_rules_true.front();
+  if (!observed_.failover.wait_rules_true.empty()) {
+    const std::string label = observed_.failover.wait_rules_true.front();
     act("wait", label, true);
     return true;
   }
@@ -358,8 +358,8 @@ bool Machine::default_primary_swap() {
 
 bool Machine::rest_second() {
   if (replica_failed()) return true;
-  if (!observed_.checker.wait_rules_true.empty()) {
-    const std::string label = observed_.checker.wait_rules_true.front();
+  if (!observed_.failover.wait_rules_true.empty()) {
+    const std::string label = observed_.failover.wait_rules_true.front();
     act("wait", label, true);
     return true;
   }

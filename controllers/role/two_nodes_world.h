@@ -359,7 +359,7 @@ class World {
                         .problem = node.refused ? "this copy must not be primary" : "",
                         .fatal = node.refused};
     seen.addresses = {.all_set = node.addresses, .all_unset = !node.addresses, .probed = true};
-    seen.checker.watched = node.memory.section.watched;
+    seen.failover.watched = node.memory.section.watched;
     seen.peer = node.peer;
     seen.operations = std::exchange(node.operations, {});
     const Plan plan = decide(desired_[i], seen, node.memory);

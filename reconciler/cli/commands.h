@@ -13,6 +13,7 @@ int shutdown(Session& session);
 int state(Session& session);
 int wait(Session& session);
 int wait_state(Session& session);  ///< waitstate waitstart waitstop
+int why(Session& session);
 int log(Session& session);         ///< log logview events
 int switches(Session& session);    ///< errd checker failover boot
 int print(Session& session);       ///< printi printw printe

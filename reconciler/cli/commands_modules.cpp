@@ -222,6 +222,15 @@ int state(Session& session) {
   return code;
 }
 
+int why(Session& session) {
+  const auto module = module_of(session, session.args.words);
+  if (!module) return usage(session, module.error().what);
+  const auto status = ask(session, request(Method::Get, fmt::format("modules/{}/status", *module)));
+  if (!status) return fail(session, status.error());
+  session.output.out(rules_text(*module, *status));
+  return kFine;
+}
+
 int wait(Session& session) {
   const auto module = module_of(session, session.args.words);
   if (!module) return usage(session, module.error().what);

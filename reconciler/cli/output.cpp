@@ -1,6 +1,7 @@
 #include "reconciler/cli/output.h"
 
 #include <algorithm>
+#include <array>
 
 #include <fmt/format.h>
 
@@ -162,6 +163,26 @@ std::string state_text(const std::string& module, const Node& status, bool verbo
     }
   }
   if (verbose && has_resources) text += "\n" + resources.text();
+  return text;
+}
+
+std::string rules_text(const std::string& module, const Node& status) {
+  constexpr std::array<std::string_view, 3> kStates{"holds", "is not known yet", "does not hold"};
+  std::string text;
+  for (const Node& node : children_at(status, {"nodes"})) {
+    if (text_at(node, {"local"}) != "true") continue;
+    text += fmt::format("module {} on {}: {}\n", module, text_at(node, {"name"}), text_at(node, {"role"}));
+    if (const std::string waits = text_at(node, {"waitingFor"}); !waits.empty()) text += fmt::format("  held by rule {}\n", waits);
+    for (const std::string_view state : kStates) {
+      for (const Node& rule : children_at(node, {"rules"})) {
+        if (text_at(rule, {"state"}) != state) continue;
+        std::string because;
+        for (const Node& one : children_at(rule, {"because"})) because += (because.empty() ? "" : ", ") + one.text;
+        text += fmt::format("  {} {} since {}{}\n    if ({}) then {}()\n", rule.key, state, short_time(text_at(rule, {"since"})),
+                            because.empty() ? std::string{} : ": " + because, text_at(rule, {"condition"}), text_at(rule, {"action"}));
+      }
+    }
+  }
   return text;
 }
 

@@ -52,6 +52,8 @@ enum class Form { Table, Wide, Yaml, Json, Name };
 /// The lines of `safekit state` of one module (spec/operations.md 1.7).
 [[nodiscard]] std::string state_text(const std::string& module, const doc::Node& status, bool verbose,
                                      bool colours);
+/// What the failover rules of this node say: those that hold first.
+[[nodiscard]] std::string rules_text(const std::string& module, const doc::Node& status);
 [[nodiscard]] std::string modules_table(const std::vector<doc::Node>& modules, bool wide, bool colours);
 [[nodiscard]] std::string clusters_table(const std::vector<doc::Node>& clusters);
 [[nodiscard]] std::string nodes_table(const doc::Node& list, bool colours);

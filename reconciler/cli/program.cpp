@@ -78,6 +78,10 @@ void wait_options(CLI::App& app, Arguments& args) {
   app.add_option("--timeout", args.timeout, "give up after this time; default 60s")->type_name("TIME");
   app.add_option("--node", args.node, "look at this node's row instead of the local one")->type_name("NODE");
 }
+void why_options(CLI::App& app, Arguments& args) {
+  add_module(app, args);
+  add_words(app, args, "module NAME");
+}
 void wait_state_options(CLI::App& app, Arguments& args) {
   add_module(app, args);
   add_words(app, args, "the state (waitstate) and the module");
@@ -254,6 +258,8 @@ const std::vector<Command>& commands() {
       {"state", kWatching, "state of modules on this node and its peer",
        "  safekit state\n  safekit state -m web -v\n  safekit state -m web -lq; echo $?", state_options,
        state},
+      {"why", kWatching, "which failover rules hold on this node, since when and because of what", "  safekit why -m web",
+       why_options, why},
       {"wait", kWatching, "wait for a state or a condition",
        "  safekit wait -m web --for PRIM --timeout 60s\n  safekit wait -m web --for SECOND --node node2\n  "
        "safekit wait -m web --for delete",

@@ -1,7 +1,10 @@
 #include "schema/check/unhonoured.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
+#include "schema/rule/parse.h"
 #include "schema/spec/defaults.h"
 
 namespace safekit::check {
@@ -86,8 +89,11 @@ void look_at_checkers(const Module& module, Found& found) {
   found.note(!checkers.modules.empty(), "spec.checkers.modules", "module checkers do not run");
   found.note(checkers.split_brain.has_value(), "spec.checkers.splitBrain",
              "the witness is not asked: cut all networks and both nodes may become primary");
-  found.note(module.failover_rules.has_value(), "spec.failoverRules",
-             "only the built-in rules are evaluated");
+  if (!module.failover_rules) return;
+  const spec::FailoverRules& rules = *module.failover_rules;
+  found.note(std::ranges::any_of(rules.rules, rule::is_lua), "spec.failoverRules.rules", "rules in Lua are not evaluated");
+  found.note(rules.period != spec::FailoverRules{}.period, "spec.failoverRules.period",
+             "rules are evaluated whenever a resource changes");
 }
 
 }  // namespace

@@ -75,6 +75,22 @@ Node resources_tree(const status::Module& module) {
   return tree;
 }
 
+Node rules_tree(const status::FailoverSection& failover) {
+  Node tree = Node::map();
+  for (const auto& [label, verdict] : failover.verdicts) {
+    Node entry = Node::map();
+    add_text(entry, "condition", verdict.condition);
+    add_text(entry, "action", verdict.action);
+    add_text(entry, "state", verdict.holds);
+    Node because = Node::list();
+    for (const std::string& one : verdict.because) because.push(Node::string(one));
+    if (!because.children.empty()) entry.add("because", std::move(because));
+    add_time(entry, "since", verdict.since);
+    tree.add(label, std::move(entry));
+  }
+  return tree;
+}
+
 Node settings_tree(const status::Settings& settings) {
   Node tree = Node::map();
   add_flag(tree, "errd", settings.errd);
@@ -107,6 +123,7 @@ Node local_tree(const status::Module& module, const NodeName& self) {
   add_number(tree, "loopCount", module.role.loop_count);
   tree.add("settings", settings_tree(module.settings));
   if (!module.resources.empty()) tree.add("resources", resources_tree(module));
+  if (!module.failover.verdicts.empty()) tree.add("rules", rules_tree(module.failover));
   return tree;
 }
 

@@ -142,13 +142,31 @@ struct ErrdSection {
   friend bool operator==(const ErrdSection&, const ErrdSection&) = default;
 };
 
-/// Writer: checker (the checkers and the failover rules generated for them).
+/// Writer: checker. What it finds is in the resources.
 struct CheckerSection {
   std::set<WatchClass> watched{};
+  std::set<std::string> awaited{};  ///< resources that are looked at and have no value yet
+  friend bool operator==(const CheckerSection&, const CheckerSection&) = default;
+};
+
+/// One failover rule as it stands, for people.
+struct RuleVerdict {
+  std::string condition{};
+  std::string action{};
+  std::string holds{};                 ///< `holds`, `does not hold`, `is not known yet`
+  std::vector<std::string> because{};  ///< `tcp.web is down`: what decides it
+  WallTime since{};
+  friend bool operator==(const RuleVerdict&, const RuleVerdict&) = default;
+};
+
+/// Writer: failover.
+struct FailoverSection {
+  std::set<WatchClass> watched{};  ///< CheckerSection::watched that it speaks of
   std::optional<ActionRequest> request{};
   std::vector<std::string> wait_rules_true{};  ///< labels of the wait rules that are true now
   bool wait_rule_init{false};                  ///< some resource of a wait rule has no value yet
-  friend bool operator==(const CheckerSection&, const CheckerSection&) = default;
+  std::map<std::string, RuleVerdict> verdicts{};  ///< by label
+  friend bool operator==(const FailoverSection&, const FailoverSection&) = default;
 };
 
 /// Writer: membership. The peer's instance, as its heartbeats say. Mirror only.
@@ -178,6 +196,7 @@ struct PeerSection {
   bool wants_primary{false};       ///< RoleSection::wants_primary over there
   bool came_from_second{false};    ///< RoleSection::came_from_second over there
   std::uint64_t generation{0};     ///< data generation
+  std::map<std::string, std::string> resources{};  ///< values there of those that failover rules here name, by `class.id`
   friend bool operator==(const PeerSection&, const PeerSection&) = default;
 };
 
@@ -198,6 +217,7 @@ struct Module {
   AddressSection addresses{};
   ErrdSection errd{};
   CheckerSection checker{};
+  FailoverSection failover{};
   PeerSection peer{};
   Settings settings{};
   std::map<std::string, ResourceValue> resources{};  ///< `class.id` -> value; each has one writer

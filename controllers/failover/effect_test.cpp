@@ -1,0 +1,114 @@
+#include "controllers/failover/effect.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "reconciler/store/memory_backend.h"
+#include "schema/fake/manual_clock.h"
+
+namespace safekit::failover {
+namespace {
+
+using ::testing::ElementsAre;
+
+const ModuleName kDb{"db"};
+
+class FailoverTest : public ::testing::Test {
+ protected:
+  void apply(const std::string& rules) {
+    const auto module = store.apply(
+        {store::Kind::Module, "db"},
+        R"({"apiVersion":"safekit/v1","kind":"Module","metadata":{"name":"db"},"spec":{"mode":"mirror",)"
+        R"("nodes":["a","b"],"heartbeats":{"lans":["net"]},)"
+        R"("checkers":{"tcp":[{"ident":"web","address":"127.0.0.1","port":80}]})" +
+            rules + "}}",
+        {});
+    ASSERT_TRUE(module.has_value()) << module.error().what;
+  }
+  void set(const std::string& resource, const std::string& value) {
+    store.update_status(kDb, [&](status::Module& m) { m.resources[resource] = {.value = value}; });
+  }
+  void pass() { ASSERT_TRUE(controller.reconcile({"db"}).has_value()); }
+  const status::FailoverSection& section() { return store.status(kDb).failover; }
+
+  fake::ManualClock clock{};
+  store::MemoryBackend backend{};
+  store::Store store{backend, clock, NodeName{"a"}};
+  FailoverController controller{store, clock};
+};
+
+TEST_F(FailoverTest, ActsByTheRulesOfCheckersAndByTheUsers) {
+  apply(R"(,"failoverRules":{"rules":["mine: if (custom.queue == down) then stopstart();"]})");
+  pass();
+  EXPECT_FALSE(section().request.has_value());
+  set("tcp.web", "down");
+  pass();
+  EXPECT_EQ(section().request->by, "t_web");
+  set("custom.queue", "down");
+  pass();
+  EXPECT_EQ(section().request->by, "mine");
+  EXPECT_EQ(section().verdicts.at("mine").because, std::vector<std::string>{"custom.queue is down"});
+  EXPECT_NE(section().verdicts.at("mine").since, WallTime{});
+}
+
+TEST_F(FailoverTest, AUsersRuleTakesThePlaceOfOneOfTheSameLabelOrOfAll) {
+  apply(R"(,"failoverRules":{"rules":["t_web: if (tcp.web == down) then stop();"]})");
+  set("tcp.web", "down");
+  pass();
+  EXPECT_EQ(section().request->action, "stop");
+  apply(R"(,"failoverRules":{"extends":false,"rules":["mine: if (a.b == down) then stop();"]})");
+  pass();
+  EXPECT_FALSE(section().request.has_value());
+  EXPECT_EQ(section().verdicts.size(), 1U);
+}
+
+TEST_F(FailoverTest, SpeaksOfWhatTheCheckersHaveTakenUp) {
+  apply("");
+  store.update_status(kDb, [](status::Module& m) {
+    m.checker = {.watched = {status::WatchClass::Pre}, .awaited = {"intf.10.0.0.0"}};
+    m.resources["intf.10.0.0.0"] = {.value = "init"};
+  });
+  pass();
+  EXPECT_THAT(section().watched, ElementsAre(status::WatchClass::Pre));
+  EXPECT_TRUE(section().wait_rule_init);
+  set("intf.10.0.0.0", "down");
+  pass();
+  EXPECT_THAT(section().wait_rules_true, ElementsAre("interface_failure"));
+}
+
+TEST_F(FailoverTest, TheOtherNodeIsUnknownWhileItIsNotHeard) {
+  apply(R"(,"failoverRules":{"rules":["s: if (remote.tcp.web == up) then swap();"]})");
+  store.update_status(kDb, [](status::Module& m) { m.peer.resources = {{"tcp.web", "up"}}; });
+  pass();
+  EXPECT_FALSE(section().request.has_value());
+  store.update_status(kDb, [](status::Module& m) { m.peer.heard = true; });
+  pass();
+  EXPECT_EQ(section().request->by, "s");
+}
+
+TEST_F(FailoverTest, ATimeOfItsOwnIsWaitedFor) {
+  apply(R"(,"failoverRules":{"handleTime":"20s"})");
+  set("tcp.web", "down");
+  pass();
+  EXPECT_FALSE(section().request.has_value());
+  clock.advance(seconds{20});
+  pass();
+  EXPECT_EQ(section().request->by, "t_web");
+}
+
+TEST_F(FailoverTest, NumbersOfRequestsGrowOverARestartAndEndWithTheModule) {
+  apply("");
+  set("tcp.web", "down");
+  pass();
+  const std::uint64_t first = section().request->id;
+  FailoverController next{store, clock};
+  ASSERT_TRUE(next.reconcile({"db"}).has_value());
+  EXPECT_GT(section().request->id, first);
+  ASSERT_TRUE(store.remove({store::Kind::Module, "db"}, {}).has_value());
+  store.forget_status(kDb);
+  pass();
+  EXPECT_FALSE(store.fact("failover/db").has_value());
+}
+
+}  // namespace
+}  // namespace safekit::failover
