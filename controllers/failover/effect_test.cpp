@@ -62,6 +62,17 @@ TEST_F(FailoverTest, AUsersRuleTakesThePlaceOfOneOfTheSameLabelOrOfAll) {
   EXPECT_EQ(section().verdicts.size(), 1U);
 }
 
+TEST_F(FailoverTest, RulesInLuaCountAndDisable) {
+  apply(R"json(,"failoverRules":{"rules":["--Lua Rules\nRules = Rules + { mine = if_then('a.b', 'down', Action.stop) }\nRules.disable('t_web')"]})json");
+  set("tcp.web", "down");
+  pass();
+  EXPECT_FALSE(section().request.has_value());
+  EXPECT_FALSE(section().verdicts.contains("t_web"));
+  set("a.b", "down");
+  pass();
+  EXPECT_EQ(section().request->by, "mine");
+}
+
 TEST_F(FailoverTest, SpeaksOfWhatTheCheckersHaveTakenUp) {
   apply("");
   store.update_status(kDb, [](status::Module& m) {

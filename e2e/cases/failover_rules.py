@@ -19,7 +19,9 @@ RULES = """    durability: fsync
       c_swap: if (custom.load == down && remote.custom.load == up) then swap();
     - |
       c_hold: if (custom.hold == down) then wait();
-      c_end: if (custom.end == down) then stop();
+    - |
+      --Lua Rules
+      Rules = Rules + { c_end = if_then("custom.end", "down", Action.stop) }
 """
 
 

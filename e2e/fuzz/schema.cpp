@@ -8,6 +8,7 @@
 #include "schema/check/load.h"
 #include "schema/check/unhonoured.h"
 #include "schema/rule/evaluate.h"
+#include "schema/rule/lua.h"
 #include "schema/rule/parse.h"
 
 namespace safekit::fuzz {
@@ -67,6 +68,10 @@ std::vector<Bytes> archives() {
 /// What was understood is written again and read again as the same.
 void read_rules(BytesView input) {
   const auto text = as_text(input);
+  if (rule::is_lua(text)) {
+    (void)rule::run_lua(text);
+    return;
+  }
   for (const rule::Rule& one : rule::parse(text).rules) {
     const std::string written = rule::text_of(one);
     const rule::Parsed again = rule::parse(written);
@@ -78,7 +83,7 @@ void read_rules(BytesView input) {
 
 std::vector<Bytes> rules() {
   std::vector<Bytes> seeds;
-  for (const std::string_view text : {"r: if (tcp.web == down) then restart();", "/* c */ r:if(!(a.? != up)||remote.b.*==unknown&&init==c.d)then swap();"}) {
+  for (const std::string_view text : {"r: if (tcp.web == down) then restart();", "--Lua Rules\nRules = Rules + { r = if_then('tcp.a', 'down', Action.stop) } Rules.disable('b')", "/* c */ r:if(!(a.? != up)||remote.b.*==unknown&&init==c.d)then swap();"}) {
     seeds.emplace_back(text.begin(), text.end());
   }
   return seeds;

@@ -103,14 +103,14 @@ TEST(Unhonoured, SaysNothingOfWhatIsHonoured) {
   module.default_primary = "a";
   module.failover = false;
   module.boot.policy = spec::BootPolicy::Auto;
-  module.failover_rules.emplace().rules = {"r: if (tcp.x == down) then stop();"};
+  module.failover_rules.emplace().rules = {"r: if (tcp.x == down) then stop();", "--Lua Rules\nRules.disable('ip_failure')"};
   EXPECT_EQ(unhonoured(module), std::vector<Unhonoured>{});
 }
 
 TEST(Unhonoured, NamesTheFieldAndWhatHappensInstead) {
   spec::Module module = sample();
   module.checkers.split_brain.emplace();
-  module.failover_rules.emplace().rules = {"r: if (tcp.x == down) then stop();", "--Lua Rules\nRules.disable('ip_failure')"};
+  module.failover_rules.emplace().period = seconds{2};
   module.replication->connections = 17;
   module.automatic_reboot = true;
   const auto list = unhonoured(module);
@@ -118,7 +118,7 @@ TEST(Unhonoured, NamesTheFieldAndWhatHappensInstead) {
   EXPECT_EQ(list[0].path, "spec.automaticReboot");
   EXPECT_EQ(list[1].path, "spec.replication.connections");
   EXPECT_EQ(list[1].reason, "16 connections are used");
-  EXPECT_EQ(list[3].path, "spec.failoverRules.rules");
+  EXPECT_EQ(list[3].path, "spec.failoverRules.period");
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "schema/rule/lua.h"
 #include "schema/rule/parse.h"
 #include "schema/spec/defaults.h"
 
@@ -42,8 +43,8 @@ void put(std::vector<rule::Rule>& rules, rule::Rule&& rule) {
 
 std::vector<rule::Rule> failover_rules(const spec::Module& module) {
   std::vector<rule::Rule> rules;
+  const auto peers = module.mode == spec::Mode::Mirror ? rule::Peers::One : rule::Peers::Several;
   const auto add = [&](std::string_view text) {
-    const auto peers = module.mode == spec::Mode::Mirror ? rule::Peers::One : rule::Peers::Several;
     for (rule::Rule& rule : rule::parse(text, peers).rules) put(rules, std::move(rule));
   };
   if (!module.failover_rules || module.failover_rules->extends) {
@@ -61,9 +62,17 @@ std::vector<rule::Rule> failover_rules(const spec::Module& module) {
     }
   }
   if (!module.failover_rules) return rules;
+  std::vector<std::string> disabled;
   for (const std::string& text : module.failover_rules->rules) {
-    if (!rule::is_lua(text)) add(text);
+    if (!rule::is_lua(text)) {
+      add(text);
+      continue;
+    }
+    rule::LuaRules made = rule::run_lua(text, peers);
+    for (rule::Rule& rule : made.rules) put(rules, std::move(rule));
+    disabled.insert(disabled.end(), made.disabled.begin(), made.disabled.end());
   }
+  std::erase_if(rules, [&](const rule::Rule& rule) { return std::ranges::find(disabled, rule.label) != disabled.end(); });
   return rules;
 }
 

@@ -1,10 +1,7 @@
 #include "schema/check/unhonoured.h"
 
-#include <algorithm>
-
 #include <fmt/format.h>
 
-#include "schema/rule/parse.h"
 #include "schema/spec/defaults.h"
 
 namespace safekit::check {
@@ -91,7 +88,6 @@ void look_at_checkers(const Module& module, Found& found) {
              "the witness is not asked: cut all networks and both nodes may become primary");
   if (!module.failover_rules) return;
   const spec::FailoverRules& rules = *module.failover_rules;
-  found.note(std::ranges::any_of(rules.rules, rule::is_lua), "spec.failoverRules.rules", "rules in Lua are not evaluated");
   found.note(rules.period != spec::FailoverRules{}.period, "spec.failoverRules.period",
              "rules are evaluated whenever a resource changes");
 }

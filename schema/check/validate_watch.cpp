@@ -5,6 +5,7 @@
 
 #include "schema/check/judge.h"
 #include "schema/codec/words.h"
+#include "schema/rule/lua.h"
 #include "schema/rule/parse.h"
 
 namespace safekit::check {
@@ -218,9 +219,9 @@ void judge_failover_rules(const Judge& judge, const Module& module) {
   }
   for (std::size_t i = 0; i < rules.rules.size(); ++i) {
     const std::string& text = rules.rules[i];
-    if (rule::is_lua(text)) continue;
     const auto peers = module.mode == spec::Mode::Mirror ? rule::Peers::One : rule::Peers::Several;
-    for (const rule::Problem& problem : rule::parse(text, peers).problems) {
+    const auto problems = rule::is_lua(text) ? rule::run_lua(text, peers).problems : rule::parse(text, peers).problems;
+    for (const rule::Problem& problem : problems) {
       judge.error(fmt::format("spec.failoverRules.rules[{}]", i), "failover-rule",
                   fmt::format("line {}, column {} of these rules: {}", problem.line, problem.column, problem.what), problem.fix);
     }

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "schema/rule/evaluate.h"
+#include "schema/rule/lua.h"
 #include "schema/rule/parse.h"
 
 namespace safekit::rule {
@@ -121,6 +122,67 @@ TEST(RuleLanguage, KnowsALuaText) {
 TEST(RuleLanguage, NamesItsResources) {
   EXPECT_EQ(resources_of(condition("a.x == b.? || !(a.x == up) && remote.c.* == down")),
             (std::vector<Resource>{{false, "a", "x"}, {false, "b", "?"}, {true, "c", "*"}}));
+}
+
+TEST(RuleLua, ReadsTheExampleOfTheManual) {
+  const LuaRules read = run_lua(R"(--Lua Rules
+Rules = Rules + { my_rule = if_then("tcp.front","down",Action.stopstart), _group="checker" }
+Rules.disable("ip_failure")
+)");
+  ASSERT_TRUE(read.problems.empty()) << read.problems[0].what;
+  ASSERT_EQ(read.rules.size(), 1U);
+  EXPECT_EQ(text_of(read.rules[0]), "my_rule: if (tcp.front == down) then stopstart();");
+  EXPECT_EQ(read.disabled, std::vector<std::string>{"ip_failure"});
+}
+
+TEST(RuleLua, IsALanguage) {
+  const LuaRules read = run_lua(R"(--Lua Rules
+for i, id in ipairs({"a", "b"}) do Rules = Rules + { ["t_" .. id] = if_then("tcp." .. id, "down", Action.restart) } end
+Rules = Rules + { z = if_then("remote.ip.*", "unknown", Action.wait), y = if_then("ip.?", "up", Action.stop) }
+)");
+  ASSERT_TRUE(read.problems.empty()) << read.problems[0].what;
+  std::vector<std::string> texts;
+  for (const Rule& rule : read.rules) texts.push_back(text_of(rule));
+  EXPECT_EQ(texts, (std::vector<std::string>{
+                       "t_a: if (tcp.a == down) then restart();", "t_b: if (tcp.b == down) then restart();",
+                       "y: if (ip.? == up) then stop();", "z: if (remote.ip.* == unknown) then wait();"}));
+}
+
+TEST(RuleLua, TellsTheLineOfAMistake) {
+  for (const auto& [text, line, part] : std::vector<std::tuple<std::string, int, std::string>>{
+           {"\nRules = Rules + {", 2, "expected"},
+           {"\n\nRules = Rules + { a = if_then(\"tcp.x\", \"gone\", Action.stop) }", 3,
+            "the second is a state"},
+           {"Rules = Rules + { a = if_then(\"tcp.x\", \"down\", Action.reboot) }", 1, "the third is Action"},
+           {"Rules = Rules + { a = if_then(nil, \"down\", Action.stop) }", 1, "the first is a resource"},
+           {"\nRules = Rules + { a = if_then(\"tcp\", \"down\", Action.stop) }", 2,
+            "neither a resource nor a state"},
+           {"\nRules = Rules + { [\"a b\"] = if_then(\"tcp.x\", \"down\", Action.stop) }", 2,
+            "':' is expected"},
+           {"Rules = Rules + { a = 5 }", 1, "a rule is label"},
+           {"Rules = Rules + 5", 1, "add a table"},
+           {"Rules.disable(5)", 1, "the label of a rule"},
+           {"\nnothing.at = 1", 2, "nil value"},
+           {"error({})", 1, "no text"}}) {
+    const LuaRules read = run_lua(text);
+    ASSERT_EQ(read.problems.size(), 1U) << text;
+    EXPECT_EQ(read.problems[0].line, line) << text;
+    EXPECT_NE(read.problems[0].what.find(part), std::string::npos) << text << ": " << read.problems[0].what;
+  }
+}
+
+TEST(RuleLua, ReachesNothingAndEnds) {
+  for (const char* name :
+       {"io", "os", "debug", "package", "require", "load", "dofile", "string", "table", "coroutine", "pcall",
+        "setmetatable", "getmetatable", "rawset", "collectgarbage", "print", "_G"}) {
+    EXPECT_TRUE(run_lua(fmt::format("assert({} == nil)", name)).problems.empty()) << name;
+  }
+  EXPECT_EQ(run_lua("while true do end").problems.at(0).what, "it does not come to an end");
+  EXPECT_EQ(run_lua("local s = 'x' while true do s = s .. s end").problems.at(0).what, "not enough memory");
+  EXPECT_EQ(run_lua("local t = {} for i = 1, 1e9 do t[i] = {} end").problems.size(), 1U);
+  EXPECT_EQ(run_lua("local function f() return 1 + f() end f()").problems.size(), 1U);
+  EXPECT_EQ(run_lua("local s = ('x'):rep(9)").problems.size(), 1U) << "methods are a library too";
+  EXPECT_EQ(run_lua("\x1bLua").problems.size(), 1U) << "no byte code";
 }
 
 /// Resources by `class.id` or `remote.class.id`.
