@@ -1,7 +1,8 @@
 """Synchronisations: a first one of large files beside `cp` of the same tree, one of many small files beside `rsync -a` over
 loopback, one after few zones have changed, the reconnection of two equal trees, and what an application's fsync pays
-meanwhile. `--scale` shrinks all sizes for a quick look. ext4 makes inodes slowly where many were removed in the last minutes
-(twice the time was seen): do not run it just after something that removes a tree."""
+meanwhile, and the memory of both replicas. `--scale` shrinks all sizes for a quick look; at full size up to 35 GB of disk.
+Each part has an ext4 of its own, in an image: where many inodes were removed in the last five minutes ext4 makes new ones several
+times slower, and what was removed before is discarded meanwhile. Whoever is measured second would pay for both."""
 import contextlib
 import os
 import random
@@ -28,6 +29,27 @@ SMALL_FILES, SMALL_BYTES, PER_DIRECTORY = 200_000, 1024, 500
 CHANGED_SHARE = 0.01
 ZONE_BYTES = 1 << 16
 EQUAL_FILES = 1_000_000
+IMAGE_BYTES, INODE_EVERY_BYTES = 64 << 30, 8192
+
+
+@contextlib.contextmanager
+def file_system(base):
+    """A fresh one at `base`. Not through the page cache a second time."""
+    image = f"{base}.img"
+    with open(image, "xb") as out:
+        out.truncate(IMAGE_BYTES)
+    common.later(os.unlink, image)
+    sh("mkfs.ext4", "-q", "-i", INODE_EVERY_BYTES, image)
+    device = sh("losetup", "--direct-io=on", "--find", "--show", image).strip()
+    common.later(sh, "losetup", "--detach", device)
+    os.makedirs(base)
+    common.later(os.rmdir, base)
+    sh("mount", "-o", "noinit_itable", device, base)
+    common.later(sh, "umount", base)
+    try:
+        yield
+    finally:
+        common.clean_up()
 
 
 class Mirror:
@@ -55,13 +77,18 @@ class Mirror:
     def copied_bytes(self):
         return int(self.box.safekit("node1", "get", "-m", "bench", "-r", "rfs.rei_copy_size_metric")) * 1024
 
-    def resident_kib(self, node):
-        pid = self.box.pids(node, "safekit-replicad")[0]
-        status = self.box.exec(node, "cat", f"/proc/{pid}/status")
-        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+    def add_memory(self, report, moment):
+        """Of both replicas: what they hold now, and the most since the last time."""
+        for node, role in (("node1", "primary"), ("node2", "secondary")):
+            pid = self.box.pids(node, "safekit-replicad")[0]
+            status = self.box.exec(node, "cat", f"/proc/{pid}/status").splitlines()
+            for field, what in (("VmRSS", "now"), ("VmHWM", "most")):
+                kib = next(line for line in status if line.startswith(field)).split()[1]
+                report.add(f"memory_{moment}_{role}_{what}", "MiB", False, "mirror", int(kib) / 1024)
+            self.box.exec(node, "sh", "-c", f"echo 5 > /proc/{pid}/clear_refs")
 
     def end(self):
-        self.box.down()
+        self.box.call("down")  # the files go with their file system
 
 
 @contextlib.contextmanager
@@ -159,8 +186,8 @@ def first_of_large(base, report, scale):
     mib = files * LARGE_BYTES / 2**20
     with fresh(base, "rsl") as mirror:
         large_tree(mirror.data, files)
+        # The copy stays until the end: its room would be discarded while the mirror is measured.
         report.add("resync_first_large", "MiB/s", True, "cp", mib / timed_copy(mirror.data, f"{base}/cp"))
-        sh("rm", "-rf", f"{base}/cp")
         mirror.start("node1", "ALONE", 60, "prim")
         report.add("resync_first_large", "MiB/s", True, "mirror", mib / mirror.start("node2", "SECOND", 1200))
         note("large files: first synchronisation done")
@@ -213,13 +240,12 @@ def first_of_small(base, report, scale):
         small_tree(mirror.data, files, SMALL_BYTES)
         os.makedirs(f"{base}/rsync")
         report.add("resync_first_small", "files/s", True, "rsync", files / timed_rsync(base, mirror.data, f"{base}/rsync"))
-        # The copy stays until the end: ext4 makes inodes slowly where many were just removed.
         mirror.start("node1", "ALONE", 60, "prim")
         report.add("resync_first_small", "files/s", True, "mirror", files / mirror.start("node2", "SECOND", 1200))
 
 
 def reconnects(base, report, scale):
-    """Equal trees: the network is cut and healed; then the secondary is stopped and started."""
+    """Equal trees: the network is cut and healed; then the secondary is stopped and started; then all is compared."""
     files = max(1000, int(EQUAL_FILES * scale))
     with fresh(base, "rse") as mirror:
         small_tree(mirror.data, files, 16)
@@ -227,8 +253,7 @@ def reconnects(base, report, scale):
         mirror.start("node1", "ALONE", 60, "prim")
         took = mirror.start("node2", "SECOND", 1800)
         report.add("resync_first_tiny", "files/s", True, "mirror", files / took)
-        for node in mirror.box.nodes:
-            report.add(f"resync_rss_{files}_files", "KiB", False, "mirror", mirror.resident_kib(node))
+        mirror.add_memory(report, "first")
         mirror.box.call("cut", "replication")
         mirror.box.wait_state("node1", "bench", "ALONE Ready")
         began = time.monotonic()
@@ -238,18 +263,28 @@ def reconnects(base, report, scale):
         mirror.box.safekit("node2", "stop", "-m", "bench")
         mirror.box.wait_state("node2", "bench", "STOP NotReady")
         report.add("resync_restart_unchanged", "s", False, "mirror", mirror.start("node2", "SECOND", 600))
+        mirror.add_memory(report, "idle")
+        mirror.box.safekit("node2", "stop", "-m", "bench")
+        mirror.box.wait_state("node2", "bench", "STOP NotReady")
+        began = time.monotonic()
+        mirror.box.safekit("node2", "second", "fullsync", "-m", "bench")
+        mirror.box.wait_state("node2", "bench", "SECOND Ready", 600)
+        report.add("resync_compare_equal", "s", False, "mirror", time.monotonic() - began)
+        mirror.add_memory(report, "compared")
+        note(f"{mirror.box.exec('node1', 'sh', '-c', 'find /srv/bench -ls | wc -l').strip()} names looked at by the application")
+        mirror.add_memory(report, "walked")
 
 
 def run(options, report):
     base = options.dir
-    if os.path.exists(base):
-        raise RuntimeError(f"{base} exists: a run that was killed left it; remove it first")
-    os.makedirs(base)
-    common.later(common.remove, base)
+    for left in (base, f"{base}.img"):
+        if os.path.exists(left):
+            raise RuntimeError(f"{left} exists: a run that was killed left it; remove it first")
     parts = {"large": lambda: first_of_large(base, report, options.scale),
              "small": lambda: first_of_small(base, report, options.scale),
              "equal": lambda: reconnects(base, report, options.scale)}
     for name in options.rows.split(",") if options.rows else parts:
         if name not in parts:
             raise RuntimeError(f"no part '{name}': there are {', '.join(parts)}")
-        parts[name]()
+        with file_system(base):
+            parts[name]()
