@@ -41,9 +41,9 @@ Status check_made(int fd, mode_t type) {
   return Error{Code::Conflict, "somebody else on this node changes the replicated directory"};
 }
 
-/// Empty, and open as `InodeBinding::descriptor` opens it.
-Result<SharedFd> make_file(int directory, const std::string& name) {
-  Fd made{::openat(directory, name.c_str(), O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600)};
+/// Empty, and open as `InodeBinding::descriptor` opens it. Its mode may lack some of `mode`.
+Result<SharedFd> make_file(int directory, const std::string& name, mode_t mode) {
+  Fd made{::openat(directory, name.c_str(), O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC, mode & 0777)};
   if (!made) return system_error(fmt::format("create '{}'", name), errno);
   return std::make_shared<const Fd>(std::move(made));
 }
@@ -187,7 +187,7 @@ Status Applier::perform(const wire::Create& op) {
   if (in_resync() || taken) SK_TRY_VOID(remove_entry(parent->get(), root, op.name));
   SharedFd fd;
   if (S_ISREG(type)) {
-    SK_TRY(fd, make_file(parent->get(), op.name));
+    SK_TRY(fd, make_file(parent->get(), op.name, 0600));
   } else {
     SK_TRY_VOID(tree::make_node(parent->get(), op.name, op.attributes, op.link_target));
     Fd made{::openat(parent->get(), op.name.c_str(), S_ISDIR(type) ? O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
@@ -266,7 +266,7 @@ Status Applier::perform(const wire::Rename& op) {
 Status Applier::perform(const wire::Write& op, BytesView data) {
   SK_TRY(const auto fd, inodes_.descriptor(op.id));
   SK_TRY_VOID(tree::write_at(fd->get(), data, op.offset));
-  write_behind_.wrote(op.id, fd, op.offset, data.size());
+  write_behind_.wrote(op.id, fd, op.offset, data.size(), in_resync());
   return {};
 }
 
@@ -280,6 +280,8 @@ Status Applier::perform(const wire::Fallocate& op) {
 
 Status Applier::perform(const wire::SetAttributes& op) {
   SK_TRY(const auto fd, inodes_.descriptor(op.id));
+  // The last that a synchronisation sends of a file.
+  if (in_resync() && (op.mask & wire::SetAttributes::kMtime) != 0) write_behind_.finished(op.id, fd);
   return tree::set_attributes(fd->get(), op.mask, op.attributes);
 }
 
@@ -377,7 +379,8 @@ Status Applier::create_entry(int directory, std::uint32_t root, const wire::List
   const mode_t type = entry.mode & S_IFMT;
   SharedFd fd;
   if (S_ISREG(type)) {
-    SK_TRY(fd, make_file(directory, entry.name));  // open until its content comes
+    // With its mode, which is most often all that it is to have. Open until its content comes.
+    SK_TRY(fd, make_file(directory, entry.name, entry.mode));
   } else {
     SK_TRY_VOID(tree::make_node(directory, entry.name, {.mode = entry.mode, .device = entry.device}, entry.link_target));
   }
@@ -395,6 +398,10 @@ Status Applier::perform(const wire::InodeState& state, BytesView data) {
   if (state.with_content) {
     if (!S_ISREG(now.mode)) return Error{Code::Conflict, "content for what is no regular file"};
     if (keeper_) SK_TRY_VOID(set_aside(wire::Write{state.id, 0, static_cast<std::uint32_t>(data.size())}, data));
+    // Nobody sees content whom the present mode lets in and the new one does not.
+    if ((now.mode & 0777 & ~state.attributes.mode) != 0) {
+      SK_TRY_VOID(tree::set_attributes(fd->get(), SetAttributes::kMode, state.attributes));
+    }
     SK_TRY_VOID(tree::write_at(fd->get(), data, 0));
   }
   const std::uint64_t size = state.with_content ? std::max<std::uint64_t>(now.size, data.size()) : now.size;

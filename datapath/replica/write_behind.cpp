@@ -2,25 +2,44 @@
 
 #include <fcntl.h>
 
+#include <utility>
+
 namespace safekit::replica {
 
-SequentialRun::Range SequentialRun::wrote(std::uint64_t offset, std::uint64_t size) {
+SequentialRun::Range SequentialRun::wrote(std::uint64_t offset, std::uint64_t size, std::uint64_t long_bytes) {
   if (offset != end_) begin_ = given_ = offset;
   end_ = offset + size;
-  if (end_ - begin_ < kLongBytes || end_ - given_ < kStepBytes) return {};
-  const Range range{given_, end_};
-  given_ = end_;
-  return range;
+  if (end_ - begin_ < long_bytes || end_ - given_ < kStepBytes) return {};
+  return rest();
 }
 
-void WriteBehind::wrote(InodeId id, const SharedFd& fd, std::uint64_t offset, std::uint64_t size) {
+SequentialRun::Range SequentialRun::rest() {
+  if (given_ == end_) return {};
+  return {std::exchange(given_, end_), end_};
+}
+
+void WriteBehind::wrote(InodeId id, const SharedFd& fd, std::uint64_t offset, std::uint64_t size, bool stays) {
   SequentialRun::Range range;
   {
     const std::lock_guard lock{mutex_};
     Followed& file = files_[id.value % kFiles];
     if (file.id != id) file = {.id = id};
-    range = file.run.wrote(offset, size);
+    range = file.run.wrote(offset, size, stays ? SequentialRun::kStepBytes : SequentialRun::kLongBytes);
   }
+  bring_to_disk(fd, range);
+}
+
+void WriteBehind::finished(InodeId id, const SharedFd& fd) {
+  SequentialRun::Range range;
+  {
+    const std::lock_guard lock{mutex_};
+    Followed& file = files_[id.value % kFiles];
+    if (file.id == id) range = file.run.rest();
+  }
+  bring_to_disk(fd, range);
+}
+
+void WriteBehind::bring_to_disk(const SharedFd& fd, const SequentialRun::Range& range) {
   if (range == SequentialRun::Range{}) return;
   if (++pending_ > kPendingMax) {
     --pending_;

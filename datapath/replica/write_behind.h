@@ -24,7 +24,9 @@ class SequentialRun {
     friend bool operator==(const Range&, const Range&) = default;
   };
   /// After a write: what is to be brought to disk now, perhaps nothing. All before it was given out by earlier calls.
-  [[nodiscard]] Range wrote(std::uint64_t offset, std::uint64_t size);
+  [[nodiscard]] Range wrote(std::uint64_t offset, std::uint64_t size, std::uint64_t long_bytes = kLongBytes);
+  /// What was not given out yet.
+  [[nodiscard]] Range rest();
 
  private:
   std::uint64_t begin_{0};
@@ -37,12 +39,16 @@ class SequentialRun {
 /// left to the kernel. Thread: any. A service. Source: sync_file_range(2).
 class WriteBehind {
  public:
-  /// `fd`: a descriptor of the file that can be written.
-  void wrote(InodeId id, const SharedFd& fd, std::uint64_t offset, std::uint64_t size);
+  /// `fd`: a descriptor of the file that can be written. `stays`: it is known not to be short-lived.
+  void wrote(InodeId id, const SharedFd& fd, std::uint64_t offset, std::uint64_t size, bool stays = false);
+  /// No more is written of one that stays.
+  void finished(InodeId id, const SharedFd& fd);
 
  private:
   static constexpr std::size_t kFiles = 16;  ///< followed at once
   static constexpr int kPendingMax = 32;
+
+  void bring_to_disk(const SharedFd& fd, const SequentialRun::Range& range);
 
   struct Followed {
     InodeId id{};

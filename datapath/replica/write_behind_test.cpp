@@ -29,6 +29,15 @@ TEST(SequentialRun, RandomWritesAreLeftToTheKernel) {
   for (std::uint64_t i = 0; i < 100; ++i) EXPECT_EQ(run.wrote(i * 37 % 100 * kMiB, kMiB / 2), Range{}) << i;
 }
 
+TEST(SequentialRun, WhatStaysIsBroughtToDiskFromTheFirstStep) {
+  SequentialRun run;
+  for (std::uint64_t i = 0; i < 3; ++i) EXPECT_EQ(run.wrote(i * kMiB, kMiB, SequentialRun::kStepBytes), Range{}) << i;
+  EXPECT_EQ(run.wrote(3 * kMiB, kMiB, SequentialRun::kStepBytes), (Range{0, 4 * kMiB}));
+  EXPECT_EQ(run.wrote(4 * kMiB, kMiB, SequentialRun::kStepBytes), Range{});
+  EXPECT_EQ(run.rest(), (Range{4 * kMiB, 5 * kMiB})) << "its end";
+  EXPECT_EQ(run.rest(), Range{});
+}
+
 TEST(SequentialRun, OneLargeWriteIsARun) {
   SequentialRun run;
   EXPECT_EQ(run.wrote(5, 20 * kMiB), (Range{5, 20 * kMiB + 5}));
