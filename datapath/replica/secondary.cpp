@@ -214,28 +214,16 @@ Status Secondary::greet(Stream& stream, wire::FrameReader& frames) {
 Status Secondary::receive(const StreamRef& stream, wire::FrameReader& frames) {
   MonoTime heard = clock_.mono_now();
   bool is_silent = false;
+  std::unique_ptr<FramePipe> pipe;
   for (;;) {
     SK_TRY(const auto frame, frames.next());
     if (frame) {
-      if (pending_sync_) sync_later(stream);
-      unacknowledged_bytes_ += frame->payload.size();
-      SK_TRY_VOID(take(stream, *frame));
-      tell_missed();
-      if (unacknowledged_bytes_ >= kAcknowledgeBytes) SK_TRY_VOID(acknowledge(*stream));
+      SK_TRY_VOID(take_or_pass(stream, *frame, pipe));
       continue;
     }
     SK_TRY(std::size_t got, stream->read(frames.space(kReadBytes), Duration{0}));
     if (got == 0) {
-      // Nothing more is here: the primary may be waiting for us.
-      if (pending_sync_ && sync_takes_ < kQuickSync) {
-        SK_TRY_VOID(sync_here(stream));
-      } else {
-        if (pending_sync_) {
-          sync_later(stream);
-          sync_takes_ = sync_takes_ * 15 / 16;  // so that a disk that has become quick again is found out
-        }
-        SK_TRY_VOID(acknowledge(*stream));
-      }
+      if (pipe == nullptr) SK_TRY_VOID(answer_all(stream));
       SK_TRY(got, stream->read(frames.space(kReadBytes), kHeartbeatEvery));
     }
     const MonoTime now = clock_.mono_now();
@@ -250,6 +238,41 @@ Status Secondary::receive(const StreamRef& stream, wire::FrameReader& frames) {
     is_silent = now - heard > kHeartbeatLate;
     if (is_silent != was_silent) set_status([&](SecondaryStatus& status) { status.connected = !is_silent; });
   }
+}
+
+/// What a synchronisation sends is applied by a thread beside this one. All between is the pipe's then: what is "the receiver's own"
+/// changes hands where the pipe begins and where it was drained.
+Status Secondary::take_or_pass(const StreamRef& stream, const wire::FrameView& frame, std::unique_ptr<FramePipe>& pipe) {
+  if (pipe != nullptr && frame.type != wire::FrameType::ResyncEnd) return pipe->push(frame);
+  if (pipe != nullptr) {
+    SK_TRY_VOID(pipe->drain());
+    pipe.reset();
+  }
+  SK_TRY_VOID(take_one(stream, frame));
+  if (!applier_.in_resync()) return {};
+  pipe = std::make_unique<FramePipe>([this, stream](const wire::FrameView& passed, bool is_last) -> Status {
+    SK_TRY_VOID(take_one(stream, passed));
+    return is_last ? answer_all(stream) : Status{};
+  });
+  return {};
+}
+
+Status Secondary::take_one(const StreamRef& stream, const wire::FrameView& frame) {
+  if (pending_sync_) sync_later(stream);
+  unacknowledged_bytes_ += frame.payload.size();
+  SK_TRY_VOID(take(stream, frame));
+  tell_missed();
+  return unacknowledged_bytes_ >= kAcknowledgeBytes ? acknowledge(*stream) : Status{};
+}
+
+/// Nothing more is here: the primary may be waiting for us.
+Status Secondary::answer_all(const StreamRef& stream) {
+  if (pending_sync_ && sync_takes_ < kQuickSync) return sync_here(stream);
+  if (pending_sync_) {
+    sync_later(stream);
+    sync_takes_ = sync_takes_ * 15 / 16;  // so that a disk that has become quick again is found out
+  }
+  return acknowledge(*stream);
 }
 
 Status Secondary::acknowledge(Stream& stream) {

@@ -13,6 +13,7 @@
 #include "datapath/journal/journal.h"
 #include "datapath/replica/applier.h"
 #include "datapath/replica/copy_look.h"
+#include "datapath/replica/frame_pipe.h"
 #include "datapath/replica/handshake.h"
 #include "datapath/replica/kept_copies.h"
 #include "datapath/replica/outside_changes.h"
@@ -37,7 +38,7 @@ struct SecondaryStatus {
 
 /// Receives the stream and applies it in order. What has been acknowledged is applied, so a takeover has nothing to finish.
 /// Threads of its own: one accepts (a new connection of the authenticated primary ends the old one, which may be half
-/// dead), one receives and applies, some sync and digest beside it. A service.
+/// dead), one receives and applies (two during a synchronisation), some sync and digest beside it. A service.
 ///
 ///   listening -> greeted -> (ResyncBegin) synchronising -> (ResyncEnd) synchronised
 ///   any -> listening when the connection ends; the copy keeps its marks: up to date once synchronised, until told else.
@@ -85,6 +86,9 @@ class Secondary {
   void add_outside(wire::Hello& hello, std::vector<wire::ActiveEntry>& entries);
   Status checkpoint(const StreamRef& stream, const wire::Checkpoint& checkpoint);
   Status receive(const StreamRef& stream, wire::FrameReader& frames);
+  Status take_or_pass(const StreamRef& stream, const wire::FrameView& frame, std::unique_ptr<FramePipe>& pipe);
+  Status take_one(const StreamRef& stream, const wire::FrameView& frame);
+  Status answer_all(const StreamRef& stream);
   Status take(const StreamRef& stream, const wire::FrameView& frame);
   Status take(const StreamRef& stream, wire::Operation& operation, BytesView data);
   Status begin_resync(Stream& stream, wire::ResyncMode mode);
@@ -140,7 +144,7 @@ class Secondary {
   std::uint64_t spoiled_{0};  ///< how often the copy was found or marked not to be equal
   SecondaryStatus status_{};
 
-  // The receiver's own:
+  // The receiver's own, or of the thread to which it passes the frames of a synchronisation:
   CopyLook look_{applier_};
   std::uint64_t spoiled_before_{0};  ///< the connection was greeted
   std::uint64_t received_{0};
