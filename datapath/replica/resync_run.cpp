@@ -74,7 +74,7 @@ void ResyncRun::push(Job job) {
     const std::lock_guard lock{mutex_};
     push_locked(std::move(job));
   }
-  wake_.notify_one();
+  wake_.notify_all();  // one may wait for something else
 }
 
 void ResyncRun::work() {

@@ -131,8 +131,11 @@ class ResyncRun {
   Status compare(const WorkRef& work, int fd, std::uint64_t begin, std::uint64_t end);
   Status send_zones(const WorkRef& work, const std::vector<std::uint64_t>& zones);
   Status send_range(const WorkRef& work, int fd, std::uint64_t begin, std::uint64_t end, bool punch);
+  [[nodiscard]] std::unique_lock<std::mutex> turn();
+  Status wait_for_peer();
   void count_done(Work& work, std::uint64_t bytes);
   Status release(const WorkRef& work);
+  Status ask(const WorkRef& work, int fd, std::uint64_t first, std::uint64_t count);
   Status asked(SequenceNumber sequence, Asked&& asked);
   [[nodiscard]] Status check_early() const;
   void listing_sent(SequenceNumber sequence, Listed&& listed);
@@ -148,6 +151,7 @@ class ResyncRun {
   journal::ZoneMap map_{};  ///< of run_chosen, as the next
   std::int64_t since_{0};
 
+  std::mutex turn_{};  ///< before any lock of TreeOrder
   mutable std::mutex mutex_{};
   std::condition_variable wake_{};
   std::array<std::deque<Job>, 4> jobs_{};  ///< by Kind, the first are taken first
@@ -156,6 +160,7 @@ class ResyncRun {
   std::size_t scans_{1};
   std::unordered_map<std::uint64_t, Listed> listings_{};
   std::unordered_map<std::uint64_t, Asked> asked_{};
+  std::uint64_t asked_bytes_{0};  ///< of zones, in asked_
   std::uint64_t answers_{0};  ///< so far
   /// Answers that came before who asked had noted the question.
   std::unordered_map<std::uint64_t, wire::ListingAnswer> early_listings_{};

@@ -45,6 +45,8 @@ class ResyncRunTest : public ::testing::Test, public ResyncHost {
   void note_known(InodeId, const HandleKey&) override {}
   Result<HandleKey> key_of_forgotten(InodeId) override { return Error{Code::NotFound, "not asked for"}; }
   Status wait_for_room() override { return {}; }
+  [[nodiscard]] bool application_syncs() const override { return false; }
+  void yield_to_application() override {}
 
   std::string top{};
   Settings settings{.zone_bytes = 4, .workers = 1, .resync_timeout = milliseconds{20}};
