@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 namespace safekit::replica {
 
@@ -57,9 +58,7 @@ Status InodeBinding::reset() {
   ids_.clear();
   cache_.clear();
   recent_.clear();
-  owner_.clear();
-  stands_for_.clear();
-  tracking_ = false;
+  track_identities(false);
   for (std::uint32_t root = 0; root < roots_.size(); ++root) {
     SK_TRY(auto key, key_at(place(root), root_fd(root), ""));
     set(InodeId{1 + root}, 0, std::move(key), S_IFDIR);
@@ -69,8 +68,17 @@ Status InodeBinding::reset() {
 
 void InodeBinding::track_identities(bool on) {
   tracking_ = on;
-  owner_.clear();
-  stands_for_.clear();
+  // Not only cleared: the room for a million files is not needed again soon.
+  owner_ = {};
+  stands_for_ = {};
+}
+
+void InodeBinding::own(const HandleKey& key, std::uint64_t identity) {
+  const auto [at, is_new] = owner_.try_emplace(key, identity);
+  if (!is_new && at->second != identity) stands_for_.erase(std::exchange(at->second, identity));
+  const HandleKey*& stands = stands_for_[identity];
+  const HandleKey* before = std::exchange(stands, &at->first);
+  if (before != nullptr && before != stands) owner_.erase(*before);
 }
 
 Status InodeBinding::bind(const wire::Bind& bind) {
@@ -95,10 +103,7 @@ Status InodeBinding::bind(const wire::Bind& bind) {
 
 void InodeBinding::set(InodeId id, std::uint64_t identity, HandleKey key, mode_t type, SharedFd fd) {
   forget(id);
-  if (tracking_ && identity != 0) {
-    owner_[key] = identity;
-    stands_for_[identity] = key;
-  }
+  if (tracking_ && identity != 0) own(key, identity);
   ids_[id.value] = Bound{std::move(key), type};
   if (fd) remember(id, std::move(fd));
 }
@@ -153,13 +158,14 @@ void InodeBinding::remember(InodeId id, SharedFd fd) {
 std::optional<InodeBinding::Standing> InodeBinding::standing_for(std::uint64_t identity) {
   const auto found = stands_for_.find(identity);
   if (found == stands_for_.end()) return std::nullopt;
-  const auto handle = from_key(found->second);
+  const HandleKey& key = *found->second;
+  const auto handle = from_key(key);
   if (handle && handle->root < roots_.size()) {
-    auto fd = open_key(root_fd(handle->root), found->second, O_PATH);
+    auto fd = open_key(root_fd(handle->root), key, O_PATH);
     struct stat st {};
-    if (fd && ::fstat(fd->get(), &st) == 0 && st.st_nlink > 0) return Standing{found->second, std::move(*fd)};
+    if (fd && ::fstat(fd->get(), &st) == 0 && st.st_nlink > 0) return Standing{key, std::move(*fd)};
   }
-  owner_.erase(found->second);
+  owner_.erase(owner_.find(key));
   stands_for_.erase(found);
   return std::nullopt;
 }

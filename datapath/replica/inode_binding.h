@@ -77,6 +77,7 @@ class InodeBinding {
     std::list<std::uint64_t>::iterator place{};
   };
   void remember(InodeId id, SharedFd fd);
+  void own(const HandleKey& key, std::uint64_t identity);
 
   std::vector<std::string> paths_{};
   std::vector<Root> roots_{};
@@ -85,7 +86,7 @@ class InodeBinding {
   std::list<std::uint64_t> recent_{};
   bool tracking_{false};
   std::unordered_map<HandleKey, std::uint64_t> owner_{};
-  std::unordered_map<std::uint64_t, HandleKey> stands_for_{};
+  std::unordered_map<std::uint64_t, const HandleKey*> stands_for_{};  ///< the key lies in owner_, of which this is the inverse
 };
 
 }  // namespace safekit::replica

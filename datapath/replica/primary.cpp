@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include "datapath/linux/memory.h"
 #include "datapath/replica/touch.h"
 #include "datapath/wire/packing.h"
 
@@ -342,6 +343,12 @@ void Primary::send_heartbeats() {
     flush(lock, INT32_MAX);
     check_times();
     begin_due_verification(lock);
+    if (give_back_at_ && clock_.mono_now() >= *give_back_at_) {
+      give_back_at_.reset();
+      lock.unlock();
+      linux_os::give_back_memory();
+      lock.lock();
+    }
   }
 }
 

@@ -186,6 +186,7 @@ class Primary final : public Sink, private ResyncHost {
   Status tell_run(Lock& lock, Answer&& answer);
   void synchronise(std::shared_ptr<Link> link, wire::ResyncMode mode);
   Status synchronise_once(const std::shared_ptr<Link>& link, wire::ResyncMode mode);
+  void end_run(const ResyncRun& run, const Status& done, Duration took);
   Result<std::vector<InodeId>> end_synchronisation(const std::shared_ptr<Link>& link);
   void put_end();
   Status take_acknowledged(std::uint64_t upto);
@@ -283,6 +284,7 @@ class Primary final : public Sink, private ResyncHost {
   std::uint64_t resync_saved_{0};   ///< by packing, on this connection
   std::unordered_map<std::uint64_t, std::uint64_t> copied_{};  ///< bytes by id, of files under way, with resync_detail
   std::unordered_map<std::uint64_t, HandleKey> forgotten_{};  ///< while it runs: the peer may name them as leftovers
+  std::optional<MonoTime> give_back_at_{};  ///< the memory that a synchronisation needed
   std::int64_t since_{0};  ///< resync::Decision::since of this connection
   bool diverged_{false};
   Progress progress_{};

@@ -388,19 +388,24 @@ Status Primary::synchronise_once(const std::shared_ptr<Link>& link, wire::Resync
     return Error{Code::Exhausted, "the trees change faster than they can be made equal"};
   };
   Status done = work();
+  end_run(*run, done, clock_.mono_now() - began);
+  return done;
+}
+
+void Primary::end_run(const ResyncRun& run, const Status& done, Duration took) {
   const std::lock_guard lock{mutex_};
-  progress_ = run->progress();
+  progress_ = run.progress();
   run_.reset();
-  const double took = std::chrono::duration<double>(clock_.mono_now() - began).count();
-  if (progress_.bytes_copied >= kRateBytesMin && took > 0) {
-    copied_per_second_ = static_cast<std::uint64_t>(static_cast<double>(progress_.bytes_copied) / took);
+  const double seconds = std::chrono::duration<double>(took).count();
+  if (progress_.bytes_copied >= kRateBytesMin && seconds > 0) {
+    copied_per_second_ = static_cast<std::uint64_t>(static_cast<double>(progress_.bytes_copied) / seconds);
   }
-  forgotten_.clear();
+  forgotten_ = {};  // with its room
+  give_back_at_ = clock_.mono_now() + kGiveBackAfter;
   copied_.clear();
   log_.write(LogLevel::Info, kLog,
              fmt::format("synchronisation={} files={} bytes-compared={} bytes-copied={} bytes-saved={}", done ? "sent" : "ended",
                          progress_.files_done, progress_.bytes_compared, progress_.bytes_copied, resync_saved_));
-  return done;
 }
 
 Result<std::vector<InodeId>> Primary::end_synchronisation(const std::shared_ptr<Link>& link) {

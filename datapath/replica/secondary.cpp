@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "datapath/linux/memory.h"
 #include "datapath/resync/zone_digest.h"
 
 namespace safekit::replica {
@@ -110,6 +111,10 @@ void Secondary::accept() {
     }
     if (clock_.mono_now() - sent < kHeartbeatEvery) continue;
     sent = clock_.mono_now();
+    if (give_back_at_ != 0 && sent.ns >= give_back_at_) {
+      give_back_at_ = 0;
+      linux_os::give_back_memory();
+    }
     if (current) (void)send_message(*current, wire::Heartbeat{}, settings_.send_timeout);  // the receiver sees a lost stream
   }
 }

@@ -144,6 +144,8 @@ class Secondary {
   std::uint64_t spoiled_{0};  ///< how often the copy was found or marked not to be equal
   SecondaryStatus status_{};
 
+  std::atomic<std::int64_t> give_back_at_{0};  ///< the memory that a synchronisation needed; 0: it was given back
+
   // The receiver's own, or of the thread to which it passes the frames of a synchronisation:
   CopyLook look_{applier_};
   std::uint64_t spoiled_before_{0};  ///< the connection was greeted

@@ -79,6 +79,7 @@ Status Secondary::end_resync(Stream& stream, const wire::ResyncEnd& end) {
     cannot_keep_ = false;
     applier_.end_resync();
     copies_ = false;
+    give_back_at_ = (clock_.mono_now() + kGiveBackAfter).ns;
     log_.write(LogLevel::Info, kLog, "synchronisation=done");
     set_status([&](SecondaryStatus& status) {
       status.synchronised = true;

@@ -51,6 +51,8 @@ inline constexpr Duration kHeartbeatEvery = milliseconds{250};
 /// Silence that confirms a peer which the control plane says is dead.
 inline constexpr Duration kHeartbeatLate = milliseconds{750};
 inline constexpr Duration kHelloMax = seconds{5};
+/// The end of a synchronisation: until then nobody refers any more to what was looked into.
+inline constexpr Duration kGiveBackAfter = seconds{2};
 inline constexpr Duration kRetryEvery = milliseconds{300};
 
 }  // namespace safekit::replica
