@@ -29,6 +29,7 @@
 #include "datapath/linux/netlink_interfaces.h"
 #include "datapath/linux/port_holder.h"
 #include "datapath/linux/ports.h"
+#include "datapath/linux/echo_probe.h"
 #include "datapath/linux/tcp_probe.h"
 #include "datapath/lost/set_reader.h"
 #include "reconciler/api/http_server.h"
@@ -109,6 +110,7 @@ struct Daemon::Impl {
   linux_os::Ports ports{};
   linux_os::NetlinkInterfaces interfaces{ports.loop};
   linux_os::SystemTcpProbe tcp{ports.loop};
+  linux_os::SystemEchoProbe echo{ports.loop};
   std::unique_ptr<store::SqliteBackend> backend;
   store::Store store;
   engine::Engine engine{{store, ports.loop, ports.clock, ports.random, ports.log}};
@@ -158,7 +160,7 @@ void Daemon::Impl::wire_controllers() {
   add(std::make_unique<vip::VipController>(store, ports.clock, interfaces, engine.waker("vip")));
   add(std::make_unique<errd::ErrdController>(store, ports.clock, ports.processes, engine.waker("errd")));
   add(std::make_unique<checker::CheckerController>(
-      checker::CheckerController::Ports{store, ports.clock, tcp, interfaces}, engine.waker("checker")));
+      checker::CheckerController::Ports{store, ports.clock, tcp, echo, interfaces}, engine.waker("checker")));
   add(std::make_unique<failover::FailoverController>(store, ports.clock));
   add(std::make_unique<membership::MembershipController>(store, ports.clock, heartbeats, engine.waker("membership")));
   add(std::make_unique<boot::BootController>(store, ports.clock, boot));

@@ -1,8 +1,19 @@
 #include "controllers/checker/effect.h"
 
 #include <algorithm>
+#include <array>
 
 namespace safekit::checker {
+
+namespace {
+
+bool is_ours(std::string_view resource) {
+  return std::ranges::any_of(std::array{Kind::Tcp, Kind::Ping, Kind::Ip}, [&](Kind kind) {
+    return resource.substr(0, resource.find('.')) == class_of(kind);
+  });
+}
+
+}  // namespace
 
 std::optional<engine::Request> CheckerController::wants(const store::Change& change) const {
   const bool mine = change.what == store::Change::What::Object || change.what == store::Change::What::Status;
@@ -62,12 +73,15 @@ Observed CheckerController::observe(Live& live, const Desired& desired) {
 
 void CheckerController::ask(const std::string& module, const Ask& question) {
   const Check& check = question.check;
-  ports_.tcp.connect(
-      check.address, check.port, check.timeout,
-      [this, module, resource = resource_of(check), number = question.number](const Status& status) {
-        modules_[module].answers[resource] = {number, status.has_value()};
-        wake_(engine::Request{module});
-      });
+  auto told = [this, module, resource = resource_of(check), number = question.number](const Status& status) {
+    modules_[module].answers[resource] = {number, status.has_value()};
+    wake_(engine::Request{module});
+  };
+  if (check.kind == Kind::Ping) {
+    ports_.echo.echo(check.address, check.timeout, std::move(told));
+  } else {
+    ports_.tcp.connect(check.address, check.port, check.timeout, std::move(told));
+  }
 }
 
 void CheckerController::publish(const ModuleName& name, const Plan& plan) {
@@ -77,13 +91,12 @@ void CheckerController::publish(const ModuleName& name, const Plan& plan) {
     m.checker.watched = m.role.watched;
     m.checker.awaited = plan.awaited;
     std::erase_if(m.resources, [&](const auto& resource) {
-      const bool mine = resource.first.starts_with("tcp.") || resource.first.starts_with("ip.");
-      return mine && !plan.resources.contains(resource.first);
+      return is_ours(resource.first) && !plan.resources.contains(resource.first);
     });
     for (const auto& [resource, value] : plan.resources) {
       status::ResourceValue& old = m.resources[resource];
-      const char* source = resource.starts_with("tcp.") ? "tcpcheck" : "ipcheck";
-      if (old.value != value) old = {.value = value, .assigned = now, .source = source};
+      if (old.value == value) continue;
+      old = {.value = value, .assigned = now, .source = resource.substr(0, resource.find('.')) + "check"};
     }
   });
 }

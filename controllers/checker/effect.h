@@ -14,8 +14,8 @@
 
 namespace safekit::checker {
 
-/// Runs the tcp and ip checkers while the role says that their class is watched; writes CheckerSection and
-/// the resource values `tcp.*` and `ip.*`, which failover rules test. A service.
+/// Runs the tcp, ping and ip checkers while the role says that their class is watched; writes CheckerSection and
+/// the resource values `tcp.*`, `ping.*` and `ip.*`, which failover rules test. A service.
 class CheckerController final : public engine::Controller {
  public:
   using Wake = std::function<void(const engine::Request&)>;
@@ -23,6 +23,7 @@ class CheckerController final : public engine::Controller {
     store::Store& store;
     const Clock& clock;
     TcpProbe& tcp;
+    EchoProbe& echo;
     Interfaces& interfaces;
   };
   CheckerController(const Ports& ports, Wake wake) : ports_(ports), wake_(std::move(wake)) {}

@@ -20,14 +20,22 @@ class FakeTcp final : public TcpProbe {
   }
 };
 
+class FakeEcho final : public EchoProbe {
+ public:
+  std::vector<std::pair<std::string, std::function<void(Status)>>> asked{};
+  void echo(const std::string& host, Duration, std::function<void(Status)> task) override {
+    asked.emplace_back(host, std::move(task));
+  }
+};
+
 class CheckerTest : public ::testing::Test {
  protected:
-  CheckerTest() : controller({store, clock, tcp, interfaces}, [this](const engine::Request&) { ++wakes; }) {
+  CheckerTest() : controller({store, clock, tcp, echo, interfaces}, [this](const engine::Request&) { ++wakes; }) {
     const auto module = store.apply(
         {store::Kind::Module, "db"},
         R"({"apiVersion":"safekit/v1","kind":"Module","metadata":{"name":"db"},"spec":{"mode":"mirror",)"
         R"("nodes":["a","b"],"heartbeats":{"lans":["net"]},"virtualIPs":["2001:DB8::9"],)"
-        R"("checkers":{"tcp":[{"ident":"web","address":"127.0.0.1","port":80}]}}})",
+        R"("checkers":{"tcp":[{"ident":"web","address":"127.0.0.1","port":80}],"ping":[{"ident":"gw","address":"10.0.0.254"}]}}})",
         {});
     EXPECT_TRUE(module.has_value()) << module.error().what;
     interfaces.interfaces = {{.index = 2, .name = "eth0", .up = true}};
@@ -39,6 +47,7 @@ class CheckerTest : public ::testing::Test {
   fake::ManualClock clock{};
   fake::FixedInterfaces interfaces{};
   FakeTcp tcp{};
+  FakeEcho echo{};
   store::MemoryBackend backend{};
   store::Store store{backend, clock, NodeName{"a"}};
   int wakes{0};
@@ -63,6 +72,19 @@ TEST_F(CheckerTest, ProbesAndTellsWhatItFinds) {
   store.update_status(kDb, [](status::Module& m) { m.settings.checker = false; });
   pass();
   EXPECT_EQ(value("tcp.web"), "init");
+}
+
+TEST_F(CheckerTest, AsksForEchoesBeforeTheApplicationRuns) {
+  store.update_status(kDb, [](status::Module& m) { m.role.watched = {status::WatchClass::Pre}; });
+  pass();
+  EXPECT_EQ(value("ping.gw"), "init");
+  EXPECT_EQ(store.status(kDb).checker.awaited, std::set<std::string>{"ping.gw"});
+  ASSERT_EQ(echo.asked.size(), 1U);
+  EXPECT_EQ(echo.asked[0].first, "10.0.0.254");
+  echo.asked[0].second(Error{Code::Timeout, "no answer in time"});
+  pass();
+  EXPECT_EQ(value("ping.gw"), "down");
+  EXPECT_EQ(store.status(kDb).resources.at("ping.gw").source, "pingcheck");
 }
 
 TEST_F(CheckerTest, TellsWhenTheAddressIsGone) {

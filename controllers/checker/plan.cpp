@@ -45,7 +45,7 @@ void judge(const Check& check, bool fine, MonoTime now, State& state, Plan& plan
   const Value value = fine ? Value::Up : Value::Down;
   if (value == state.value) return;
   state.value = value;
-  const char* component = check.kind == Kind::Tcp ? "tcpcheck" : "ipcheck";
+  const std::string component = fmt::format("{}check", class_of(check.kind));
   plan.lines.push_back(
       {fine ? 'I' : 'E', component,
        fmt::format("Resource {} set to {} by {}", resource_of(check), value_text(value), component)});
@@ -83,6 +83,15 @@ std::vector<Check> checks_of(const spec::Module& module) {
                       .timeout = tcp.timeout,
                       .watch_class = class_of(spec::when_of(module, tcp))});
   }
+  for (const spec::PingChecker& ping : module.checkers.ping) {
+    checks.push_back({.kind = Kind::Ping,
+                      .ident = ping.ident,
+                      .address = ping.address,
+                      .port = 0,
+                      .interval = ping.interval,
+                      .timeout = ping.timeout,
+                      .watch_class = class_of(ping.when)});
+  }
   std::vector<spec::IpChecker> ips = module.checkers.ip;
   // The address of a farm is its own controller's matter; nobody sets it here yet.
   if (module.mode == spec::Mode::Mirror) {
@@ -100,9 +109,16 @@ std::vector<Check> checks_of(const spec::Module& module) {
   return checks;
 }
 
-std::string resource_of(const Check& check) {
-  return (check.kind == Kind::Tcp ? "tcp." : "ip.") + check.ident;
+std::string_view class_of(Kind kind) {
+  switch (kind) {
+    case Kind::Tcp: return "tcp";
+    case Kind::Ping: return "ping";
+    case Kind::Ip: return "ip";
+  }
+  return "";
 }
+
+std::string resource_of(const Check& check) { return fmt::format("{}.{}", class_of(check.kind), check.ident); }
 
 Plan decide(const Desired& desired, const Observed& observed, const Memory& before, MonoTime now) {
   Plan plan;

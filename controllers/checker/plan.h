@@ -12,11 +12,11 @@
 #include "schema/spec/module.h"
 #include "schema/status/module.h"
 
-/// The tcp and ip checkers (spec/runtime.md 4). A checker whose class is not watched has the value `init`, so that a stale `down` fires
+/// The tcp, ping and ip checkers (spec/runtime.md 4). A checker whose class is not watched has the value `init`, so that a stale `down` fires
 /// no failover rule.
 namespace safekit::checker {
 
-enum class Kind { Tcp, Ip };
+enum class Kind { Tcp, Ping, Ip };
 
 struct Check {
   Kind kind{Kind::Tcp};
@@ -30,6 +30,8 @@ struct Check {
 };
 /// In the order of the module.
 [[nodiscard]] std::vector<Check> checks_of(const spec::Module& module);
+/// `tcp`, `ping`, `ip`: the class of its resource; it is set by `tcpcheck`, `pingcheck`, `ipcheck`.
+[[nodiscard]] std::string_view class_of(Kind kind);
 /// `tcp.web`, `ip.10.0.0.9`
 [[nodiscard]] std::string resource_of(const Check& check);
 

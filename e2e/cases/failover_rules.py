@@ -88,6 +88,23 @@ def case_each_action(w):
     w.box.wait_state("node2", "app", "STOP NotReady")
 
 
+def case_an_echo_that_fails_holds_the_node(w):
+    gateway = w.box.address("node2", 1)
+    w.apply(MIRROR + f"""  checkers:
+    ping: [{{ident: gw, address: {gateway}, interval: 500ms, timeout: 300ms}}]
+""")
+    until(lambda: w.box.state("node2", "app"), 20, "the module reaches the second node")
+    w.command("node1", "prim")
+    w.box.wait_state("node1", "app", "ALONE Ready")
+    w.box.exec("node2", "sysctl", "-qw", "net.ipv4.icmp_echo_ignore_all=1")
+    w.says("node1", "Resource ping.gw set to down by pingcheck")
+    w.says("node1", "Action wait from failover rule p_gw")
+    w.box.wait_state("node1", "app", "WAIT NotReady")
+    assert "p_gw holds since" in w.command("node1", "why")
+    w.box.exec("node2", "sysctl", "-qw", "net.ipv4.icmp_echo_ignore_all=0")
+    w.box.wait_state("node1", "app", "ALONE Ready")
+
+
 def case_what_is_no_rule_is_refused(w):
     try:
         w.apply(MIRROR + RULES.replace("then swap()", "then reboot()").replace("custom.hold == down", "down"))

@@ -80,7 +80,6 @@ void look_at_errd(const Module& module, Found& found) {
 
 void look_at_checkers(const Module& module, Found& found) {
   const spec::Checkers& checkers = module.checkers;
-  found.note(!checkers.ping.empty(), "spec.checkers.ping", "ping checkers do not run");
   found.note(!checkers.interfaces.empty(), "spec.checkers.interfaces", "intf checkers do not run");
   found.note(!checkers.custom.empty(), "spec.checkers.custom", "custom checkers do not run");
   found.note(!checkers.modules.empty(), "spec.checkers.modules", "module checkers do not run");

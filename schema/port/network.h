@@ -20,4 +20,12 @@ class TcpProbe {
                        std::function<void(Status)> task) = 0;
 };
 
+/// Asks a machine for an echo (ping). Thread: the loop's.
+class EchoProbe {
+ public:
+  virtual ~EchoProbe() = default;
+  /// `host` as above. The task runs once, on the loop: fine, or Timeout, Unavailable (no way there), NotFound (no such name).
+  virtual void echo(const std::string& host, Duration timeout, std::function<void(Status)> task) = 0;
+};
+
 }  // namespace safekit
