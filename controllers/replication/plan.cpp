@@ -178,7 +178,8 @@ Plan decide(const Desired& desired, const Observed& observed, const Memory& befo
   if (role == OrderRole::None || memory.died) return plan;
   if (!memory.process) {
     const bool at_once = memory.replacing != 0 || (memory.successors > 0 && memory.successors <= kSuccessorsAtOnce);
-    const bool too_soon = !at_once && memory.started != MonoTime{} && now < memory.started + kRestartPause;
+    // A start in the future was one of an earlier boot: the clock has begun anew since.
+    const bool too_soon = !at_once && memory.started <= now && memory.started != MonoTime{} && now < memory.started + kRestartPause;
     if (too_soon) {
       plan.recheck_after = memory.started + kRestartPause - now;
       return plan;

@@ -185,6 +185,13 @@ TEST(ReplicationPlan, PausesBetweenStartsOfAReplicaThatWillNotLive) {
   EXPECT_EQ(plan.recheck_after, milliseconds{600});
 }
 
+TEST(ReplicationPlan, AStartBeforeTheNodeWasBootedCausesNoPause) {
+  Memory memory = with_process(OrderRole::Secondary);
+  memory.started = kNow + hours{1000};  // the clock has begun anew
+  const Plan plan = decide(wants(OrderRole::None), {}, memory, kNow);
+  EXPECT_THAT(decide(wants(OrderRole::Idle), {}, plan.memory, kNow).actions, ElementsAre(Action{StartProcess{}}));
+}
+
 TEST(ReplicationPlan, SectionSaysSettledOnlyForTheWishInForce) {
   const Memory memory = with_process(OrderRole::Primary, 4);
   EXPECT_TRUE(
