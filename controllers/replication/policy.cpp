@@ -48,6 +48,10 @@ Result<Policy> choose_policy(std::string_view argument, status::Role role, WallT
   if (word == "date") {
     SK_TRY(const WallTime date, parse_wall_time(value));
     if (!stopped) return Error{Code::Conflict, "the module must be stopped on this node"};
+    if (date.ns > wall.ns) {
+      return Error{Code::Invalid, fmt::format("{} is in the future by this node's clock: no difference but of size and time would be found",
+                                              value)};
+    }
     policy.chosen.mode = Mode::Date;
     policy.chosen.chosen = date.ns;
     return policy;
