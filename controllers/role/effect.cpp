@@ -111,14 +111,16 @@ Memory& RoleController::memory_of(const ModuleName& module) {
   const auto [it, is_new] = memories_.try_emplace(module);
   if (!is_new) return it->second;
   Memory& memory = it->second;
+  bool goes_on = store_.fact(boot_key(module)) == boot_;
   if (const auto text = store_.fact(memory_key(module))) {
     if (auto kept = memory_from_text(*text)) {
       memory = std::move(*kept);
     } else {
       store_.record(module, "heart", 'W', kept.error().what);
+      goes_on = false;
     }
   }
-  if (store_.fact(boot_key(module)) != boot_) memory = after_boot(memory, store_.fact(paired_key(module)) == "1");
+  if (!goes_on) memory = after_boot(memory, store_.fact(paired_key(module)) == "1");
   // The others act upon a section only when it has been spoken.
   if (memory.section.since == WallTime{}) memory.section.since = clock_.wall_now();
   return memory;
