@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::string_view kDone = "done";
 
+bool is_corrective(std::string_view verb) { return verb == "restart" || verb == "stopstart" || verb == "swap"; }
+
 std::string refuse(const status::RoleSection& section, std::string_view verb, std::string_view fix) {
   return fmt::format("{} is not possible in state {} {}: {}", verb, status::to_string(section.role),
                      status::to_string(section.readiness), fix);
@@ -28,10 +30,9 @@ void Machine::take_operations() {
 std::string Machine::operation(const store::Operation& op) {
   if (!desired_.exists) return "the module is not configured on this node";
   const char level = op.automatic ? 'C' : 'U';
-  const std::size_t lines_before = plan_.lines.size();
+  const Plan before = plan_;
   say("safekit", level, fmt::format("Action {} called by {}", op.verb, op.caller));
   std::string outcome;
-  if (op.automatic && op.verb != "stop" && op.verb != "start" && !count_action()) return std::string{kDone};
   if (!op.automatic) section().loop_count = 0;
   if (op.verb == "start") {
     outcome = start_operation(op, Intent::Automatic);
@@ -54,8 +55,12 @@ std::string Machine::operation(const store::Operation& op) {
   } else {
     outcome = fmt::format("'{}' is not a command of a module", op.verb);
   }
-  // A refused command leaves the module, and its log, unchanged.
-  if (outcome != kDone) plan_.lines.resize(lines_before);
+  // A refused command leaves the module, its log and its counter unchanged.
+  if (outcome != kDone) {
+    plan_ = before;
+  } else if (op.automatic && is_corrective(op.verb) && !before.memory.stopping) {
+    (void)count_action();  // at the limit it has turned the action into a stop
+  }
   return outcome;
 }
 

@@ -51,6 +51,33 @@ struct Bench {
   }
 };
 
+struct MirrorBench {
+  Desired desired{.replicates = true};
+  Observed observed{.wall_now = WallTime{1'000'000'000}};
+  Memory memory{};
+
+  explicit MirrorBench(Role role) {
+    const bool primary = role == Role::Prim;
+    memory.started = true;
+    memory.section.role = role;
+    memory.section.readiness = Readiness::Ready;
+    memory.section.since = WallTime{1};
+    memory.section.replica.role = primary ? ReplicaOrder::Role::Primary : ReplicaOrder::Role::Secondary;
+    memory.section.watched = observed.failover.watched =
+        primary ? std::set{WatchClass::Pre, WatchClass::Both, WatchClass::Prim}
+                : std::set{WatchClass::Pre, WatchClass::Both, WatchClass::Second, WatchClass::Sec};
+    observed.addresses = {.all_set = primary, .all_unset = !primary, .probed = true};
+    observed.replication = {.configured = true, .order = memory.section.replica, .alive = true, .settled = true,
+                            .up_to_date = true, .ever_synchronised = true};
+    observed.peer = {.heard = true, .module_known = true, .role = primary ? Role::Second : Role::Prim,
+                     .readiness = Readiness::Ready, .ever_synchronised = true, .replicates = true, .paired = true};
+  }
+  const ReplicaOrder& decide_once() {
+    memory = decide(desired, observed, memory).memory;
+    return memory.section.replica;
+  }
+};
+
 /// A mirror that serves alone, with all that a replica would say.
 Bench serving_alone() {
   Bench bench;
@@ -152,6 +179,21 @@ TEST(RolePlan, AnAdministratorsCommandResetsTheCounterAndAnIdentityCounts) {
   EXPECT_EQ(bench.state(), "UP Ready");
   for (int i = 0; i < 4; ++i) bench.command("restart", true);
   EXPECT_EQ(bench.state(), "STOP NotReady");
+}
+
+TEST(RolePlan, AnAutomaticCommandThatIsRefusedOrNoCorrectionCountsForNothing) {
+  Bench bench;
+  for (int i = 0; i < 5; ++i) EXPECT_NE(bench.command("restart", true), "done") << "it is stopped";
+  EXPECT_FALSE(bench.memory.stopping) << "what is stopped is not stopped by maxloop";
+  EXPECT_TRUE(bench.lines.empty()) << bench.lines.back();
+  MirrorBench mirror{Role::Second};
+  mirror.desired.sync_at = "30 1 * * *";
+  for (std::uint64_t i = 0; i < 5; ++i) {
+    mirror.observed.operations = {{.id = i, .verb = store::kSyncNow, .caller = "cron", .automatic = true}};
+    mirror.memory = decide(mirror.desired, mirror.observed, mirror.memory).memory;
+  }
+  EXPECT_EQ(mirror.memory.section.loop_count, 0U);
+  EXPECT_TRUE(mirror.memory.sync_due);
 }
 
 TEST(RolePlan, AWaitRuleStopsTheModuleAndHoldsItUntilItIsFalse) {
@@ -343,33 +385,6 @@ TEST(RolePlan, ADeletedModuleIsStopped) {
   EXPECT_EQ(bench.state(), "STOP NotReady");
   EXPECT_FALSE(bench.memory.started);
 }
-
-struct MirrorBench {
-  Desired desired{.replicates = true};
-  Observed observed{.wall_now = WallTime{1'000'000'000}};
-  Memory memory{};
-
-  explicit MirrorBench(Role role) {
-    const bool primary = role == Role::Prim;
-    memory.started = true;
-    memory.section.role = role;
-    memory.section.readiness = Readiness::Ready;
-    memory.section.since = WallTime{1};
-    memory.section.replica.role = primary ? ReplicaOrder::Role::Primary : ReplicaOrder::Role::Secondary;
-    memory.section.watched = observed.failover.watched =
-        primary ? std::set{WatchClass::Pre, WatchClass::Both, WatchClass::Prim}
-                : std::set{WatchClass::Pre, WatchClass::Both, WatchClass::Second, WatchClass::Sec};
-    observed.addresses = {.all_set = primary, .all_unset = !primary, .probed = true};
-    observed.replication = {.configured = true, .order = memory.section.replica, .alive = true, .settled = true,
-                            .up_to_date = true, .ever_synchronised = true};
-    observed.peer = {.heard = true, .module_known = true, .role = primary ? Role::Second : Role::Prim,
-                     .readiness = Readiness::Ready, .ever_synchronised = true, .replicates = true, .paired = true};
-  }
-  const ReplicaOrder& decide_once() {
-    memory = decide(desired, observed, memory).memory;
-    return memory.section.replica;
-  }
-};
 
 TEST(RolePlan, APrimaryGoesOnAloneOnlyOnAnAnswerAboutThisPairing) {
   MirrorBench bench{Role::Prim};
