@@ -38,6 +38,8 @@ class Machine {
   void begin(std::deque<Step> steps);
   void begin_start(Intent intent);
   void begin_stop(std::string_view word, bool start_again);
+  /// One that was asked for during a transition.
+  bool stop_as_requested();
   /// A stop that nobody asked for; `cause` stays readable in STOP.
   void stop_for_fault(std::string cause);
   [[nodiscard]] bool peer_leaves_too() const;

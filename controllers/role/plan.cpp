@@ -138,6 +138,13 @@ void Machine::begin_stop(std::string_view word, bool start_again) {
   begin(steps_stop(desired_, section().role, word, order));
 }
 
+bool Machine::stop_as_requested() {
+  const Memory& m = memory();
+  if (!m.stop_requested || m.stopping) return false;
+  begin_stop(m.stop_requested_again ? "stopstart" : "stop", m.stop_requested_again);
+  return true;
+}
+
 void Machine::stop_for_fault(std::string cause) {
   begin_stop("stop", false);
   section().reason = memory().fault = std::move(cause);
@@ -252,10 +259,7 @@ bool Machine::advance() {
   Memory& m = memory();
   if (m.steps.empty()) return false;
   if (!m.head_begun) {
-    if (m.stop_requested && !m.stopping) {
-      begin_stop(m.stop_requested_again ? "stopstart" : "stop", m.stop_requested_again);
-      return true;
-    }
+    if (stop_as_requested()) return true;
     auto* replica = std::get_if<OrderReplica>(&m.steps.front());
     if (replica != nullptr && m.stopping && replica->order.role == ReplicaOrder::Role::Idle) settle_leaving(replica->order);
     const Step step = m.steps.front();
@@ -275,10 +279,7 @@ bool Machine::advance() {
   }
   // A mount or an address may be tried for ever: who asks for a stop does not wait for it. A script ends first, for it may
   // itself have asked (spec/runtime.md 2.4).
-  if (m.stop_requested && !m.stopping && !std::holds_alternative<RunScript>(m.steps.front())) {
-    begin_stop(m.stop_requested_again ? "stopstart" : "stop", m.stop_requested_again);
-    return true;
-  }
+  if (!std::holds_alternative<RunScript>(m.steps.front()) && stop_as_requested()) return true;
   if (std::holds_alternative<OrderReplica>(m.steps.front()) && observed_.replication.died && !m.stopping) {
     say("rfsplug", 'C', "Action stopstart called by heart: the replication process died");
     if (count_action()) begin_stop("stopstart", true);

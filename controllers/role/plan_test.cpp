@@ -232,6 +232,24 @@ TEST(RolePlan, AStopThatAScriptAsksForIsDoneAfterThatScript) {
   EXPECT_EQ(bench.state(), "STOP NotReady");
 }
 
+TEST(RolePlan, AStopDuringTheLastStepIsDone) {
+  MirrorBench bench{Role::Second};
+  bench.memory.section.readiness = Readiness::Transient;
+  bench.observed.replication.up_to_date = false;
+  bench.observed.peer.role = Role::Alone;
+  bench.memory.steps = {RunScript{.name = "_rfs_callback", .arguments = {"_rfs_startsynch"}}};
+  bench.decide_once();
+  ASSERT_TRUE(bench.memory.section.script);
+  bench.observed.operations = {{.id = 1, .verb = "stop", .caller = "root"}};
+  bench.decide_once();
+  EXPECT_FALSE(bench.memory.stopping) << "the script ends first";
+  bench.observed.operations.clear();
+  bench.observed.script = {.run = bench.memory.section.script->run, .finished = true};
+  bench.decide_once();
+  EXPECT_TRUE(bench.memory.stopping) << "it does not wait for the end of the synchronisation";
+  EXPECT_FALSE(bench.memory.start_again);
+}
+
 TEST(RolePlan, AForcedStopGivesUpTheScriptThatHangs) {
   Bench bench;
   bench.observed.operations = {{.id = 1, .verb = "start", .caller = "root"}};

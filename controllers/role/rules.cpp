@@ -41,6 +41,7 @@ std::vector<Say> wait_for_data_lines() {
 bool Machine::at_rest() {
   Memory& m = memory();
   if (!m.steps.empty()) return false;
+  if (stop_as_requested()) return true;  // it came during the last step
   if (m.stopping) {
     if (section().role != Role::Stop) {
       begin(steps_end_stop(desired_, m.stop_word));
