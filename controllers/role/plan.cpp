@@ -49,6 +49,8 @@ void Machine::enter(Role role, Readiness readiness) {
   section().waiting_for.clear();
   section().reason = memory().stopping ? memory().fault : std::string{};
   if (readiness == Readiness::Ready && role != Role::Up) memory().last_primary = role != Role::Second;
+  // The synchronisation that was asked for has ended.
+  if (readiness == Readiness::Ready && (role == Role::Second || role == Role::Prim)) memory().full_resync = false;
   say("heart", 'E', fmt::format("Local state {} {}", status::to_string(role), status::to_string(readiness)));
 }
 

@@ -440,6 +440,24 @@ TEST(RolePlan, ASecondaryMarksItsCopyForEachPairingThatItIsAskedAbout) {
   EXPECT_EQ(bench.memory.section.replica.pairing, 0U);
 }
 
+TEST(RolePlan, AFullSynchronisationThatWasAskedForIsDoneOnce) {
+  MirrorBench bench{Role::Second};
+  bench.desired.scripts = false;
+  bench.memory.section.readiness = Readiness::Transient;
+  bench.memory.full_resync = bench.memory.section.replica.full_resync = true;
+  bench.observed.replication.order = bench.memory.section.replica;
+  bench.observed.replication.connected = bench.observed.replication.peer_synchronised = true;
+  bench.observed.peer.role = Role::Alone;
+  bench.decide_once();
+  ASSERT_EQ(bench.memory.section.readiness, Readiness::Ready);
+  EXPECT_FALSE(bench.memory.full_resync) << "a stopstart does not ask for it again";
+  bench.observed.peer.role = Role::Prim;
+  bench.observed.peer.out_of_date_requested = true;
+  bench.observed.peer.asked_pairing = 7;
+  EXPECT_FALSE(bench.decide_once().full_resync) << "nor does a lost connection";
+  EXPECT_TRUE(bench.memory.section.replica.mark_out_of_date);
+}
+
 TEST(RolePlan, ADateOfSyncAtLetsTheWaitingNodeFollow) {
   MirrorBench bench{Role::Wait};
   bench.desired.sync_at = "30 1 * * *";

@@ -457,6 +457,7 @@ bool Machine::second_ready() {
   if (left_behind || (desired_.replicates && replica.alive && replica.settled && !replica.up_to_date)) {
     section().replica.mark_out_of_date = true;
     section().replica.pairing = left_behind ? peer.asked_pairing : 0;
+    section().replica.full_resync = false;  // that one has ended
     section().swap_requested = false;
     enter(Role::Second, Readiness::Transient);
     section().reason = "the primary goes on without this copy; waiting to be synchronised again";
