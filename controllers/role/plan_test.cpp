@@ -423,6 +423,22 @@ TEST(RolePlan, APrimaryGoesOnAloneOnlyOnAnAnswerAboutThisPairing) {
   EXPECT_FALSE(bench.memory.section.out_of_date_requested);
 }
 
+TEST(RolePlan, APrimaryAsksADoubtfulPeerAlsoWhereTheClockIsSetBack) {
+  MirrorBench bench{Role::Prim};
+  bench.memory.section.replica.may_be_alone = true;
+  bench.memory.section.role = Role::Alone;
+  bench.memory.section.watched = bench.observed.failover.watched = {WatchClass::Pre, WatchClass::Both, WatchClass::Prim, WatchClass::Sec};
+  bench.observed.replication.order = bench.memory.section.replica;
+  bench.observed.peer.up_to_date = true;
+  bench.decide_once();
+  EXPECT_FALSE(bench.memory.section.out_of_date_requested) << "a report may be on its way";
+  bench.observed.wall_now.ns -= 900'000'000;
+  bench.decide_once();
+  bench.observed.wall_now.ns += 1'100'000'000;
+  bench.decide_once();
+  EXPECT_TRUE(bench.memory.section.out_of_date_requested);
+}
+
 TEST(RolePlan, ASecondaryMarksItsCopyForEachPairingThatItIsAskedAbout) {
   MirrorBench bench{Role::Second};
   bench.observed.peer.out_of_date_requested = true;

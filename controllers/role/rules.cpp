@@ -301,7 +301,9 @@ bool Machine::let_go_alone() {
     // looks the same when a synchronisation has just ended and the replica's report is on its way.
     const bool doubtful = !replica.connected && peer.heard && peer.role == Role::Second && peer.up_to_date;
     WallTime& since = memory().doubted;
-    if (!doubtful || since == WallTime{}) since = doubtful ? observed_.wall_now : WallTime{};
+    // A clock that was set back meanwhile: measured anew, or the question would wait until it has caught up.
+    const bool begins = since == WallTime{} || since.ns > observed_.wall_now.ns;
+    if (!doubtful || begins) since = doubtful ? observed_.wall_now : WallTime{};
     return ask(doubtful && observed_.wall_now.ns - since.ns > kReportGrace.count());
   }
   const bool gone = is_gone(peer) || is_dead(peer, replica);
