@@ -116,7 +116,7 @@ Result<Payload> decode(BytesView bytes) {
   const std::uint16_t count = in.u16();
   if (!in.ok() || version == 0 || count > kModulesMax) return Error{Code::Corrupt, "heartbeat is damaged"};
   for (std::uint16_t i = 0; i < count; ++i) {
-    const BytesView blob = in.blob(4096);
+    const BytesView blob = in.blob(kEntryBytesMax);
     if (!in.ok()) return Error{Code::Corrupt, "heartbeat is cut short"};
     SK_TRY(auto entry, decode_entry(blob));
     payload.modules.push_back(std::move(entry));
@@ -126,10 +126,14 @@ Result<Payload> decode(BytesView bytes) {
 
 std::map<std::string, std::string> resources_for_peer(const std::vector<rule::Rule>& rules,
                                                       const std::map<std::string, status::ResourceValue>& resources) {
+  constexpr std::size_t kLengths = 8;  // of two texts
   std::map<std::string, std::string> found;
+  std::size_t bytes = 0;
   const auto add = [&](const std::string& name, const status::ResourceValue& value) {
-    const bool fits = name.size() <= kResourceTextMax && value.value.size() <= kResourceTextMax;
-    if (fits && found.size() < kResourcesMax) found.emplace(name, value.value);
+    const std::size_t size = name.size() + value.value.size() + kLengths;
+    const bool fits = name.size() <= kResourceTextMax && value.value.size() <= kResourceTextMax && bytes + size <= kResourceBytesMax;
+    if (!fits || found.size() >= kResourcesMax || !found.emplace(name, value.value).second) return;
+    bytes += size;
   };
   for (const rule::Rule& rule : rules) {
     for (const rule::Resource& wanted : rule::resources_of(rule.condition)) {

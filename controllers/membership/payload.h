@@ -54,6 +54,8 @@ inline constexpr std::uint8_t kPayloadVersion = 1;
 inline constexpr std::size_t kModulesMax = 1000;  ///< 64 KiB hold more entries of ordinary names
 inline constexpr std::size_t kResourcesMax = 32;    ///< of a module; what is above is unknown to the peer
 inline constexpr std::size_t kResourceTextMax = 80;  ///< of a name or value; longer ones too
+inline constexpr std::size_t kResourceBytesMax = 1024;  ///< of all of a module's, likewise: an entry that is too long is damaged
+inline constexpr std::size_t kEntryBytesMax = 4096;
 
 [[nodiscard]] Bytes encode(const Payload& payload);
 /// Errors: Corrupt; Unsupported for a version above ours.

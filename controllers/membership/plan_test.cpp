@@ -289,5 +289,20 @@ TEST(MembershipPayload, TellsThePeerTheResourcesThatItsRulesName) {
   EXPECT_EQ(*back, payload);
 }
 
+TEST(MembershipPayload, IsReadableHoweverLongTheResourcesAre) {
+  const auto rules = rule::parse("a: if (remote.custom.? == down) then wait();").rules;
+  std::map<std::string, status::ResourceValue> resources;
+  for (int i = 0; i < 40; ++i) {
+    const std::string name = "custom." + std::to_string(100 + i);
+    resources[name + std::string(kResourceTextMax - name.size(), 'n')] = {.value = std::string(kResourceTextMax, 'v')};
+  }
+  const auto told = resources_for_peer(rules, resources);
+  EXPECT_FALSE(told.empty());
+  const Payload payload{.node = "a", .modules = {{.name = std::string(200, 'm'), .resources = told}}};
+  const auto back = decode(encode(payload));
+  ASSERT_TRUE(back.has_value()) << back.error().what << ": neither node would hear the other one";
+  EXPECT_EQ(*back, payload);
+}
+
 }  // namespace
 }  // namespace safekit::membership
