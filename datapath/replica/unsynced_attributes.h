@@ -16,22 +16,22 @@ class UnsyncedAttributes {
   static constexpr std::size_t kMax = 1U << 16;  ///< about 3 MB; above it every sync is a whole one until the next checkpoint
 
   void changed(InodeId id) {
-    if (now_.ids.size() < kMax) {
-      now_.ids.insert(id.value);
-    } else {
-      now_.any = true;
-    }
+    if (now_.any) return;
+    now_.ids.insert(id.value);
+    bound(now_);
   }
   /// A sync of this inode is begun: whether it has to be a whole one. What is changed from here on is for the next.
   [[nodiscard]] bool take(InodeId id) {
-    if (synced_ == begun_) before_ = {};
+    drop_synced();
     const bool found = now_.ids.erase(id.value) + before_.ids.erase(id.value) > 0;
     return found || now_.any || before_.any;
   }
   /// All is going to be brought to disk; when it is there, `all_synced` is told the number.
   [[nodiscard]] std::uint64_t begin_sync_all() {
+    drop_synced();
     before_.ids.merge(now_.ids);
     before_.any = before_.any || now_.any;
+    bound(before_);
     now_ = {};
     return ++begun_;
   }
@@ -46,8 +46,15 @@ class UnsyncedAttributes {
  private:
   struct Changed {
     std::unordered_set<std::uint64_t> ids{};
-    bool any{false};
+    bool any{false};  ///< then `ids` is empty
   };
+  static void bound(Changed& changed) {
+    if (changed.any || changed.ids.size() > kMax) changed = {.ids = {}, .any = true};
+  }
+  /// Also where no sync asks: else each file that was ever made would be kept.
+  void drop_synced() {
+    if (synced_ == begun_) before_ = {};
+  }
   Changed now_{.ids = {}, .any = true};
   Changed before_{};  ///< the sync of all that was begun last
   std::uint64_t begun_{0};

@@ -51,6 +51,24 @@ TEST_F(UnsyncedAttributesTest, AnEarlierSyncOfAllDoesNotCoverALaterOne) {
   EXPECT_TRUE(unsynced.take({3}));
 }
 
+TEST_F(UnsyncedAttributesTest, WhatNoSyncAsksForIsNotKept) {
+  unsynced.changed({1});
+  unsynced.all_synced(unsynced.begin_sync_all());
+  (void)unsynced.begin_sync_all();
+  EXPECT_FALSE(unsynced.take({1})) << "it would be kept for ever, with every file that is ever made";
+}
+
+TEST_F(UnsyncedAttributesTest, SyncsOfAllThatNeverEndKeepNoMore) {
+  for (std::uint64_t id = 0; id <= UnsyncedAttributes::kMax; ++id) {
+    unsynced.changed({id});
+    if (id % 1000 == 0) (void)unsynced.begin_sync_all();
+  }
+  (void)unsynced.begin_sync_all();
+  EXPECT_TRUE(unsynced.take({UnsyncedAttributes::kMax + 7}));
+  unsynced.all_synced(unsynced.begin_sync_all());
+  EXPECT_FALSE(unsynced.take({1}));
+}
+
 TEST_F(UnsyncedAttributesTest, WhatIsTooMuchIsAskedOfAll) {
   for (std::uint64_t id = 0; id <= UnsyncedAttributes::kMax; ++id) unsynced.changed({id});
   EXPECT_TRUE(unsynced.take({UnsyncedAttributes::kMax + 7}));
