@@ -146,10 +146,10 @@ void Applier::note_change(const wire::Operation& operation) {
       [this](const auto& op) {
         using Op = std::decay_t<decltype(op)>;
         constexpr bool is_content = std::is_same_v<Op, wire::Write> || std::is_same_v<Op, wire::Fallocate>;
-        if constexpr (is_content || std::is_same_v<Op, wire::SetAttributes> || std::is_same_v<Op, wire::Forget>) {
-          provisional_.changed(op.id);
-        }
+        if constexpr (is_content || std::is_same_v<Op, wire::Forget>) provisional_.changed(op.id);
         if constexpr (std::is_same_v<Op, wire::SetAttributes>) {
+          // With another mode or owner the time that was told is still its own.
+          if ((op.mask & (wire::SetAttributes::kMtime | wire::SetAttributes::kSize)) != 0) provisional_.changed(op.id);
           if ((op.mask & (wire::SetAttributes::kMode | wire::SetAttributes::kOwner)) != 0) unsynced_.changed(op.id);
         } else if constexpr (std::is_same_v<Op, wire::SetXattr>) {
           unsynced_.changed(op.id);

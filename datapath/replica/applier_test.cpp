@@ -129,6 +129,10 @@ TEST_F(ApplierTest, AProvisionalTimeIsSetWhenThePrimaryCannotTellItAnyMore) {
   expect_applied(applier.apply(times(4000, wire::SetAttributes::kMtime), {}));
   applier.settle_times();
   EXPECT_EQ(status_of(path).st_mtim.tv_sec, 4000) << "it came";
+  expect_applied(applier.apply(times(4500, kProvisional), {}));
+  expect_applied(applier.apply(wire::SetAttributes{.id = InodeId{99}, .mask = wire::SetAttributes::kMode, .attributes = {.mode = S_IFREG | 0600}}, {}));
+  applier.settle_times();
+  EXPECT_EQ(status_of(path).st_mtim.tv_sec, 4500) << "a chmod takes no acknowledged time back";
   expect_applied(applier.apply(times(5000, kProvisional), {}));
   expect_applied(applier.apply(wire::Write{.id = InodeId{99}, .offset = 0, .size = 1}, as_bytes("x")));
   applier.settle_times();
