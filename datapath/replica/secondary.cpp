@@ -457,6 +457,9 @@ void Secondary::fail(Stream& stream, const Error& error) {
   if (noted) (void)send_message(stream, wire::Failed{what}, seconds{1});  // else the primary finds out by its time-out
   set_status([&](SecondaryStatus& status) { status.problem = what; });
   stream.shut();
+  // A sync of an earlier connection may end only now: the primary is not to rely on a copy that cannot be promoted.
+  const std::lock_guard lock{mutex_};
+  if (current_ != nullptr) current_->shut();
 }
 
 }  // namespace safekit::replica
