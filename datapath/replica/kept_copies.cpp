@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <functional>
 
 #include "datapath/linux/fd.h"
 #include "datapath/linux/mounts.h"
@@ -83,32 +84,34 @@ Status probe(const std::string& path) {
   return share_content(from.get(), to.get());
 }
 
+/// Entry by entry, so that it can be ended: `go_on` says why it has to be.
+Status remove_slowly(int directory, const std::string& name, const std::function<Status()>& go_on) {
+  SK_TRY_VOID(go_on());
+  if (::unlinkat(directory, name.c_str(), 0) == 0 || errno == ENOENT) return {};
+  if (errno != EISDIR) return system_error(fmt::format("remove '{}'", name), errno);
+  const Fd fd{::openat(directory, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
+  if (!fd) return system_error(fmt::format("open '{}'", name), errno);
+  SK_TRY(const auto below, tree::entries_of(fd.get()));
+  for (const std::string& entry : below) SK_TRY_VOID(remove_slowly(fd.get(), entry, go_on));
+  if (::unlinkat(directory, name.c_str(), AT_REMOVEDIR) == 0) return {};
+  return system_error(fmt::format("remove '{}'", name), errno);
+}
+
 Status make(const std::string& path, const TreeClone::Options& options, const Clock& clock, const std::stop_token& stop) {
   SK_TRY(const Beside place, beside_of(path));
   SK_TRY(const Fd from, open_whole(place, path));
-  for (const std::string& name : {place.making(), place.kept()}) SK_TRY_VOID(tree::remove_all(place.directory(), name));
+  const auto go_on = [&]() -> Status {
+    if (stop.stop_requested()) return Error{Code::Unavailable, "stopped"};
+    if (clock.mono_now() > options.until) return Error{Code::Timeout, "what an earlier attempt has left is not removed in time"};
+    return {};
+  };
+  for (const std::string& name : {place.making(), place.kept()}) SK_TRY_VOID(remove_slowly(place.directory(), name, go_on));
   if (::mkdirat(place.directory(), place.making().c_str(), 0700) != 0) return system_error("make the directory", errno);
   const Fd to{::openat(place.directory(), place.making().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
   if (!to) return system_error("open the directory", errno);
   SK_TRY_VOID(TreeClone(options, clock, stop).run(from.get(), to.get()));
   if (::syncfs(to.get()) != 0) return system_error("sync the file system", errno);
   return {};
-}
-
-/// Entry by entry, so that it can be ended. True: it is gone.
-Result<bool> remove_slowly(int directory, const std::string& name, const std::stop_token& stop) {
-  if (stop.stop_requested()) return false;
-  if (::unlinkat(directory, name.c_str(), 0) == 0 || errno == ENOENT) return true;
-  if (errno != EISDIR) return system_error(fmt::format("remove '{}'", name), errno);
-  const Fd fd{::openat(directory, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
-  if (!fd) return system_error(fmt::format("open '{}'", name), errno);
-  SK_TRY(const auto below, tree::entries_of(fd.get()));
-  for (const std::string& entry : below) {
-    SK_TRY(const bool gone, remove_slowly(fd.get(), entry, stop));
-    if (!gone) return false;
-  }
-  if (::unlinkat(directory, name.c_str(), AT_REMOVEDIR) == 0) return true;
-  return system_error(fmt::format("remove '{}'", name), errno);
 }
 
 }  // namespace
@@ -119,14 +122,12 @@ KeptCopies::KeptCopies(std::vector<std::string> paths, const Clock& clock, Log& 
 KeptCopies::~KeptCopies() = default;  // the thread is asked to stop, and joined
 
 bool KeptCopies::can_share() {
-  const std::lock_guard lock{mutex_};
   if (!can_share_) can_share_ = std::ranges::all_of(paths_, [](const std::string& path) { return probe(path).has_value(); });
   return *can_share_;
 }
 
 Status KeptCopies::keep(const Options& options, const std::stop_token& stop) {
   dropper_ = {};  // it would take the new one away
-  const std::lock_guard lock{mutex_};
   const TreeClone::Options to{.copies = options.copies, .until = clock_.mono_now() + options.takes_max};
   for (const std::string& path : paths_) SK_TRY_VOID(make(path, to, clock_, stop));
   for (const std::string& path : paths_) {
@@ -138,7 +139,6 @@ Status KeptCopies::keep(const Options& options, const std::stop_token& stop) {
 }
 
 bool KeptCopies::are_kept() {
-  const std::lock_guard lock{mutex_};
   return !paths_.empty() && std::ranges::all_of(paths_, [](const std::string& path) {
     const auto place = beside_of(path);
     return place && is_there(*place, place->kept());
@@ -147,7 +147,6 @@ bool KeptCopies::are_kept() {
 
 Status KeptCopies::put_back() {
   dropper_ = {};
-  const std::lock_guard lock{mutex_};
   for (const std::string& path : paths_) {
     SK_TRY(const Beside place, beside_of(path));
     if (!is_there(place, place.kept())) continue;  // it was put back before
@@ -172,7 +171,7 @@ void KeptCopies::remove_later(Kept kept) {
 }
 
 void KeptCopies::remove(Kept kept, const std::stop_token& stop) {
-  const std::lock_guard lock{mutex_};
+  const auto go_on = [&] { return stop.stop_requested() ? Status{Error{Code::Unavailable, "stopped"}} : Status{}; };
   for (const std::string& path : paths_) {
     const auto place = beside_of(path);
     if (!place) continue;  // nor was there any when something could have been made
@@ -181,9 +180,9 @@ void KeptCopies::remove(Kept kept, const std::stop_token& stop) {
     std::vector<std::string> names{place->old_one(), place->making()};
     if (kept == Kept::Goes) names.push_back(place->kept());
     for (const std::string& name : names) {
-      const auto gone = remove_slowly(place->directory(), name, stop);
-      if (!gone) log_.write(LogLevel::Warning, kLog, fmt::format("step=remove directory='{}' error='{}'", path, gone.error().what));
+      const Status gone = remove_slowly(place->directory(), name, go_on);
       if (stop.stop_requested()) return;
+      if (!gone) log_.write(LogLevel::Warning, kLog, fmt::format("step=remove directory='{}' error='{}'", path, gone.error().what));
     }
   }
 }

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -20,7 +19,7 @@ namespace safekit::replica {
 ///          the place of. Only the first is of use to anybody.
 /// Holds:   names, content, holes where they are shared, attributes, times of change, xattrs, hard links within the directory.
 /// Errors:  Unsupported where it cannot be: a mount point, mounts within, a file system that cannot share; Timeout, Exhausted, Io.
-/// Thread:  one; a removal goes on in one of its own. A service.
+/// Thread:  one at a time; a removal goes on in one of its own, and nobody waits for its end. A service.
 /// Source:  docs/resync.md, "The last consistent copy".
 class KeptCopies {
  public:
@@ -56,7 +55,6 @@ class KeptCopies {
   std::vector<std::string> paths_{};
   const Clock& clock_;
   Log& log_;
-  std::mutex mutex_{};
   std::optional<bool> can_share_{};
   std::jthread dropper_{};
 };

@@ -143,5 +143,38 @@ TEST_F(KeptCopiesTest, WhatIsNotWholeIsNotKept) {
   }
 }
 
+TEST_F(KeptCopiesTest, NobodyWaitsForTheEndOfARemoval) {
+  constexpr int kFiles = 20'000;
+  constexpr int kAttempts = 5;  // the remover may be done first where this thread gets no processor
+  const std::string old_one = top_ + "/.safekit-old.one";
+  bool went_on = false;
+  for (int attempt = 0; attempt < kAttempts && !went_on; ++attempt) {
+    fs::create_directory(old_one);
+    for (int i = 0; i < kFiles; ++i) write(old_one + "/" + std::to_string(i), "");
+    kept_->sweep();
+    while (fs::exists(old_one + "/0") && fs::exists(old_one + "/19999")) std::this_thread::yield();
+    (void)kept_->can_share();
+    (void)kept_->are_kept();
+    went_on = fs::exists(old_one);
+    kept_->drop();
+    while (fs::exists(old_one)) std::this_thread::yield();
+  }
+  EXPECT_TRUE(went_on);
+}
+
+TEST_F(KeptCopiesTest, WhatAnAttemptHasLeftIsRemovedNoLongerThanMayBe) {
+  const std::string left = top_ + "/.safekit-making.one/file";
+  fs::create_directory(top_ + "/.safekit-making.one");
+  write(left, "left");
+  std::stop_source stopped;
+  stopped.request_stop();
+  EXPECT_EQ(keep(stopped.get_token()).error().code, Code::Unavailable);
+  EXPECT_TRUE(fs::exists(left));
+  EXPECT_EQ(kept_->keep({.copies = true, .takes_max = seconds{-1}}, {}).error().code, Code::Timeout);
+  EXPECT_TRUE(fs::exists(left));
+  EXPECT_TRUE(keep());
+  EXPECT_FALSE(fs::exists(left));
+}
+
 }  // namespace
 }  // namespace safekit::replica
