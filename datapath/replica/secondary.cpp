@@ -439,19 +439,20 @@ Status Secondary::detach(Stream& stream) {
 }
 
 void Secondary::fail(Stream& stream, const Error& error) {
-  {
-    const std::lock_guard lock{mutex_};
-    if (stopped_) return;  // this node may be primary by now
-  }
-  const Status noted = journal_.update([this](journal::State& state) {
+  bool ended = false;
+  const Status noted = journal_.update([&](journal::State& state) {
     {
       const std::lock_guard lock{mutex_};
+      // This node may be primary by now. Looked at in the same step as the journal is changed: it may become so at any moment.
+      ended = stopped_;
+      if (ended) return;
       ++spoiled_;
     }
     state.up_to_date = false;
     state.exact = false;
     state.base_log = state.own_log = {};
   });
+  if (ended) return;
   const std::string what = fmt::format("this copy could not be kept equal: {}", noted ? error.what : noted.error().what);
   log_.write(LogLevel::Error, kLog, fmt::format("step=apply error='{}'", what));
   if (noted) (void)send_message(stream, wire::Failed{what}, seconds{1});  // else the primary finds out by its time-out
