@@ -225,6 +225,7 @@ void OutsideWatch::keep() {
   if (unknown) {
     log_.write(LogLevel::Warning, kLog, fmt::format("written-outside=unknown reason='{}': all is compared", batch_.unknown));
   }
+  outside_->add(std::exchange(batch_, {}));  // before the journal is looked at: an end of a synchronisation settles it
   const journal::Watched seen = journal_.state().watched;
   if (!seen.unsettled || (unknown && seen.until != 0)) {
     const Status noted = journal_.update([&](journal::State& state) {
@@ -233,7 +234,6 @@ void OutsideWatch::keep() {
     });
     if (!noted) log_.write(LogLevel::Error, kLog, fmt::format("step=note error='{}'", noted.error().what));
   }
-  outside_->add(std::exchange(batch_, {}));
   if (!times_.found) times_.found = clock_.mono_now();
 }
 

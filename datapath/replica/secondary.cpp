@@ -124,7 +124,9 @@ void Secondary::serve() {
     const auto found = outside_->await(stop_waiting_.get_token());
     if (found == nullptr) return;
     // Were this lost, it would only be looked for again.
-    if (found->empty()) (void)journal_.update([](journal::State& state) { state.watched.unsettled = false; });
+    if (found->empty()) {
+      (void)journal_.update([&](journal::State& state) { state.watched.unsettled = state.watched.unsettled && outside_->grew(); });
+    }
   }
   for (;;) {
     StreamRef stream;

@@ -47,7 +47,6 @@ Status Secondary::end_resync(Stream& stream, const wire::ResyncEnd& end) {
     if (applier_.in_resync() || journal_.state().base_log.id != end.log.id) SK_TRY_VOID(applier_.sync_all());
     SK_TRY_VOID(end_set_aside());
     const linux_os::FileMoment moment = look_outside();
-    const bool settled = outside_ == nullptr || !outside_->grew();
     bool spoiled = false;
     const bool was_kept = journal_.state().kept != journal::State::Kept::None;
     SK_TRY_VOID(journal_.update([&](journal::State& state) {
@@ -70,7 +69,8 @@ Status Secondary::end_resync(Stream& stream, const wire::ResyncEnd& end) {
       state.base_log = {end.log.id, end.log.checkpoint};
       state.own_log = {};
       state.kept = journal::State::Kept::None;
-      if (settled) resync::settle(state, moment, settings_.boot_id);
+      // In the same step: whoever adds to it afterwards finds the journal settled, and notes that it is not (OutsideWatch::keep).
+      if (outside_ == nullptr || !outside_->grew()) resync::settle(state, moment, settings_.boot_id);
     }));
     if (spoiled) return Error{Code::Unavailable, "this copy was marked out of date"};
     journal::ActivityFile::remove(journal_.directory());
