@@ -218,7 +218,7 @@ class Primary final : public Sink, private ResyncHost {
   void conclude(resync::AfterVerification next, const journal::ZoneMap& differing);
   [[nodiscard]] journal::ZoneMap marks_for(const Inspection& found);
   Result<Inspection> verify(const InspectionOrder& order);
-  Result<Inspection> estimate();
+  Result<Inspection> estimate(const InspectionOrder& order);
   void join_inspection();
 
   Settings settings_{};

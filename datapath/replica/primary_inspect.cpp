@@ -86,7 +86,7 @@ Status Primary::begin_inspection(const InspectionOrder& order) {
 
 /// The work of inspector_.
 void Primary::look(const InspectionOrder& order) {
-  auto done = order.kind == Inspection::Kind::Verify ? verify(order) : estimate();
+  auto done = order.kind == Inspection::Kind::Verify ? verify(order) : estimate(order);
   const bool differs = done && !done->differences.empty();
   const bool decides = order.cause == Inspection::Cause::Resync;
   {
@@ -189,7 +189,7 @@ Result<Inspection> Primary::verify(const InspectionOrder& order) {
   return run->found();
 }
 
-Result<Inspection> Primary::estimate() {
+Result<Inspection> Primary::estimate(const InspectionOrder& order) {
   journal::ZoneMap map{settings_.zone_bytes};
   SyncEstimate everything;
   {
@@ -198,7 +198,12 @@ Result<Inspection> Primary::estimate() {
     if (!everything.everything && !synchronised_) map = marks_;
   }
   if (everything.everything) return Inspection{.estimate = everything};
-  SK_TRY(auto estimate, estimate_sync(map, *inodes_, order_));
+  const auto go_on = [&]() -> Status {
+    const std::lock_guard lock{mutex_};
+    if (inspection_.number != order.number) return Error{Code::Unavailable, "another one took its place"};
+    return stop_inspection_.empty() ? Status{} : Status{Error{Code::Unavailable, stop_inspection_}};
+  };
+  SK_TRY(auto estimate, estimate_sync(map, *inodes_, order_, go_on));
   estimate.bytes_per_second = everything.bytes_per_second;
   return Inspection{.estimate = estimate};
 }

@@ -69,9 +69,10 @@ void add_marks(SyncEstimate& estimate, const journal::InodeMarks& marks, const w
   estimate.compared += doubtful_bytes(marks.doubtful, inode.size, zone_bytes);
 }
 
-Result<SyncEstimate> estimate_sync(const journal::ZoneMap& map, Inodes& inodes, TreeOrder& order) {
+Result<SyncEstimate> estimate_sync(const journal::ZoneMap& map, Inodes& inodes, TreeOrder& order, const std::function<Status()>& go_on) {
   SyncEstimate estimate;
   for (const auto& [key, marks] : map.inodes()) {
+    SK_TRY_VOID(go_on());
     SK_TRY(const FileHandle handle, from_key(key));
     const auto look = [&]() -> Result<wire::Attributes> {
       SK_TRY(const InodeId id, [&] {

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include "datapath/replica/played_peer.h"
+
 namespace safekit::replica {
 namespace {
 
@@ -40,6 +42,21 @@ TEST(SyncEstimate, DirectoriesAreListed) {
   EXPECT_EQ(of({.entries = true}, S_IFDIR, 4096), (SyncEstimate{.directories = 1}));
   EXPECT_EQ(of({.entries = true, .whole = true}, S_IFDIR, 4096), (SyncEstimate{.directories = 1, .compares_more = true}));
   EXPECT_EQ(of({.children = true}, S_IFDIR, 4096), (SyncEstimate{.directories = 1, .compares_more = true}));
+}
+
+TEST(SyncEstimate, EndsWhenItIsToldTo) {
+  OneRoot inodes{"."};
+  TreeOrder order;
+  journal::ZoneMap map{kZone};
+  for (const std::uint8_t number : std::initializer_list<std::uint8_t>{1, 2, 3}) map.inode(to_key({0, 1, {number}})).entries = true;
+  int asked = 0;
+  const auto ended = estimate_sync(map, inodes, order, [&] {
+    return ++asked < 3 ? Status{} : Status{Error{Code::Unavailable, "the role is left"}};
+  });
+  ASSERT_FALSE(ended);
+  EXPECT_EQ(ended.error().what, "the role is left");
+  EXPECT_EQ(asked, 3);
+  EXPECT_EQ(estimate_sync(map, inodes, order, [] { return Status{}; })->directories, 3U);
 }
 
 }  // namespace
