@@ -218,6 +218,13 @@ Call<void> InodeTable::hold(Inode& inode) {
   return {};
 }
 
+void InodeTable::unhold(Inode& inode) {
+  const std::lock_guard lock{mutex_};
+  if (!inode.keep_path || inode.kept || inode.nameless || !inode.has_handle || inode.id.value < kFirstId) return;
+  inode.keep_path = false;
+  remember_locked(inode);
+}
+
 void InodeTable::uncache_locked(Inode& inode) {
   if (inode.recent == recent_.end()) return;
   recent_.erase(inode.recent);

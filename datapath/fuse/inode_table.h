@@ -123,6 +123,8 @@ class InodeTable : public replica::Inodes {
   void remove_name(Inode& inode, InodeId parent, std::string_view name);
   /// Keeps an inode that is about to lose its last name reachable for those who still use it.
   [[nodiscard]] Call<void> hold(Inode& inode);
+  /// It has not lost it: the descriptor is one of the cache's again.
+  void unhold(Inode& inode);
 
   // Which names are replicated (inode_replicated.cpp); the caller holds names.
   [[nodiscard]] const replica::Exclusion& exclusion(std::uint32_t root) const;

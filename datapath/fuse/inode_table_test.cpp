@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -160,6 +161,20 @@ TEST_F(InodeTableTest, AHeldInodeOutlivesItsLastName) {
   inode.nameless = true;
   EXPECT_TRUE(table_.open_anew(inode, O_RDONLY));
   EXPECT_EQ(table_.path_of(inode.id).error().code, Code::NotFound);
+}
+
+TEST_F(InodeTableTest, WhatKeepsItsNameHoldsNoDescriptor) {
+  if (!is_root()) GTEST_SKIP() << kNeedsRoot;
+  std::vector<std::weak_ptr<const Fd>> seen;
+  for (const char* name : {"a", "b", "c", "d"}) {
+    std::filesystem::create_directory(top_ + "/" + name);
+    Inode& inode = adopt(root(), "", name);
+    ASSERT_TRUE(table_.hold(inode));
+    seen.push_back(*table_.path_fd(inode));
+    table_.unhold(inode);
+  }
+  EXPECT_EQ(std::ranges::count_if(seen, [](const auto& fd) { return !fd.expired(); }), 2);
+  EXPECT_EQ(table_.cached_descriptors(), 2U);
 }
 
 TEST_F(InodeTableTest, AllOpensShareADescriptorThatBecomesWritable) {

@@ -91,6 +91,7 @@ Call<void> Operations::rename_across(const Move& move, Crossing& crossing) {
     if (replaced) SK_TRY_VOID(settle_victim(inodes_, to->get(), move.new_name.c_str(), *replaced));
     auto renamed = replaced ? checked(::renameat2(from->get(), move.name.c_str(), to->get(), move.new_name.c_str(), move.flags))
                             : Call<void>{replaced.error()};
+    if (!renamed && replaced) keep_name(inodes_, *replaced);
     SK_TRY_VOID(renamed);
     if (replaced->inode == crossing[0].inode) {  // two names of one file: rename does nothing at all
       unstage(crossing[0]);

@@ -48,7 +48,10 @@ Call<void> Operations::remove(const Request& request, bool directory) {
     const auto removed = checked(::unlinkat(fd->get(), name.c_str(), directory ? AT_REMOVEDIR : 0));
     // The kernel asks only for names that are there: it was removed the first time.
     const bool gone = !removed && removed.error().number == ENOENT && request.attempt().is_repeated();
-    if (!removed && !gone) return removed.error();
+    if (!removed && !gone) {
+      keep_name(inodes_, victim);
+      return removed.error();
+    }
     if (replicated) sequence = outbox_.append(wire::Remove{.parent = parent->id, .name = name, .directory = directory});
     forget_name(inodes_, victim, *parent, name);
     if (replicated) forget_replicated_name(inodes_, victim, *parent);
@@ -153,6 +156,7 @@ Call<void> Operations::move(const Move& move, Attempt& attempt) {
       outbox_.touch(*move.to);
     }
     inodes_.unpin(inode->id);
+    if (!renamed) keep_name(inodes_, replaced);
     SK_TRY_VOID(renamed);
   }
   return outbox_.after_change(sequence);

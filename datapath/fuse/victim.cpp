@@ -31,6 +31,10 @@ Call<void> settle_victim(InodeTable& inodes, int directory, const char* name, Vi
   return inodes.hold(*victim.inode);
 }
 
+void keep_name(InodeTable& inodes, const Victim& victim) {
+  if (victim.inode != nullptr && victim.last_name) inodes.unhold(*victim.inode);
+}
+
 std::optional<std::unique_lock<std::mutex>> content_of(replica::TreeOrder& order, const Victim& victim) {
   if (victim.inode == nullptr) return std::nullopt;
   return order.content(victim.inode->id);

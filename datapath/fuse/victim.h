@@ -18,6 +18,8 @@ struct Victim {
 Call<Victim> victim_of(InodeTable& inodes, int directory, const char* name);
 /// Again with names held exclusively: of two names that were removed in parallel each saw the other still.
 Call<void> settle_victim(InodeTable& inodes, int directory, const char* name, Victim& victim);
+/// Its name stays: it could not be removed. A directory that is not empty is tried again and again by some.
+void keep_name(InodeTable& inodes, const Victim& victim);
 /// With this lock no operation on the victim follows the removal of its last name in the stream.
 std::optional<std::unique_lock<std::mutex>> content_of(replica::TreeOrder& order, const Victim& victim);
 /// Its name in the directory is gone. The caller holds names exclusively, as for the next.
