@@ -207,13 +207,7 @@ Call<void> Operations::stage_entry(Inode& inode, InodeId parent, const std::stri
 Call<void> Operations::send_staged(const Staged& staged) {
   for (Inode* inode : staged.inodes) {
     const auto content = order_.content(inode->id);
-    if (S_ISREG(inode->type)) {
-      SK_TRY_VOID(send_nameless(*inode));
-    } else {
-      SK_TRY_VOID(send_xattrs(*inode));
-      inode->touched = true;
-      outbox_.append_mtime(*inode);
-    }
+    SK_TRY_VOID(send_nameless(*inode));
   }
   return {};
 }

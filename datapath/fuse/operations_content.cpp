@@ -188,8 +188,14 @@ Call<void> Operations::lseek(const Request& request, Reply& reply) {
   return {};
 }
 
-/// Content, xattrs and mtime of a file that has just got its first name. The caller holds content.
+/// Content, xattrs and mtime of what has just got its first name. The caller holds content.
 Call<void> Operations::send_nameless(Inode& inode) {
+  if (!S_ISREG(inode.type)) {  // a FIFO is not opened without somebody at its other end
+    SK_TRY_VOID(send_xattrs(inode));
+    inode.touched = true;
+    outbox_.append_mtime(inode);
+    return {};
+  }
   SK_TRY(Fd file, inodes_.open_anew(inode, O_RDONLY));
   std::vector<std::uint8_t> piece(kPieceBytes);
   off_t end = 0;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "datapath/fuse/operations.h"
+#include "datapath/replica/tree_call.h"
 
 namespace safekit::fuse {
 namespace {
@@ -246,6 +247,9 @@ Call<void> Operations::link(const Request& request, Reply& reply) {
   SK_TRY(Inode * inode, node(in.oldnodeid));
   SK_TRY(const SharedFd directory, inodes_.path_fd(*parent));
   SK_TRY(const SharedFd source, inodes_.path_fd(*inode));
+  Result<std::string> target{std::string{}};
+  if (S_ISLNK(inode->type)) target = replica::tree::link_target(source->get(), "");
+  if (!target) return Errno{EIO};
   struct stat attributes {};
   {
     SK_TRY(const auto scope, outbox_.changing({{.what = replica::Change::What::Names, .id = noted_id(*parent)}}));
@@ -266,7 +270,8 @@ Call<void> Operations::link(const Request& request, Reply& reply) {
                                    .append(wire::Create{.parent = parent->id,
                                                         .name = name,
                                                         .id = inode->id,
-                                                        .attributes = to_attributes(attributes)})
+                                                        .attributes = to_attributes(attributes),
+                                                        .link_target = *target})
                                    .value;
         inode->nameless = false;
       } else if (replicated) {

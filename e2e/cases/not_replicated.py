@@ -53,6 +53,10 @@ def case_steady_state(pair):
     sh(pair.a, "rm app/e; echo 10 >> app/e.tmp; ln app/e.tmp app/again; echo 11 >> app/e.tmp; sync app/again")
     assert_equal(pair)
     assert read(pair.b, "app/again").split()[-2:] == ["10", "11"] and there(pair.b, "app/e") == []
+    # What is no file gets its first replicated name by a link.
+    sh(pair.a, "mkfifo temp/p; ln temp/p p; ln -s again app/l.tmp; ln -P app/l.tmp app/l; sync app/again")
+    assert_equal(pair)
+    assert there(pair.b, "p", "app/l") == ["p", "app/l"] and "connection=lost" not in open(f"{pair.root}/a.log").read()
 
 
 def case_renames_across(pair):
