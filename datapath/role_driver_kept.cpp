@@ -5,11 +5,13 @@
 
 namespace safekit {
 
-/// What an earlier process left and nobody needs goes away: of a copy that the journal does not name, all.
+/// What an earlier process left and nobody needs goes away: of a copy that the journal does not name, all. A journal that is new (the
+/// state directory was lost, the module made anew) knows of none, and what lies there may be the only copy that is whole.
 void RoleDriver::use_kept(const control::Configure& configure) {
   if (kept_ != nullptr && kept_->paths() == paths_of(configure)) return;
   kept_ = std::make_shared<replica::KeptCopies>(paths_of(configure), ports_.clock, ports_.log);
-  if (journal_.state().kept == journal::State::Kept::None) {
+  const journal::State state = journal_.state();
+  if (state.kept == journal::State::Kept::None && state.ever_synchronised) {
     kept_->drop();
   } else {
     kept_->sweep();

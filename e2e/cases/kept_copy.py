@@ -128,11 +128,16 @@ def case_a_return_is_broken_off(pair):
 
 
 def case_one_that_the_journal_does_not_name_goes(pair):
-    """A crash between the clone and the note of it, or between the end of the synchronisation and the removal."""
+    """A crash between the clone and the note of it, or between the end of the synchronisation and the removal. Not where the journal
+    is new: then it may be the only copy that is whole."""
     prepare(pair, False)
     pair.b.run("sh", "-ec", f"mkdir -p {pair.root}/disk/.safekit-kept.data/d1; echo old > {pair.root}/disk/.safekit-kept.data/d1/f1")
     assert beside(pair.b)
     mirrored(pair, snapshot=NEVER)
+    assert beside(pair.b) == [".safekit-kept.data"] and os.path.exists(f"{pair.root}/disk-b/.safekit-kept.data/d1/f1")
+    pair.b.settle(IDLE)
+    assert pair.b.stop() == 0
+    pair.b.start(snapshot=NEVER)
     nothing_is_left(pair.b)
 
 
