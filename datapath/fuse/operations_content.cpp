@@ -16,6 +16,13 @@ constexpr std::size_t kPieceBytes = 1 << 20;
 
 using What = replica::Change::What;
 
+/// What ext4 has allocated before the disk was full, it leaves as growth of the file; the kernel above and the peer know of none.
+void take_back_growth(int file, off_t size) {
+  struct stat now {};
+  if (::fstat(file, &now) != 0 || now.st_size <= size) return;
+  (void)!::ftruncate(file, size);  // only room is given back: refused by a broken disk alone
+}
+
 }  // namespace
 
 Call<void> Operations::open(const Request& request, Reply& reply) {
@@ -167,8 +174,15 @@ Call<void> Operations::fallocate(const Request& request, Reply&) {
     SK_TRY(const auto scope,
            outbox_.changing({{.what = what, .id = noted_id(*inode), .offset = in.offset, .size = in.length}}));
     const auto content = order_.content(inode->id);
-    SK_TRY_VOID(checked(::fallocate(file->get(), static_cast<int>(in.mode), static_cast<off_t>(in.offset),
-                                    static_cast<off_t>(in.length))));
+    struct stat before {};
+    SK_TRY_VOID(checked(::fstat(file->get(), &before)));
+    const auto done = checked(::fallocate(file->get(), static_cast<int>(in.mode), static_cast<off_t>(in.offset),
+                                          static_cast<off_t>(in.length)));
+    if (!done) {
+      take_back_growth(file->get(), before.st_size);
+      outbox_.touch(*inode);
+      return done.error();
+    }
     inode->unreceived = true;
     outbox_.append_to(
         *inode, wire::Fallocate{.id = inode->id, .mode = in.mode, .offset = in.offset, .length = in.length});

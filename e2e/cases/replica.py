@@ -4,6 +4,7 @@ failover, swap, divergence. Usage: replica.py PROGRAM [CASE...]"""
 import os, random, signal, socket, subprocess, sys, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from replica_clients import Appends, Load
+from replica_disks import Disk
 from replica_nodes import IDLE, PRIMARY, SECONDARY, assert_equal, lost_sets, mirrored, run_cases
 
 def fill(directory, other):
@@ -433,6 +434,15 @@ def case_full_disk_of_the_secondary(pair):
     appends.end()
     assert_equal(pair)
     assert pair.b.report["up_to_date"] and not pair.b.report["problem"]
+
+
+def case_an_allocation_that_finds_no_room_changes_nothing(pair):
+    """ext4 itself leaves the file as large as it could make it."""
+    Disk(pair.a, 300 << 20)
+    mirrored(pair)
+    pair.a.run("sh", "-ec", f"cd {pair.mount}; echo old > file; ! fallocate -l 1G file 2> /dev/null; sync file")
+    assert os.path.getsize(f"{pair.a.data}/file") == len("old\n")
+    assert_equal(pair)
 
 
 def case_rounds_of_losses(pair):
