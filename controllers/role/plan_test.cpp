@@ -493,6 +493,18 @@ TEST(RolePlan, ADateOfSyncAtLetsTheWaitingNodeFollow) {
   EXPECT_EQ(bench.memory.section.role, Role::Second);
 }
 
+TEST(RolePlan, ASynchronisationOfADateGoesOnAfterAReboot) {
+  MirrorBench bench{Role::Wait};
+  bench.desired.sync_at = "30 1 * * *";
+  bench.observed.replication.inconsistent = true;
+  bench.observed.replication.up_to_date = false;
+  bench.observed.peer.role = Role::Alone;
+  bench.observed.failover.watched = bench.memory.section.watched;
+  bench.decide_once();
+  EXPECT_FALSE(bench.memory.sync_due) << "forgotten with the boot";
+  EXPECT_EQ(bench.memory.section.role, Role::Second) << "a half-synchronised copy is not left so until the next date";
+}
+
 TEST(MemoryText, ReadsWhatTheReleaseBeforeWrote) {
   Bench bench;
   bench.command("start");

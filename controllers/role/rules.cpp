@@ -170,7 +170,8 @@ bool Machine::start_decided() {
       return true;
     }
     case StartOutcome::BecomeSecond:
-      if (!desired_.sync_at.empty() && !memory().sync_due) return wait_for_date();
+      // One that was interrupted goes on, also where a reboot has made it forget the date.
+      if (!desired_.sync_at.empty() && !memory().sync_due && input.local != Copy::Inconsistent) return wait_for_date();
       wake();
       section().paired = true;
       memory().held_by_failover_off = false;
