@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include "datapath/replica/handle.h"
 #include "datapath/replica/played_peer.h"
 
 namespace safekit::replica {
