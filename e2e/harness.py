@@ -137,8 +137,8 @@ class Sandbox:
         return json.loads(out)[0]["addr_info"][0]["local"]
 
     def pids(self, node, command):
-        """Processes of a node by their exact command name, in the node's own numbers."""
-        return [int(p) for p in self.exec(node, "pgrep", "-x", command[:15], check=False).split()]
+        """Processes of a node by their exact command name, in the node's own numbers; not one that has ended and only waits to be told of."""
+        return [int(p) for p in self.exec(node, "pgrep", "-r", "D,R,S,T", "-x", command[:15], check=False).split()]
 
     def kill_processes(self, node, command, number="KILL"):
         pids = self.pids(node, command)

@@ -123,14 +123,8 @@ def main():
         if sys.argv[1:] and name not in sys.argv[1:]:
             continue
         note(name)
-        w = World()
-        try:
-            case(w)
-        except BaseException:
-            w.box.logs()
-            raise
-        finally:
-            harness.clean_up()
+        case(World())
+        harness.clean_up()
 
 
 harness.test_main(main)
