@@ -4,7 +4,6 @@
 #include <array>
 
 namespace safekit::checker {
-
 namespace {
 
 bool is_ours(std::string_view resource) {

@@ -96,6 +96,9 @@ Status MembershipController::refresh_payload(
     }
   }
   entries_ = std::move(entries);
+  std::erase_if(rules_, [&](const auto& one) {
+    return std::ranges::none_of(modules, [&](const auto& module) { return module == one.second.of; });
+  });
   const bool first = published_.empty();
   if (first && !complete && clock_.mono_now() < started_ + kWithholdMax) return {};
   Bytes bytes = encode(payload);
