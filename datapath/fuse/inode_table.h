@@ -154,6 +154,7 @@ class InodeTable : public replica::Inodes {
   void on_retired(std::function<void()> call) { on_retired_ = std::move(call); }
   /// Who appends a time of change that is due. Set before threads start.
   void on_tell_time(std::function<void(Inode&)> call) { tell_time_ = std::move(call); }
+  void on_tell_times(std::function<void()> call) { tell_times_ = std::move(call); }
   /// Counts a move across `notReplicated` while it lives.
   class MoveScope {
    public:
@@ -185,6 +186,9 @@ class InodeTable : public replica::Inodes {
   Result<replica::EntryPlace> place_of(InodeId id) override;
   Result<int> open(InodeId id, int flags) override;
   void tell_time(InodeId id) override;
+  void tell_times() override {
+    if (tell_times_) tell_times_();
+  }
   bool is_time_told(InodeId id) override;
   Moves moves_under_way() override { return {.count = moves_, .begun = moves_begun_}; }
 
@@ -227,6 +231,7 @@ class InodeTable : public replica::Inodes {
   replica::Exclusions exclusions_{};
   std::function<void()> on_retired_{};
   std::function<void(Inode&)> tell_time_{};
+  std::function<void()> tell_times_{};
   std::atomic<std::uint64_t> moves_{0};
   std::atomic<std::uint64_t> moves_begun_{0};
   std::mutex mutex_{};

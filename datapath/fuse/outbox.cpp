@@ -33,6 +33,7 @@ void Outbox::start() {
     if (!std::exchange(retired_, true)) wake_.notify_one();
   });
   inodes_.on_tell_time([this](Inode& inode) { append_mtime(inode); });
+  inodes_.on_tell_times([this] { send_due(); });
   housekeeper_ = std::thread{[this] { keep_house(); }};
 }
 
@@ -138,9 +139,8 @@ void Outbox::keep_house() {
     wake_.wait_for(lock, kMtimeDelay, [this] { return stopping_; });
     const bool last = stopping_;
     retired_ = false;
-    const std::vector<Inode*> due = std::exchange(due_, {});
     lock.unlock();
-    send_due(due);
+    send_due();
     for (const InodeId id : inodes_.retired()) {
       append(wire::Forget{.id = id});
       inodes_.drop(id);
@@ -150,7 +150,13 @@ void Outbox::keep_house() {
   }
 }
 
-void Outbox::send_due(const std::vector<Inode*>& due) {
+void Outbox::send_due() {
+  const std::lock_guard sending{send_mutex_};
+  std::vector<Inode*> due;
+  {
+    const std::lock_guard lock{mutex_};
+    due.swap(due_);
+  }
   for (Inode* inode : due) {
     {
       const auto content = order_.content(inode->id);

@@ -61,7 +61,7 @@ class Outbox {
  private:
   Call<void> wait(SequenceNumber sequence, replica::Acknowledged level);
   void keep_house();
-  void send_due(const std::vector<Inode*>& due);
+  void send_due();
 
   const Options& options_;
   replica::Sink& sink_;
@@ -72,6 +72,7 @@ class Outbox {
   std::vector<Inode*> due_{};  ///< pinned
   bool retired_{false};
   bool stopping_{false};
+  std::mutex send_mutex_{};  ///< held while what was due is sent; before any other lock
   std::thread housekeeper_{};
 };
 

@@ -6,7 +6,11 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include <csignal>
 #include <filesystem>
+#include <fstream>
+
+#include <fmt/format.h>
 
 namespace safekit {
 namespace {
@@ -27,6 +31,13 @@ class KeeperTest : public testing::Test {
   std::string program_{};
 };
 
+/// The one child of this process.
+pid_t child() {
+  std::ifstream in{fmt::format("/proc/self/task/{}/children", ::getpid())};
+  pid_t found = 0;
+  in >> found;
+  return found;
+}
 struct Pipe {
   Fd from{};
   Fd to{};
@@ -64,6 +75,18 @@ TEST_F(KeeperTest, TheNextClientGetsWhatTheLastOneLeft) {
   const auto gone = Keeper::find(directory_);
   ASSERT_FALSE(gone);
   EXPECT_EQ(gone.error().code, Code::NotFound);
+}
+
+TEST_F(KeeperTest, OneThatIsStoppedIsNotWaitedFor) {
+  Pipe pipe = make_pipe();
+  auto keeper = Keeper::start(program_, directory_);
+  ASSERT_TRUE(keeper) << keeper.error().what;
+  ASSERT_TRUE((*keeper)->keep(5, pipe.to.get()));
+  pipe.to.reset();
+  ASSERT_EQ(::kill(child(), SIGSTOP), 0);
+  (*keeper)->release();
+  char got = 0;
+  EXPECT_EQ(::read(pipe.from.get(), &got, 1), 0) << "it still holds a descriptor";
 }
 
 TEST_F(KeeperTest, EndsWhenNobodyComes) {

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -46,6 +47,7 @@ class PlayedPeer {
   /// Its copy is on disk as at this checkpoint of the primary's log, and no more is known of it.
   std::optional<std::uint64_t> crashed_at{};
   wire::Outside outside{wire::Outside::Nothing};  ///< Listed: its directory, by names
+  std::function<void()> at_end{};  ///< before it says that it has all of a synchronisation
 
   Bytes answers_to(const wire::FrameView& frame, std::uint64_t& received) {
     BytesView data;
@@ -86,6 +88,7 @@ class PlayedPeer {
     } else if (listing != nullptr && answers_unasked) {
       for (std::uint64_t number = 1; number <= 100; ++number) wire::append_message(out, wire::ListingAnswer{{received + number}, {}});
     } else if (std::holds_alternative<wire::ResyncEnd>(*message)) {
+      if (at_end) at_end();
       wire::append_message(out, wire::ResyncEndAnswer{{received}, {}});
     }
     return out;
@@ -191,6 +194,10 @@ class OneRoot final : public Inodes {
   void unpin(InodeId) override {}
   Result<FileHandle> handle_of(InodeId) override { return FileHandle{0, 1, {1, 2, 3, 4}}; }
   Result<EntryPlace> place_of(InodeId) override { return Error{Code::NotFound, "the root"}; }
+  void tell_times() override {
+    if (const auto tell = std::exchange(times, {})) tell();
+  }
+  std::function<void()> times{};  ///< tells what is due, once
   Result<int> open(InodeId, int flags) override {
     const int fd = ::open(path_.c_str(), flags | O_CLOEXEC);
     if (fd < 0) return Error{Code::Io, "open"};

@@ -190,8 +190,8 @@ class Primary final : public Sink, private ResyncHost {
   Result<std::vector<InodeId>> end_synchronisation(const std::shared_ptr<Link>& link);
   void put_end();
   Status take_acknowledged(std::uint64_t upto);
-  void take_end_answer(wire::ResyncEndAnswer&& answer);
-  void synchronised();
+  Status take_end_answer(wire::ResyncEndAnswer&& answer);
+  Status synchronised();
   Status await_durable(Lock& lock, const Link& link, std::uint64_t sequence, Duration timeout);
   bool detach();
   [[nodiscard]] bool sync_roots();

@@ -277,7 +277,7 @@ Status Primary::take(Lock& lock, Link& link, wire::Message&& message) {
   } else if (auto* looked = std::get_if<wire::VerifyAnswer>(&message)) {
     if (verify_ != nullptr) verify_->answer(std::move(*looked));
   } else if (auto* end = std::get_if<wire::ResyncEndAnswer>(&message)) {
-    take_end_answer(std::move(*end));
+    SK_TRY_VOID(take_end_answer(std::move(*end)));
   } else if (const auto* failed = std::get_if<wire::Failed>(&message)) {
     ++peer_failures_;
     set_problem(fmt::format("node '{}': {}", settings_.peer, failed->reason));
@@ -301,10 +301,10 @@ Status Primary::take_acknowledged(std::uint64_t upto) {
 }
 
 /// Caller holds mutex_.
-void Primary::take_end_answer(wire::ResyncEndAnswer&& answer) {
-  if (answer.sequence.value != end_sequence_) return;
+Status Primary::take_end_answer(wire::ResyncEndAnswer&& answer) {
+  if (answer.sequence.value != end_sequence_) return {};
   if (answer.leftovers.empty()) {
-    synchronised();
+    SK_TRY_VOID(synchronised());
   } else {
     // The peer has not become up to date: without it again, for one more round.
     for (const Touch& touch : window_.unacknowledged()) mark(touch);
@@ -314,10 +314,11 @@ void Primary::take_end_answer(wire::ResyncEndAnswer&& answer) {
   end_answer_ = std::move(answer);
   waiters_.notify_all();
   changed_();
+  return {};
 }
 
-/// Caller holds mutex_.
-void Primary::synchronised() {
+/// Caller holds mutex_. An error ends the connection: the next one tries again.
+Status Primary::synchronised() {
   const Status noted = journal_.update([&](journal::State& state) {
     journal::end_alone(state.generations);
     state.peer = settings_.peer;
@@ -329,7 +330,7 @@ void Primary::synchronised() {
   });
   if (!noted) {
     set_problem(noted.error().what);
-    return;
+    return noted;
   }
   marks_.clear();
   marks_complete_ = true;
@@ -343,6 +344,7 @@ void Primary::synchronised() {
   diverged_ = false;
   problem_.clear();
   log_.write(LogLevel::Info, kLog, "synchronisation=done");
+  return {};
 }
 
 void Primary::synchronise(std::shared_ptr<Link> link, wire::ResyncMode mode) {

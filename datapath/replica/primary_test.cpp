@@ -365,6 +365,31 @@ TEST_F(PrimaryTest, TheLogIsEmptiedByACheckpointOfBothNodes) {
   EXPECT_TRUE(logged("checkpoint=2 entries=0"));
 }
 
+/// Lost with this node, they would be of an inode that no log names.
+TEST_F(PrimaryTest, TimesThatAreDueAreNotedAfterACheckpoint) {
+  keep_log();
+  peer_.crashed_at = 1;
+  inodes_->times = [this] {
+    const auto scope = ChangeScope::begin(*primary_, {{.what = Change::What::Attributes, .id = {1}}});
+    EXPECT_TRUE(scope);
+    primary_->append(wire::Operation{wire::SetAttributes{.id = {1}, .mask = wire::SetAttributes::kMtime}}, {});
+  };
+  begin();
+  EXPECT_TRUE(logged("checkpoint=2 entries=1"));
+}
+
+TEST_F(PrimaryTest, ASynchronisationWhoseEndCannotBeNotedIsTriedAgain) {
+  keep_log();
+  peer_.crashed_at = 1;
+  peer_.at_end = [this] {
+    const bool first = peer_.connections == 1;
+    std::filesystem::rename(directory_ + (first ? "/state" : "/away"), directory_ + (first ? "/away" : "/state"));
+  };
+  begin();
+  EXPECT_EQ(peer_.connections, 2);
+  EXPECT_TRUE(becomes([&] { return journal_->state().own_log.checkpoint == 2; })) << "the state is on the disk again";
+}
+
 TEST_F(PrimaryTest, WhatOthersChangedIsCompared) {
   const std::int64_t since = linux_os::next_file_moment().now;
   std::ofstream{directory_ + "/data/new"} << "x";

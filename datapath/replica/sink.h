@@ -135,6 +135,8 @@ class Inodes {
   virtual Result<EntryPlace> place_of(InodeId id) = 0;
   /// Puts the time of change that the peer has not been told yet, if any, into the stream. Caller holds content(id), not names.
   virtual void tell_time(InodeId id) { (void)id; }
+  /// The same for all inodes. Caller holds no lock.
+  virtual void tell_times() {}
   [[nodiscard]] virtual bool is_time_told(InodeId id) {
     (void)id;
     return true;
