@@ -7,6 +7,7 @@
 #include "reconciler/api/settings.h"
 #include "reconciler/api/source.h"
 #include "reconciler/api/view.h"
+#include "schema/check/change_effect.h"
 #include "schema/check/diff.h"
 #include "schema/check/unhonoured.h"
 #include "schema/codec/encode.h"
@@ -30,6 +31,7 @@ struct Wish {
   std::uint64_t expected{0};  ///< resourceVersion that the file carries
   std::vector<check::FieldChange> changes{};
   bool is_new{false};
+  std::vector<std::string> runs_on{};  ///< a module: `node1 (PRIM)`, as far as it is known here
 };
 
 std::string query_of(const Request& request, const std::string& name) {
@@ -139,6 +141,41 @@ check::LoadResult load(const store::Store& store, const Source& source, std::vec
   return loaded;
 }
 
+std::vector<std::string> runs_on(const store::Store& store, const ModuleName& name) {
+  const status::Module& status = store.status(name);
+  std::vector<std::string> nodes;
+  const auto add = [&nodes](const NodeName& node, status::Role role) {
+    if (role != status::Role::Stop) nodes.push_back(fmt::format("{} ({})", node.str(), status::to_string(role)));
+  };
+  add(store.node(), status.role.role);
+  if (status.peer.heard && status.peer.module_known) add(status.peer.name, status.peer.role);
+  return nodes;
+}
+
+/// A module that runs takes what its controllers bring about while it runs, and nothing else (spec/config.md 5).
+void judge_change(const store::Store& store, const Wish& wish, const codec::Decoded& decoded, doc::Problems& found) {
+  const auto blocked = check::needing_stop(wish.changes);
+  if (wish.is_new || wish.key.kind != store::Kind::Module || blocked.empty()) return;
+  const auto before = store.module(ModuleName{wish.name});
+  const bool is_here = store::names(*before, store.node());
+  if (is_here && wish.runs_on.empty()) return;
+  std::string nodes;
+  for (const NodeName& node : before->nodes) nodes += (nodes.empty() ? "" : ", ") + node.str();
+  for (const check::FieldChange& change : blocked) {
+    if (is_here) {
+      found.error(decoded.positions.find(change.path), "needs-stop",
+                  fmt::format("'{}' cannot be changed while the module runs on {}", change.path, fmt::join(wish.runs_on, ", ")),
+                  fmt::format("stop it on each node first (safekit stop -m {}), or apply with --force: it is in force then when the "
+                              "module is next started",
+                              wish.name));
+    } else {
+      found.error(decoded.positions.find(change.path), "needs-stop",
+                  fmt::format("'{}' can only be changed while the module is stopped, which is not known here", change.path),
+                  fmt::format("apply it on a node of the module: {}", nodes));
+    }
+  }
+}
+
 Wish wish_of(const store::Store& store, const codec::Decoded& decoded) {
   Wish wish;
   if (const auto* cluster = std::get_if<spec::Cluster>(&decoded.object)) {
@@ -159,6 +196,7 @@ Wish wish_of(const store::Store& store, const codec::Decoded& decoded) {
   const auto before = store.module(ModuleName{module.metadata.name});
   wish.is_new = before == nullptr;
   if (before) wish.changes = check::diff(*before, module);
+  wish.runs_on = runs_on(store, ModuleName{module.metadata.name});
   return wish;
 }
 
@@ -178,8 +216,15 @@ Node result_tree(const Wish& wish, const store::Object& stored, bool is_changed)
   tree.add("generation", Node::number(std::to_string(stored.generation)));
   tree.add("resourceVersion", Node::string(std::to_string(store::version_of(stored))));
   Node changes = Node::list();
-  for (const check::FieldChange& change : wish.changes) changes.push(to_tree(change));
+  for (const check::FieldChange& change : wish.changes) {
+    Node one = to_tree(change);
+    if (wish.key.kind == store::Kind::Module) one.add("effect", Node::string(std::string{to_string(check::effect_of(change.path))}));
+    changes.push(std::move(one));
+  }
   tree.add("changes", std::move(changes));
+  Node nodes = Node::list();
+  for (const std::string& node : wish.runs_on) nodes.push(Node::string(node));
+  tree.add("runsOn", std::move(nodes));
   return tree;
 }
 
@@ -257,6 +302,14 @@ Response Routes::apply(const Request& request, std::optional<ObjectKey> only) {
     return failure(Error{Code::Invalid, fmt::format("the text must hold {} '{}' and nothing else",
                                                     singular(only->kind), only->name)});
   }
+  const bool is_dry = query_of(request, "dryRun") == "All";
+  if (!is_dry && query_of(request, "force") != "true") {
+    doc::Problems blocked{source->file};
+    for (std::size_t i = 0; i < wishes.size(); ++i) judge_change(store_, wishes[i], loaded.objects[i], blocked);
+    if (blocked.has_errors()) {
+      return failure(Error{Code::Conflict, "a change needs a module stopped; nothing was applied"}, blocked.list());
+    }
+  }
   // First all as a dry run: either every object of a file is applied or none.
   for (const Wish& wish : wishes) {
     store::ApplyOptions options = options_of(request, wish.expected);
@@ -283,7 +336,7 @@ Response Routes::apply(const Request& request, std::optional<ObjectKey> only) {
   }
   Node tree = Node::map();
   tree.add("kind", Node::string("ApplyResult"));
-  tree.add("dryRun", Node::boolean(query_of(request, "dryRun") == "All"));
+  tree.add("dryRun", Node::boolean(is_dry));
   tree.add("results", std::move(results));
   Node warnings = Node::list();
   for (const doc::Problem& problem : problems) warnings.push(api::to_tree(problem));
@@ -329,17 +382,10 @@ Response Routes::remove_here(const Request& request, const ObjectKey& key) {
   const ObjectKey stored = stored_key(key);
   if (!store_.get(stored)) return failure(not_found(key));
   if (key.kind == store::Kind::Module && query_of(request, "force") != "true") {
-    const status::Module& status = store_.status(ModuleName{key.name});
-    const bool runs_there =
-        status.peer.heard && status.peer.module_known && status.peer.role != status::Role::Stop;
-    if (status.role.role != status::Role::Stop || runs_there) {
-      return failure(Error{
-          Code::Conflict,
-          fmt::format("module '{}' is started on '{}'; stop it first (safekit stop -m {}), or "
-                      "add --force to stop and delete it",
-                      key.name,
-                      status.role.role != status::Role::Stop ? store_.node().str() : status.peer.name.str(),
-                      key.name)});
+    if (const auto nodes = runs_on(store_, ModuleName{key.name}); !nodes.empty()) {
+      return failure(Error{Code::Conflict, fmt::format("module '{}' is started on {}; stop it first (safekit stop -m {}), or "
+                                                       "add --force to stop and delete it",
+                                                       key.name, fmt::join(nodes, ", "), key.name)});
     }
   }
   if (key.kind == store::Kind::Cluster && !store_.list(store::Kind::Module).empty()) {

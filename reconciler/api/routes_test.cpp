@@ -107,6 +107,36 @@ TEST_F(RoutesTest, AppliesGivesBackAndTellsWhatChanged) {
   EXPECT_EQ(store.module(ModuleName{"web"})->max_loop, 7U);
 }
 
+TEST_F(RoutesTest, AModuleThatRunsTakesOnlyWhatItCanTakeWhileItRuns) {
+  apply_both();
+  const std::string other = std::string{kModuleText} + "  maxLoop: 7\n  replication: {directories: [/srv/web]}\n";
+  store.update_status(ModuleName{"web"}, [](status::Module& module) { module.role.role = status::Role::Alone; });
+  const Response refused = apply(other);
+  EXPECT_EQ(refused.status, 409) << refused.body;
+  EXPECT_THAT(refused.body, HasSubstr("'spec.replication' cannot be changed while the module runs on node1 (ALONE)"));
+  EXPECT_EQ(store.module(ModuleName{"web"})->max_loop, 3U) << "nothing of it is taken";
+  const Response plan = apply(other, {{"dryRun", "All"}});
+  EXPECT_EQ(plan.status, 200) << plan.body;
+  EXPECT_THAT(plan.body, HasSubstr(R"("after":"7","effect":"in place")"));
+  EXPECT_THAT(plan.body, HasSubstr(R"("effect":"stop")"));
+  EXPECT_THAT(plan.body, HasSubstr(R"x("runsOn":["node1 (ALONE)"])x"));
+  EXPECT_EQ(apply(std::string{kModuleText} + "  maxLoop: 7\n").status, 200);
+  EXPECT_EQ(apply(other, {{"force", "true"}}).status, 200);
+}
+
+TEST_F(RoutesTest, ANodeThatIsNotOfTheModuleDoesNotKnowWhetherItRuns) {
+  apply_both();
+  store::Store elsewhere{backend, clock, NodeName{"node3"}};
+  Routes there{elsewhere, loop, clock, Callbacks{}};
+  Response answer;
+  const std::string other = std::string{kModuleText} + "  replication: {directories: [/srv/web]}\n";
+  there.handle(Request{.method = Method::Post, .path = std::string{kRoot} + "/apply", .query = {{"file", "f.yaml"}},
+                       .content_type = "application/yaml", .body = other, .user = "root"},
+               [&answer](const Response& response) { answer = response; });
+  EXPECT_EQ(answer.status, 409) << answer.body;
+  EXPECT_THAT(answer.body, HasSubstr("apply it on a node of the module: node1, node2"));
+}
+
 TEST_F(RoutesTest, TellsEveryMistakeWithItsPlaceAndAppliesNothing) {
   EXPECT_EQ(apply(kClusterText).status, 201);
   const Response response = apply(R"(apiVersion: safekit/v1

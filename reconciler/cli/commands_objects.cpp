@@ -72,6 +72,20 @@ std::string change_line(const Node& change) {
                            .after = text_at(change, {"after"})});
 }
 
+/// When a change is in force: check::Effect as the API writes it.
+std::string in_words(const std::string& effect) {
+  if (effect == "in place") return "in force at once";
+  if (effect == "restart") return "in force when the application is started again";
+  if (effect == "next start") return "in force when the module is started again";
+  return "needs the module stopped on all nodes";
+}
+
+std::string joined(const Node& list) {
+  std::vector<std::string> texts;
+  for (const Node& item : list.children) texts.push_back(item.text);
+  return fmt::format("{}", fmt::join(texts, ", "));
+}
+
 /// Reads every -f first, so that a mistake in the second file applies nothing of the first.
 Result<std::vector<api::Source>> read_all(Session& session, bool& failed) {
   std::vector<api::Source> sources;
@@ -88,6 +102,7 @@ Result<std::vector<api::Source>> read_all(Session& session, bool& failed) {
 
 Result<api::Response> send(Session& session, const api::Source& source, bool dry_run) {
   api::Request apply = request(Method::Post, "apply");
+  if (session.args.force) apply.query["force"] = "true";
   if (dry_run) apply.query["dryRun"] = "All";
   apply.content_type = api::kSourceType;
   apply.body = api::to_body(source);
@@ -107,15 +122,43 @@ int take(Session& session) {
   return kFine;
 }
 
+/// What becomes of each change while the module runs.
+void print_plan(Session& session, const Node& result) {
+  const Node* runs_on = result.find("runsOn");
+  const bool runs = runs_on != nullptr && !runs_on->children.empty();
+  bool needs_stop = false;
+  for (const Node& change : result.find("changes")->children) {
+    const std::string effect = text_at(change, {"effect"});
+    needs_stop = needs_stop || effect == "stop";
+    session.output.out(fmt::format("  {}{}\n", change_line(change), runs && !effect.empty() ? fmt::format("  ({})", in_words(effect)) : ""));
+  }
+  if (!runs || !needs_stop) return;
+  session.output.out(fmt::format("  refused while it runs on {}: stop it first (safekit stop -m {})\n", joined(*runs_on),
+                                 text_at(result, {"name"})));
+}
+
+/// A module that runs goes on with the old value of some fields.
+void print_what_waits(Session& session, const Node& result) {
+  const Node* runs_on = result.find("runsOn");
+  if (runs_on == nullptr || runs_on->children.empty()) return;
+  std::map<std::string, std::vector<std::string>> paths;
+  for (const Node& change : result.find("changes")->children) paths[text_at(change, {"effect"})].push_back(text_at(change, {"path"}));
+  for (const std::string effect : {"restart", "next start", "stop"}) {
+    if (!paths.contains(effect)) continue;
+    const std::string command = effect == "restart" ? "restart" : effect == "stop" ? "stop" : "stopstart";
+    session.output.err(fmt::format("note: {}: {} (safekit {} -m {}); it runs on {}\n", fmt::join(paths[effect], ", "), in_words(effect),
+                                   command, text_at(result, {"name"}), joined(*runs_on)));
+  }
+}
+
 void print_results(Session& session, const Node& answer, bool with_changes) {
   const bool dry = text_at(answer, {"dryRun"}) == "true";
   for (const Node& result : answer.find("results")->children) {
     session.output.out(fmt::format("{}/{} {}{}\n", lower(text_at(result, {"kind"})),
                                    text_at(result, {"name"}), text_at(result, {"result"}),
                                    dry ? " (dry run)" : ""));
-    if (!with_changes) continue;
-    for (const Node& change : result.find("changes")->children)
-      session.output.out("  " + change_line(change) + "\n");
+    if (with_changes) print_plan(session, result);
+    if (!dry) print_what_waits(session, result);
   }
   for (const Node& warning : answer.find("warnings")->children) {
     session.output.err(check::render(api::problem_from(warning)) + "\n");

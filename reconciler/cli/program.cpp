@@ -154,7 +154,8 @@ void apply_options(CLI::App& app, Arguments& args) {
   add_name(app, args);
   add_module(app, args);
   add_words(app, args, "with --take: module NAME");
-  app.add_flag("--dry-run", args.dry_run, "let the node check it and show what would change");
+  app.add_flag("--dry-run", args.dry_run, "let the node check it and show what would change, and when it is in force");
+  app.add_flag("--force", args.force, "also what a running module cannot take: in force when it is next started");
   app.add_option("--take", args.take, "end a conflict: the revision of this node goes for all")
       ->type_name("NODE");
 }

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "schema/check/change_effect.h"
 #include "schema/check/convert.h"
 #include "schema/check/diff.h"
 #include "schema/check/load.h"
@@ -48,7 +49,7 @@ TEST(Diff, NamesEachFieldThatChanged) {
             "~ spec.replication.secondaryAck: durable -> received\n"
             "+ spec.scripts.files.start_prim: #!/bin/sh... (2 lines)\n");
   EXPECT_EQ(lines(diff(before, before)), "");
-  EXPECT_EQ(lines(not_dynamic(diff(before, after))), "~ spec.nodes: [\"a\",\"b\"] -> [\"a\",\"c\"]\n");
+  EXPECT_EQ(lines(needing_stop(diff(before, after))), "~ spec.nodes: [\"a\",\"b\"] -> [\"a\",\"c\"]\n");
 }
 
 TEST(Diff, OnlyTheSpecMakesANewGeneration) {

@@ -138,29 +138,4 @@ bool spec_differs(const spec::Module& before, const spec::Module& after) {
   return !same(comparable(before), comparable(after));
 }
 
-std::vector<FieldChange> not_dynamic(const std::vector<FieldChange>& changes) {
-  static constexpr std::array<std::string_view, 13> kDynamic{"metadata.labels",
-                                                             "metadata.annotations",
-                                                             "spec.boot",
-                                                             "spec.maxLoop",
-                                                             "spec.loopInterval",
-                                                             "spec.automaticReboot",
-                                                             "spec.heartbeats",
-                                                             "spec.replication.lan",
-                                                             "spec.replication.secondaryAck",
-                                                             "spec.replication.resyncThreads",
-                                                             "spec.replication.resyncTimeout",
-                                                             "spec.replication.resyncDetail",
-                                                             "spec.scripts"};
-  std::vector<FieldChange> fixed;
-  for (const FieldChange& change : changes) {
-    const bool dynamic = change.path.starts_with("spec.errd") || change.path.starts_with("spec.checkers") ||
-                         std::any_of(kDynamic.begin(), kDynamic.end(), [&](std::string_view prefix) {
-                           return change.path.starts_with(prefix);
-                         });
-    if (!dynamic) fixed.push_back(change);
-  }
-  return fixed;
-}
-
 }  // namespace safekit::check

@@ -29,7 +29,4 @@ struct FieldChange {
 [[nodiscard]] bool spec_differs(const spec::Cluster& before, const spec::Cluster& after);
 [[nodiscard]] bool spec_differs(const spec::Module& before, const spec::Module& after);
 
-/// Of those changes, the ones that a running module cannot take over (spec/config.md 5).
-[[nodiscard]] std::vector<FieldChange> not_dynamic(const std::vector<FieldChange>& changes);
-
 }  // namespace safekit::check
