@@ -1,9 +1,10 @@
 #pragma once
 
 #include "controllers/role/plan.h"
+#include "controllers/role/start.h"
 
 /// The inside of `decide`: one pass over operations, detectors' requests, steps and the rules of a stable state. Only
-/// plan.cpp and its parts (operations.cpp, rules.cpp) include this.
+/// plan.cpp and its parts (operations.cpp, partner.cpp, rules.cpp, rest_wait.cpp, rest_second.cpp) include this.
 namespace safekit::role {
 
 class Machine {
@@ -73,6 +74,7 @@ class Machine {
   void say_forced();
   bool wait_for_date();
   bool start_decided();
+  bool give_up(StartOutcome outcome);
   bool rest_serving();
   bool replica_failed();
   bool split_brain();

@@ -164,7 +164,7 @@ bool Machine::count_action() {
   if (section().loop_count <= desired_.max_loop) return true;
   say("heartplug", 'C', "Action stop called by maxloop");
   stop_for_fault(fmt::format("stopped after {} corrective actions within {}: mend the cause, then `safekit start`",
-                             desired_.max_loop, to_string(desired_.loop_interval)));
+                             desired_.max_loop, safekit::to_string(desired_.loop_interval)));
   return false;
 }
 
