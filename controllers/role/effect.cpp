@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "controllers/role/elapsed.h"
 #include "controllers/role/memory_text.h"
 #include "controllers/role/synced.h"
 
@@ -200,6 +201,7 @@ Result<engine::Outcome> RoleController::reconcile(const engine::Request& request
   Observed observed = observe(store_, module, clock_.wall_now());
   SK_TRY(const SyncedStep synced, note_synced(module, desired, observed, memory));
   observed.synced = synced.synced.value_or(false);
+  observed.elapsed = elapsed(desired, memory, observed.wall_now);
   const std::optional<Duration> next_date = note_dates(desired, memory, observed);
   Plan plan = decide(desired, observed, memory);
   SK_TRY_VOID(keep(module, memory, plan.memory));

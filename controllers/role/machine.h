@@ -10,7 +10,7 @@ namespace safekit::role {
 class Machine {
  public:
   Machine(const Desired& desired, const Observed& observed, const Memory& memory)
-      : desired_(desired), observed_(observed), plan_{.memory = memory} {}
+      : desired_(desired), observed_(observed), elapsed_(observed.elapsed), plan_{.memory = memory} {}
 
   void take_dates();
   void drop_dates();
@@ -94,6 +94,7 @@ class Machine {
 
   const Desired& desired_;
   const Observed& observed_;
+  Elapsed elapsed_;  ///< each ends when its moment is noted anew
   Plan plan_;
 };
 

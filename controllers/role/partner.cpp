@@ -6,12 +6,6 @@
 
 /// When a primary may go on without its peer, and what is noted of their copies: docs/resync.md.
 namespace safekit::role {
-namespace {
-
-constexpr Duration kReconnectGrace = seconds{5};
-constexpr Duration kReportGrace = seconds{1};
-
-}  // namespace
 
 bool is_gone(const status::PeerSection& peer) {
   return peer.heard && (!peer.module_known || peer.role == Role::Stop || peer.role == Role::Wait);
@@ -67,14 +61,14 @@ bool Machine::let_go_alone() {
     // looks the same when a synchronisation has just ended and the replica's report is on its way.
     const bool doubtful = !replica.connected && peer.heard && peer.role == Role::Second && peer.up_to_date;
     WallTime& since = memory().doubted;
-    // A clock that was set back meanwhile: measured anew, or the question would wait until it has caught up.
-    const bool begins = since == WallTime{} || since.ns > observed_.wall_now.ns;
-    if (!doubtful || begins) since = doubtful ? observed_.wall_now : WallTime{};
-    return ask(doubtful && observed_.wall_now.ns - since.ns > kReportGrace.count());
+    if (!doubtful || since == WallTime{} || elapsed_.doubt_is_ahead) {
+      since = doubtful ? observed_.wall_now : WallTime{};
+      elapsed_.report_grace = elapsed_.doubt_is_ahead = false;
+    }
+    return ask(doubtful && elapsed_.report_grace);
   }
   const bool gone = is_gone(peer) || is_dead(peer, replica);
-  // After a swap the new secondary needs a moment to connect.
-  const bool overdue = is_ready() && observed_.wall_now.ns - section().since.ns > kReconnectGrace.count();
+  const bool overdue = is_ready() && elapsed_.reconnect_grace;
   const bool lost = replica.waiting_for_alone || (!replica.connected && (gone || overdue));
   if (!lost || !peer_cannot_take_over()) return ask(lost && peer.heard);
   (void)ask(false);  // the order changes in any case

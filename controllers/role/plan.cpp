@@ -46,6 +46,7 @@ void Machine::enter(Role role, Readiness readiness) {
   section().role = role;
   section().readiness = readiness;
   section().since = observed_.wall_now;
+  elapsed_.reconnect_grace = false;
   section().waiting_for.clear();
   section().reason = memory().stopping ? memory().fault : std::string{};
   if (readiness == Readiness::Ready && role != Role::Up) memory().last_primary = role != Role::Second;
@@ -155,9 +156,9 @@ void Machine::stop_for_fault(std::string cause) {
 bool Machine::count_action() {
   Memory& m = memory();
   if (desired_.loop_interval.count() == 0) return true;
-  const bool expired = observed_.wall_now.ns - m.loop_began.ns > desired_.loop_interval.count();
-  if (section().loop_count == 0 || expired) {
+  if (section().loop_count == 0 || elapsed_.loop_interval) {
     m.loop_began = observed_.wall_now;
+    elapsed_.loop_interval = false;
     section().loop_count = 0;
   }
   ++section().loop_count;

@@ -52,6 +52,15 @@ struct Desired {
   friend bool operator==(const Desired&, const Desired&) = default;
 };
 
+/// Which lengths of time are over, as elapsed.h measures them.
+struct Elapsed {
+  bool reconnect_grace{false};  ///< in this state
+  bool report_grace{false};     ///< since Memory::doubted
+  bool doubt_is_ahead{false};   ///< the clock was set back meanwhile: measured anew
+  bool loop_interval{false};    ///< since the first corrective action that counts
+  friend bool operator==(const Elapsed&, const Elapsed&) = default;
+};
+
 /// What is seen. Copies of the sections that other controllers write.
 struct Observed {
   status::ScriptSection script{};
@@ -65,7 +74,8 @@ struct Observed {
   bool synced{false};                          ///< see synced.h
   bool sync_date{false};                       ///< a date of `syncAt` has passed since Memory::sync_looked, see sync_at.h
   WallTime sync_looked{};
-  WallTime wall_now{};
+  Elapsed elapsed{};
+  WallTime wall_now{};  ///< only to be noted: nothing is decided by it
 };
 
 // Steps of a transition. Each says what must become true; the next one starts when it is.

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "controllers/role/elapsed.h"
 #include "controllers/role/memory_text.h"
 #include "schema/base/digest.h"
 
@@ -23,6 +24,7 @@ struct Bench {
   std::string settle() {
     std::string outcome;
     for (;;) {
+      observed.elapsed = elapsed(desired, memory, observed.wall_now);
       const Plan plan = decide(desired, observed, memory);
       observed.operations.clear();
       memory = plan.memory;
@@ -73,6 +75,7 @@ struct MirrorBench {
                      .readiness = Readiness::Ready, .ever_synchronised = true, .replicates = true, .paired = true};
   }
   const ReplicaOrder& decide_once() {
+    observed.elapsed = elapsed(desired, memory, observed.wall_now);
     memory = decide(desired, observed, memory).memory;
     return memory.section.replica;
   }
