@@ -75,6 +75,7 @@ Desired desired_of(const spec::Module* module, const NodeName& node, std::uint64
                   .first_named = module->nodes.front() == node,
                   .max_loop = module->max_loop,
                   .loop_interval = module->loop_interval,
+                  .automatic_reboot = module->automatic_reboot,
                   .generation = generation};
   if (module->replication) {
     desired.callbacks = desired.scripts && module->replication->callbacks;
@@ -97,8 +98,10 @@ Desired desired_of(const spec::Module* module, const NodeName& node, std::uint64
   return desired;
 }
 
-RoleController::RoleController(store::Store& store, const Clock& clock, std::string boot, LocalTime local)
-    : store_(store), clock_(clock), boot_(std::move(boot)), local_(std::move(local)) {}
+RoleController::RoleController(const Ports& ports, std::string boot, LocalTime local,
+                               std::function<void(const engine::Request&)> wake)
+    : store_(ports.store), clock_(ports.clock), power_(ports.power), boot_(std::move(boot)), local_(std::move(local)),
+      wake_(std::move(wake)) {}
 
 void RoleController::adopt() {
   for (const ModuleName& module : store_.local_modules()) {
@@ -180,7 +183,9 @@ void RoleController::publish(const ModuleName& module, const Desired& desired, c
       if (slot.value != value || slot.source.empty()) slot = {std::move(value), clock_.wall_now(), source};
     };
     set("state.local", fmt::format("{} {}", status::to_string(memory.section.role), status::to_string(memory.section.readiness)));
-    set("heart.stopstartloop", std::to_string(memory.section.loop_count));
+    constexpr std::int64_t kSecond = 1'000'000'000;
+    seen.resources["heart.stopstartloop"] = {std::to_string(memory.loop_began.ns / kSecond), memory.loop_last, "heart"};
+    set("heart.maxloop", memory.loop_exceeded ? "true" : "false");
     const auto set_if = [&](bool wanted, const std::string& resource, bool up, const char* source) {
       if (wanted) set(resource, up ? "up" : "down", source);
       if (!wanted) seen.resources.erase(resource);
@@ -188,6 +193,26 @@ void RoleController::publish(const ModuleName& module, const Desired& desired, c
     set_if(synced.synced.has_value(), "rfs.synced", synced.synced.value_or(false), "syncedcheck");
     set_if(!desired.sync_at.empty() && desired.replicates, "rfs.syncat", memory.sync_due, "scheduler");
   });
+}
+
+/// What goes on after it is durable before.
+Status RoleController::reboot(const ModuleName& module, const Memory& memory) {
+  if (rebooting_) return {};
+  SK_TRY_VOID(store_.set_fact(memory_key(module), to_text(memory), true));
+  rebooting_ = true;
+  power_.reboot([this](const Error& error) { reboot_failed(error.what); });
+  return {};
+}
+
+/// The service returns by itself: what waited for the reboot starts without it.
+void RoleController::reboot_failed(const std::string& why) {
+  rebooting_ = false;
+  for (auto& [module, memory] : memories_) {
+    if (!memory.reboot) continue;
+    memory.reboot = false;
+    store_.record(module, "heartplug", 'C', fmt::format("The node is not rebooted, the module is started again: {}", why));
+    wake_({module.str()});
+  }
 }
 
 Result<engine::Outcome> RoleController::reconcile(const engine::Request& request) {
@@ -209,6 +234,7 @@ Result<engine::Outcome> RoleController::reconcile(const engine::Request& request
   for (Say& line : plan.lines) store_.record(module, std::move(line.component), line.level, std::move(line.text));
   publish(module, desired, memory, synced);
   for (const FinishedOperation& finished : plan.finished) SK_TRY_VOID(store_.finish(finished.id, finished.outcome));
+  if (plan.reboot) SK_TRY_VOID(reboot(module, memory));
 
   if (!desired.exists && !memory.started) {
     for (const std::string& key : {memory_key(module), boot_key(module), synced_key(module)}) SK_TRY_VOID(store_.forget_fact(key));

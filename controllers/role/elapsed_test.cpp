@@ -21,7 +21,9 @@ TEST(RoleElapsed, EachLengthIsMeasuredFromItsOwnMoment) {
   memory.doubted = ago(seconds{1});
   memory.loop_began = ago(hours{25});
   EXPECT_EQ(elapsed(desired, memory, kNow), (Elapsed{.loop_interval = true}));
-  memory.loop_began = ago(hours{24});
+  memory.loop_last = ago(hours{25});
+  EXPECT_EQ(elapsed(desired, memory, kNow), (Elapsed{.loop_interval = true, .loop_interval_of_last = true}));
+  memory.loop_began = memory.loop_last = ago(hours{24});
   EXPECT_EQ(elapsed(desired, memory, kNow), Elapsed{});
 }
 

@@ -4,7 +4,7 @@
 #include "controllers/role/start.h"
 
 /// The inside of `decide`: one pass over operations, detectors' requests, steps and the rules of a stable state. Only
-/// plan.cpp and its parts (operations.cpp, partner.cpp, rules.cpp, rest_wait.cpp, rest_second.cpp) include this.
+/// plan.cpp and its parts (operations.cpp, loop.cpp, partner.cpp, rules.cpp, rest_wait.cpp, rest_second.cpp) include this.
 namespace safekit::role {
 
 class Machine {
@@ -47,12 +47,21 @@ class Machine {
   [[nodiscard]] bool peer_takes_over() const;
   void settle_leaving(ReplicaOrder& order);
   [[nodiscard]] ReplicaOrder order_when_leaving() const;
+  // The limit of corrective actions.
+  [[nodiscard]] bool loop_is_limited() const;
+  [[nodiscard]] bool is_last_action() const;  ///< the next one is one too many
+  void reset_loop();
+  void add_to_loop();
   /// Counts a corrective action; at the limit it stops the module instead and returns false.
   bool count_action();
+  std::string loop_operation(const store::Operation& op);
+  /// The stopstart that has begun was a detector's (`automaticReboot`).
+  void reboot_between();
   void act(std::string_view action, std::string_view by, bool from_rule);
 
   // Operations (spec/operations.md 1.13). Each returns the outcome: `done`, or why it is refused.
   std::string operation(const store::Operation& operation);
+  std::string carry_out(const store::Operation& operation);
   std::string start_operation(const store::Operation& operation, Intent intent);
   std::string stop_operation(const store::Operation& operation, bool start_again);
   std::string force_stop_operation();

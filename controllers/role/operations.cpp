@@ -29,39 +29,43 @@ void Machine::take_operations() {
 
 std::string Machine::operation(const store::Operation& op) {
   if (!desired_.exists) return "the module is not configured on this node";
+  if (op.verb == store::kIncLoop || op.verb == store::kResetLoop || op.verb == store::kCheckLoop) return loop_operation(op);
   const char level = op.automatic ? 'C' : 'U';
   const Plan before = plan_;
   say("safekit", level, fmt::format("Action {} called by {}", op.verb, op.caller));
-  std::string outcome;
-  if (!op.automatic) section().loop_count = 0;
-  if (op.verb == "start") {
-    outcome = start_operation(op, Intent::Automatic);
-  } else if (op.verb == "prim") {
-    outcome = start_operation(op, Intent::Prim);
-  } else if (op.verb == "second") {
-    outcome = start_operation(op, Intent::Second);
-  } else if (op.verb == "stop") {
-    outcome = stop_operation(op, false);
-  } else if (op.verb == "stopstart") {
-    outcome = stop_operation(op, true);
-  } else if (op.verb == "forcestop") {
-    outcome = force_stop_operation();
-  } else if (op.verb == "restart") {
-    outcome = restart_operation();
-  } else if (op.verb == "swap") {
-    outcome = swap_operation();
-  } else if (op.verb == store::kSyncNow) {
-    outcome = sync_now_operation();
-  } else {
-    outcome = fmt::format("'{}' is not a command of a module", op.verb);
-  }
-  // A refused command leaves the module, its log and its counter unchanged.
+  if (!op.automatic) reset_loop();
+  const Plan announced = plan_;
+  const std::string outcome = carry_out(op);
+  const bool counts = op.automatic && is_corrective(op.verb) && !before.memory.stopping;
   if (outcome != kDone) {
-    plan_ = before;
-  } else if (op.automatic && is_corrective(op.verb) && !before.memory.stopping) {
-    (void)count_action();  // at the limit it has turned the action into a stop
+    plan_ = before;  // a refused command leaves the module, its log and its counter unchanged
+  } else if (counts && is_last_action()) {
+    plan_ = announced;  // the stop comes in the place of the action
+    (void)count_action();
+  } else if (counts) {
+    add_to_loop();
+    if (op.verb == "stopstart") reboot_between();
   }
   return outcome;
+}
+
+std::string Machine::carry_out(const store::Operation& op) {
+  if (op.verb == "start") return start_operation(op, Intent::Automatic);
+  if (op.verb == "prim") return start_operation(op, Intent::Prim);
+  if (op.verb == "second") return start_operation(op, Intent::Second);
+  if (op.verb == "stop") return stop_operation(op, false);
+  if (op.verb == "stopstart") return stop_operation(op, true);
+  if (op.verb == "forcestop") return force_stop_operation();
+  if (op.verb == "restart") return restart_operation();
+  if (op.verb == "swap") return swap_operation();
+  if (op.verb == store::kSyncNow) return sync_now_operation();
+  return fmt::format("'{}' is not a command of a module", op.verb);
+}
+
+void Machine::reboot_between() {
+  if (!desired_.automatic_reboot) return;
+  memory().reboot = true;
+  say("heartplug", 'C', "The node is rebooted when the module has stopped (automaticReboot)");
 }
 
 std::string Machine::start_operation(const store::Operation& op, Intent intent) {
@@ -162,7 +166,10 @@ void Machine::act(std::string_view action, std::string_view by, bool from_rule) 
   if (action == "stop") return begin_stop("stop", false);
   if (!count_action()) return;
   if (action == "restart") return begin(steps_restart(desired_, section().role));
-  if (action == "stopstart") return begin_stop("stopstart", true);
+  if (action == "stopstart") {
+    begin_stop("stopstart", true);
+    return reboot_between();
+  }
   if (action == "wait") return begin_stop("stopwait", true);
   if (action == "swap") (void)swap_operation();  // not possible now: the next request of the detector tries again
 }

@@ -19,6 +19,11 @@ bool Machine::at_rest() {
       return true;
     }
     const bool again = m.start_again && desired_.exists;
+    if (again && m.reboot) {
+      section().reason = "the node is being rebooted (automaticReboot)";
+      plan_.reboot = true;
+      return false;
+    }
     m.started = m.stopping = m.start_again = false;
     if (again) {
       say("heart", 'U', "Action start called automatically");

@@ -18,9 +18,10 @@ using doc::Node;
 
 constexpr std::size_t kEventsDefault = 300;
 constexpr Duration kOperationWaitMax = seconds{60};
-constexpr std::array<std::string_view, 11> kVerbs{"start", "stop",   "stopstart", "restart",
+constexpr std::array<std::string_view, 14> kVerbs{"start", "stop",   "stopstart", "restart",
                                                  "prim",  "second", "swap",      "forcestop", store::kUpgradeDatapath,
-                                                 store::kRfsSync, store::kSyncNow};
+                                                 store::kRfsSync, store::kSyncNow,
+                                                 store::kIncLoop, store::kResetLoop, store::kCheckLoop};
 
 Result<Node> body_of(const Request& request) {
   doc::Problems problems{"request"};

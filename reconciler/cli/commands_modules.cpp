@@ -129,10 +129,9 @@ Result<Duration> limit_of(const Session& session, Duration fallback) {
   return parse_duration(session.args.timeout);
 }
 
-}  // namespace
-
-Status operate(Session& session, const std::string& module, const std::string& verb,
-               const std::string& argument) {
+/// Its number.
+Result<std::string> post_operation(Session& session, const std::string& module, const std::string& verb,
+                                   const std::string& argument) {
   const Arguments& args = session.args;
   Node body = Node::map();
   body.add("verb", Node::string(verb));
@@ -145,9 +144,17 @@ Status operate(Session& session, const std::string& module, const std::string& v
   }
   SK_TRY(const Node posted,
          ask(session, request(Method::Post, fmt::format("modules/{}/operations", module), {}, &body)));
+  return text_at(posted, {"id"});
+}
+
+}  // namespace
+
+Status operate(Session& session, const std::string& module, const std::string& verb,
+               const std::string& argument) {
+  SK_TRY(const std::string id, post_operation(session, module, verb, argument));
   // A script of the module that waited for its own command would wait for itself.
-  if (args.no_wait || !args.identity.empty()) return {};
-  return await_outcome(session, text_at(posted, {"id"}));
+  if (session.args.no_wait || !session.args.identity.empty()) return {};
+  return await_outcome(session, id);
 }
 
 int operation(Session& session) {
@@ -164,6 +171,16 @@ int operation(Session& session) {
   if (args.identity.empty())
     session.output.out(fmt::format("module/{} {}: accepted\n", *module, args.command));
   return kFine;
+}
+
+/// Exit 1 when the limit is passed. Who counts waits for the answer also where it is a script of the module: all states take it.
+int loop(Session& session) {
+  const auto module = module_of(session, session.args.words);
+  if (!module) return usage(session, module.error().what);
+  const auto posted = post_operation(session, *module, session.args.command, "");
+  if (!posted) return fail(session, posted.error());
+  const Status status = await_outcome(session, *posted);
+  return status ? kFine : fail(session, status.error());
 }
 
 int shutdown(Session& session) {

@@ -48,9 +48,6 @@ constexpr std::array kLater{
     Later{"dump", ""},
     Later{"clean", ""},
     Later{"level", "`safekit version`"},
-    Later{"incloop", ""},
-    Later{"resetloop", "any start, stop or restart by a person sets the counter to 0"},
-    Later{"checkloop", "`safekit get -m NAME -r heart.stopstartloop`"},
 };
 
 }  // namespace

@@ -52,6 +52,11 @@ struct Conflict {
 /// A secondary that waits for a date of `syncAt` is synchronised now. Of the role controller, like those of the commands.
 inline constexpr const char* kSyncNow = "sync-now";
 
+/// The counter of corrective actions: one more (its outcome says whether that was one too many), none, and the same question.
+inline constexpr const char* kIncLoop = "incloop";
+inline constexpr const char* kResetLoop = "resetloop";
+inline constexpr const char* kCheckLoop = "checkloop";
+
 /// One of the two operations that the replication controller consumes.
 inline constexpr const char* kUpgradeDatapath = "upgrade-datapath";
 
