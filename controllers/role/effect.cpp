@@ -7,6 +7,7 @@
 
 #include "controllers/role/elapsed.h"
 #include "controllers/role/memory_text.h"
+#include "controllers/role/own_rules.h"
 #include "controllers/role/synced.h"
 
 namespace safekit::role {
@@ -60,12 +61,39 @@ status::Condition ready_condition(const status::RoleSection& section, const stat
           .since = section.since};
 }
 
+/// What only shows: switches as they count now, and the rules of role's own that hold a start.
+std::map<std::string, std::string> shown_resources(const Desired& desired, const status::Module& seen, const status::RoleSection& section) {
+  const auto on = [](bool value) { return std::string{value ? "on" : "off"}; };
+  std::map<std::string, std::string> shown{{"usersetting.errd", on(seen.settings.errd)},
+                                           {"usersetting.checker", on(seen.settings.checker)},
+                                           {"usersetting.failover", on(desired.failover && seen.settings.failover)},
+                                           {"usersetting.boot", seen.settings.boot ? on(*seen.settings.boot) : desired.boot},
+                                           {"usersetting.encryption", "on"}};
+  for (const std::string_view label : kOwnRules) {
+    // A rule that the user gave the same label is shown by who evaluates it.
+    if (!seen.failover.verdicts.contains(std::string{label})) shown[fmt::format("rule.{}", label)] = section.waiting_for == label ? "true" : "false";
+  }
+  if (!desired.replicates) return shown;
+  const bool swapping = section.in_service_hand_over || section.swap_requested || (seen.peer.heard && seen.peer.in_service_hand_over);
+  shown["rfs.swapping"] = swapping ? "up" : "down";
+  return shown;
+}
+
 }  // namespace
 
 Desired desired_of(const spec::Module* module, const NodeName& node, std::uint64_t generation) {
   if (module == nullptr || std::find(module->nodes.begin(), module->nodes.end(), node) == module->nodes.end()) {
     return {.exists = false};
   }
+  const auto boot = [](spec::BootPolicy policy) {
+    switch (policy) {
+      case spec::BootPolicy::On: return "on";
+      case spec::BootPolicy::Auto: return "auto";
+      case spec::BootPolicy::Off:
+      case spec::BootPolicy::Ignore: return "off";  // no command has been given
+    }
+    return "off";
+  };
   Desired desired{.mode = module->mode == spec::Mode::Mirror ? Mode::Mirror
                           : module->mode == spec::Mode::Farm ? Mode::Farm
                                                              : Mode::Light,
@@ -76,6 +104,7 @@ Desired desired_of(const spec::Module* module, const NodeName& node, std::uint64
                   .max_loop = module->max_loop,
                   .loop_interval = module->loop_interval,
                   .automatic_reboot = module->automatic_reboot,
+                  .boot = boot(module->boot.policy),
                   .generation = generation};
   if (module->replication) {
     desired.callbacks = desired.scripts && module->replication->callbacks;
@@ -186,6 +215,7 @@ void RoleController::publish(const ModuleName& module, const Desired& desired, c
     constexpr std::int64_t kSecond = 1'000'000'000;
     seen.resources["heart.stopstartloop"] = {std::to_string(memory.loop_began.ns / kSecond), memory.loop_last, "heart"};
     set("heart.maxloop", memory.loop_exceeded ? "true" : "false");
+    for (auto& [resource, value] : shown_resources(desired, seen, memory.section)) set(resource, value);
     const auto set_if = [&](bool wanted, const std::string& resource, bool up, const char* source) {
       if (wanted) set(resource, up ? "up" : "down", source);
       if (!wanted) seen.resources.erase(resource);

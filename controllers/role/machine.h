@@ -79,7 +79,8 @@ class Machine {
 
   // Stable states.
   bool rest_wait();
-  bool block(std::string_view label, std::string reason, std::vector<Say> lines);
+  /// `evidence`: empty for a failover rule, which has its verdict.
+  bool block(std::string_view label, std::string reason, std::vector<Say> lines, std::vector<std::string> evidence = {});
   void say_forced();
   bool wait_for_date();
   bool start_decided();

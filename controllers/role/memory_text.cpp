@@ -212,6 +212,7 @@ void visit_memory(V& v, auto& m, std::uint32_t version) {
   v.signed_number(m.loop_last.ns);
   v.boolean(m.loop_exceeded);
   v.boolean(m.reboot);
+  visit_texts(v, m.section.evidence);
 }
 
 }  // namespace

@@ -154,6 +154,9 @@ void Machine::take_requests() {
     seen = request->id;
     // A request raised during a transition speaks of an application that is being stopped or started anyway.
     if (!is_running() || !is_ready() || !memory().steps.empty()) return;
+    // Of rules that hold at once a `wait` is more severe: at_rest acts upon it.
+    const bool milder = request->action == "restart" || request->action == "swap";
+    if (request->from_rule && milder && !observed_.failover.wait_rules_true.empty()) return;
     act(request->action, request->by, request->from_rule);
   };
   take(observed_.errd.request, memory().errd_seen);

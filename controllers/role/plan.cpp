@@ -55,6 +55,7 @@ void Machine::enter(Role role, Readiness readiness) {
   section().since = observed_.wall_now;
   elapsed_.reconnect_grace = false;
   section().waiting_for.clear();
+  section().evidence.clear();
   section().reason = memory().stopping ? memory().fault : std::string{};
   if (readiness == Readiness::Ready && role != Role::Up) memory().last_primary = role != Role::Second;
   // The synchronisation that was asked for has ended.

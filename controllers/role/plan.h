@@ -49,6 +49,7 @@ struct Desired {
   Duration force_stop_limit{seconds{300}};
   Duration sync_delta{};  ///< up to a minute: only an up-to-date copy starts
   std::string sync_at{};  ///< crontab fields; empty: a secondary stays one
+  std::string boot{"off"};  ///< `usersetting.boot` before any command
   std::uint64_t generation{0};
   friend bool operator==(const Desired&, const Desired&) = default;
 };

@@ -67,6 +67,21 @@ TEST(RolePlan, RefusesWhatTheStateDoesNotAllowAndLeavesNoTrace) {
   EXPECT_EQ(bench.state(), "UP Ready");
 }
 
+TEST(RolePlan, OfRulesThatHoldAtOnceAWaitGoesBeforeARestartAndAfterAStopstart) {
+  for (const auto& [action, first] : std::vector<std::pair<std::string, std::string>>{
+           {"restart", "Action wait from failover rule p_router"}, {"stopstart", "Action stopstart from failover rule t_web"}}) {
+    Bench bench;
+    bench.command("start");
+    bench.lines.clear();
+    bench.observed.failover.wait_rules_true = {"p_router"};
+    bench.observed.failover.request = status::ActionRequest{.id = 1, .action = action, .by = "t_web", .from_rule = true};
+    bench.settle();
+    EXPECT_EQ(bench.lines.front(), first);
+    EXPECT_EQ(bench.state(), "WAIT NotReady");
+    EXPECT_EQ(bench.memory.section.loop_count, 1U);
+  }
+}
+
 TEST(RolePlan, AWaitRuleStopsTheModuleAndHoldsItUntilItIsFalse) {
   Bench bench;
   bench.command("start");
@@ -212,6 +227,24 @@ TEST(RolePlan, NamesTheFaultThatStoppedItUntilTheNextStart) {
   bench.observed.replication.fatal = false;
   bench.command("start");
   EXPECT_EQ(bench.memory.section.reason, "");
+}
+
+TEST(RolePlan, ANodeThatWaitsSaysWhatThatRestsOnAndWhatChanges) {
+  Bench bench;
+  bench.desired = {.replicates = true};
+  bench.observed.replication = {.configured = true, .order = {.role = ReplicaOrder::Role::Idle}, .alive = true, .settled = true,
+                                .ever_synchronised = true};
+  bench.observed.peer = {.silence_known = true};
+  bench.command("start");
+  EXPECT_EQ(bench.memory.section.waiting_for, "notuptodate_server");
+  EXPECT_EQ(bench.memory.section.evidence,
+            (std::vector<std::string>{"the copy here is known to be old", "the other node is not heard on any network"}));
+  EXPECT_EQ(memory_from_text(to_text(bench.memory)).value(), bench.memory);
+  bench.observed.peer = {.heard = true};
+  bench.settle();
+  EXPECT_EQ(bench.memory.section.evidence.back(), "the module is stopped on the other node");
+  bench.command("stop");
+  EXPECT_TRUE(bench.memory.section.evidence.empty());
 }
 
 TEST(RolePlan, NamesTheScriptThatAskedForAStopAndItsExitCode) {

@@ -3,18 +3,16 @@
 #include <fmt/format.h>
 
 #include "controllers/role/machine.h"
+#include "controllers/role/own_rules.h"
 #include "controllers/role/partner.h"
 #include "controllers/role/sequences.h"
 #include "controllers/role/start.h"
-#include "controllers/role/sync_at.h"
 
 /// WAIT: what holds a start, and what it becomes. spec/runtime.md 1.6.
 namespace safekit::role {
 namespace {
 
-constexpr std::string_view kNotUpToDate = "notuptodate_server";
 constexpr std::string_view kForceUpToDate = "rfs_forceuptodate";
-constexpr std::string_view kFailoverOff = "failover-off";
 
 std::vector<Say> wait_for_data_lines() {
   return {{"heart", 'C', fmt::format("Action wait from failover rule {}", kNotUpToDate)},
@@ -27,12 +25,16 @@ std::vector<Say> wait_for_data_lines() {
 }  // namespace
 
 /// WAIT NotReady until something changes. Says why once, when it begins to wait for this.
-bool Machine::block(std::string_view label, std::string reason, std::vector<Say> lines) {
-  if (section().readiness == Readiness::NotReady && section().waiting_for == label) return false;
+bool Machine::block(std::string_view label, std::string reason, std::vector<Say> lines, std::vector<std::string> evidence) {
+  if (section().readiness == Readiness::NotReady && section().waiting_for == label) {
+    section().evidence = std::move(evidence);  // it may change while the rule holds
+    return false;
+  }
   for (Say& line : lines) plan_.lines.push_back(std::move(line));
   enter(Role::Wait, Readiness::NotReady);
   section().waiting_for = std::string{label};
   section().reason = std::move(reason);
+  section().evidence = std::move(evidence);
   return true;
 }
 
@@ -47,7 +49,8 @@ bool Machine::rest_wait() {
   if (replica_failed()) return true;
   if (memory().held_by_failover_off && !serves(observed_.peer)) {
     return block(kFailoverOff, "failover is off: start the other node, or `safekit stop` and `safekit prim` here",
-                 {{"heart", 'E', "Failover-off configured"}});
+                 {{"heart", 'E', "Failover-off configured"}},
+                 {"failover is off, and the primary was lost while this node was its secondary", "no primary is heard"});
   }
   if (!observed_.failover.wait_rule_init) return start_decided();
   enter(Role::Wait, Readiness::Transient);
@@ -65,7 +68,8 @@ bool Machine::wait_for_date() {
   return block(kSyncAtWait,
                fmt::format("synchronised at '{}' (syncAt), and no standby until then: `safekit set -r rfs.syncat -v up` synchronises now",
                            desired_.sync_at),
-               {{"heart", 'C', fmt::format("Action wait from failover rule {}", kSyncAtWait)}});
+               {{"heart", 'C', fmt::format("Action wait from failover rule {}", kSyncAtWait)}},
+               {"rfs.syncat is down", "the other node is primary"});
 }
 
 bool Machine::start_decided() {
@@ -90,14 +94,14 @@ bool Machine::start_decided() {
       return block(kNotUpToDate,
                    "this copy of the data is not known to be the newest: start the other node, or `safekit stop` and "
                    "`safekit prim` on the node with the valid data",
-                   wait_for_data_lines());
+                   wait_for_data_lines(), evidence_of(input));
     case StartOutcome::WaitForChoice:
-      return block("first_start",
+      return block(kFirstStart,
                    "first start, and both nodes have data in the replicated directories: `safekit stop` on both, then "
                    "`safekit prim` on the node whose data shall be kept",
-                   wait_for_data_lines());
+                   wait_for_data_lines(), evidence_of(input));
     case StartOutcome::WaitForConsent:
-      return block("not_empty",
+      return block(kNotEmpty,
                    fmt::format("{} not empty here, and never synchronised: the primary's copy would replace what is in it. "
                                "`safekit stop`, then either empty it (or move its content away) and `safekit start`, or "
                                "`safekit second fullsync` to have it replaced",
@@ -105,15 +109,16 @@ bool Machine::start_decided() {
                    {{"heart", 'C', "Action wait from failover rule not_empty"},
                     {"rfsplug", 'E',
                      fmt::format("{} not empty and was never synchronised: nothing is replaced without `safekit second "
-                                 "fullsync`", desired_.directories)}});
+                                 "fullsync`", desired_.directories)}},
+                   evidence_of(input));
     case StartOutcome::BecomeAlone: {
       if (!observed_.addresses.probed) {
         wake();
         return false;
       }
       if (observed_.addresses.in_use_elsewhere) {
-        return block("address_in_use", observed_.addresses.problem,
-                     {{"vipplug", 'C', observed_.addresses.problem}});
+        return block(kAddressInUse, observed_.addresses.problem,
+                     {{"vipplug", 'C', observed_.addresses.problem}}, {observed_.addresses.problem});
       }
       wake();
       if (input.local == Copy::Inconsistent) {

@@ -1,5 +1,7 @@
 #include "controllers/role/start.h"
 
+#include <fmt/format.h>
+
 namespace safekit::role {
 namespace {
 
@@ -103,6 +105,32 @@ StartOutcome start_second(const StartInput& in) {
   return StartOutcome::AbortSecond;
 }
 
+std::string_view text_of(Copy copy) {
+  switch (copy) {
+    case Copy::Unknown: return "is not known yet";
+    case Copy::UpToDate: return "is up to date";
+    case Copy::Undetermined: return "was one of a pair when this node went down: the other one may be newer";
+    case Copy::Stale: return "is known to be old";
+    case Copy::Inconsistent: return "is half synchronised";
+    case Copy::New: return "is empty and was never synchronised";
+    case Copy::NewWithData: return "has data and was never synchronised";
+  }
+  return "";
+}
+
+std::string_view text_of(PeerPlace place) {
+  switch (place) {
+    case PeerPlace::Undetermined: return "the other node is not heard, for less than the time-out of its heartbeats";
+    case PeerPlace::Silent: return "the other node is not heard on any network";
+    case PeerPlace::Stopped: return "the module is stopped on the other node";
+    case PeerPlace::Waiting: return "the other node is starting";
+    case PeerPlace::Blocked: return "the other node waits as well";
+    case PeerPlace::Serving: return "the other node is primary";
+    case PeerPlace::Secondary: return "the other node is secondary";
+  }
+  return "";
+}
+
 struct CopyMarks {
   bool known{false};
   bool ever{false};
@@ -167,6 +195,14 @@ std::string_view to_string(StartOutcome outcome) {
     case StartOutcome::AbortSecond: return "AbortSecond";
   }
   return "Unknown";
+}
+
+std::vector<std::string> evidence_of(const StartInput& input) {
+  std::vector<std::string> facts{fmt::format("the copy here {}", text_of(input.local))};
+  facts.emplace_back(text_of(input.peer));
+  const bool waits = input.peer == PeerPlace::Waiting || input.peer == PeerPlace::Blocked;
+  if (waits) facts.push_back(fmt::format("the copy there {}", text_of(input.remote)));
+  return facts;
 }
 
 StartInput start_input(const Desired& desired, const Observed& observed, const Memory& memory) {

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "controllers/role/plan.h"
 
@@ -61,6 +63,8 @@ struct StartInput {
 /// spec/runtime.md 1.6 and design.md 11 (first start). Total.
 [[nodiscard]] StartOutcome decide_start(const StartInput& input);
 [[nodiscard]] std::string_view to_string(StartOutcome outcome);
+/// What the decision rests on, one fact each, for people.
+[[nodiscard]] std::vector<std::string> evidence_of(const StartInput& input);
 
 /// Between two nodes with equal rights: last primary, then defaultprim, then the order of the nodes. Both sides come to
 /// opposite answers from the same facts.
