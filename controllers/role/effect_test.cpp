@@ -69,7 +69,7 @@ struct Light {
     ASSERT_TRUE(store.submit(operation).has_value());
     settle();
   }
-  std::string value(const std::string& resource) { return store.status(kDb).resources[resource].value; }
+  std::string value(const std::string& resource) { return store.status(kDb).resources.at(resource).value; }
 };
 
 TEST(RoleController, ARebootIsAskedForOnceAndARefusedOneStartsTheModuleAgain) {
@@ -102,7 +102,7 @@ TEST(RoleController, TheCounterShowsSinceWhenItCountsAndWhetherItStopped) {
   EXPECT_EQ(light.value("heart.maxloop"), "true");
   EXPECT_EQ(light.value("state.local"), "STOP NotReady");
   EXPECT_EQ(light.value("heart.stopstartloop"), first);
-  EXPECT_EQ(light.store.status(kDb).resources["heart.stopstartloop"].assigned, light.clock.wall_now());
+  EXPECT_EQ(light.store.status(kDb).resources.at("heart.stopstartloop").assigned, light.clock.wall_now());
 }
 
 }  // namespace

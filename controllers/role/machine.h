@@ -67,6 +67,8 @@ class Machine {
   std::string force_stop_operation();
   std::string restart_operation();
   std::string swap_operation();
+  std::string update_operation();
+  [[nodiscard]] bool is_updating() const;
   std::string sync_now_operation();
 
   // Steps. `begin_step` sets it going; `is_done` looks; `has_failed` ends the transition.

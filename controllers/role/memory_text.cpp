@@ -187,7 +187,7 @@ void visit_memory(V& v, auto& m, std::uint32_t version) {
   v.boolean(m.started);
   v.boolean(m.stopping);
   v.boolean(m.start_again);
-  v.enumerator(m.intent, Intent::Second);
+  v.enumerator(m.intent, Intent::PrimForce);
   v.boolean(m.full_resync);
   v.boolean(m.head_begun);
   v.boolean(m.last_primary);

@@ -95,7 +95,7 @@ void Machine::begin_start(Intent intent) {
   m.newcomer = true;
   m.newcomer_was_primary = m.last_primary;
   m.stop_requested = false;
-  section().wants_primary = intent == Intent::Prim;
+  section().wants_primary = intent == Intent::Prim || intent == Intent::PrimForce;
   section().came_from_second = false;
   begin(steps_start(desired_));
 }
@@ -150,6 +150,12 @@ void Machine::begin_stop(std::string_view word, bool start_again) {
   section().asked_pairing = 0;
   section().wants_primary = false;
   begin(steps_stop(desired_, section().role, word, order));
+}
+
+bool Machine::is_updating() const {
+  const auto& steps = plan_.memory.steps;
+  const auto* script = steps.empty() ? nullptr : std::get_if<RunScript>(&steps.front());
+  return script != nullptr && script->name == kUpdate;
 }
 
 bool Machine::stop_as_requested() {

@@ -115,7 +115,7 @@ struct Say {
   friend bool operator==(const Say&, const Say&) = default;
 };
 /// How the module was started: by itself finding its role, or told.
-enum class Intent { Automatic, Prim, Second };
+enum class Intent { Automatic, Prim, Second, PrimForce };
 
 /// Everything the machine keeps between two decisions. A value; text form in memory_text.h.
 struct Memory {

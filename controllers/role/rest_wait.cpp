@@ -122,13 +122,15 @@ bool Machine::start_decided() {
       }
       wake();
       if (input.local == Copy::Inconsistent) {
-        say("rfsplug", 'E', "The last consistent copy of the data is put back; what was written since is not in it");
+        say("rfsplug", 'E',
+            input.local_restorable ? "The last consistent copy of the data is put back; what was written since is not in it"
+                                   : "The half synchronised copy is taken as it is (primforce)");
       }
       if (input.intent == Intent::Automatic && input.peer == PeerPlace::Silent && input.local != Copy::UpToDate) say_forced();
       section().paired = false;
       begin(steps_to_alone(desired_, {.role = ReplicaOrder::Role::Primary,
                                       .may_be_alone = true,
-                                      .force_up_to_date = input.intent == Intent::Prim || input.local != Copy::UpToDate,
+                                      .force_up_to_date = input.intent != Intent::Automatic || input.local != Copy::UpToDate,
                                       .full_resync = memory().full_resync}));
       return true;
     }
@@ -158,14 +160,16 @@ bool Machine::give_up(StartOutcome outcome) {
     say("rfsplug", 'E', "The remote server is primary already: it must be stopped first");
   } else if (outcome == StartOutcome::AbortInconsistent) {
     cause = "a synchronisation of this copy was begun and has not ended, so its data are of no use alone: start the other "
-            "node, then `safekit start` here";
+            "node, then `safekit start` here; `safekit primforce` takes them as they are";
     say("rfsplug", 'E', "Data may be inconsistent for replicated directories (stopped during reintegration)");
     say("rfsplug", 'E', "Start the other node first: this one follows it with safekit start");
+    say("rfsplug", 'E', "If you are sure that this server has valid data, run safekit primforce to force start as primary");
   } else {
     cause = "there is no primary to follow: start the other node first, or use `safekit start` here";
     say("rfsplug", 'E', "There is no primary to follow: start the other node first, or use safekit start");
   }
-  const std::string_view verb = memory().intent == Intent::Prim ? "prim" : "second";
+  const Intent intent = memory().intent;
+  const std::string_view verb = intent == Intent::Second ? "second" : intent == Intent::Prim ? "prim" : "primforce";
   say("heart", 'E', fmt::format("Requested {} start aborted", verb));
   stop_for_fault(fmt::format("`safekit {}` was given up: {}", verb, cause));
   return true;

@@ -88,7 +88,8 @@ StartOutcome start_prim(const StartInput& in) {
   if (in.local == Copy::Unknown || in.peer == PeerPlace::Undetermined || in.peer == PeerPlace::Secondary) {
     return StartOutcome::Hold;
   }
-  if (in.local == Copy::Inconsistent && !in.local_restorable) return StartOutcome::AbortInconsistent;
+  const bool usable = in.local != Copy::Inconsistent || in.local_restorable || in.intent == Intent::PrimForce;
+  if (!usable) return StartOutcome::AbortInconsistent;
   return StartOutcome::BecomeAlone;
 }
 
@@ -176,7 +177,8 @@ bool prefers_local(const Desired& desired, const Observed& observed) {
 StartOutcome decide_start(const StartInput& input) {
   switch (input.intent) {
     case Intent::Automatic: return start_automatic(input);
-    case Intent::Prim: return start_prim(input);
+    case Intent::Prim:
+    case Intent::PrimForce: return start_prim(input);
     case Intent::Second: return start_second(input);
   }
   return StartOutcome::Hold;

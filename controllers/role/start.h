@@ -38,7 +38,7 @@ enum class StartOutcome {
   WaitForChoice,    ///< WAIT NotReady: two different first copies, `safekit prim` must choose
   WaitForConsent,   ///< WAIT NotReady: data here that was never synchronised would be replaced by the primary's
   AbortPrimary,     ///< `prim`: the peer is primary already
-  AbortInconsistent,  ///< `prim`: half-synchronised data
+  AbortInconsistent,  ///< `prim`: half-synchronised data, which `primforce` takes as it is
   AbortSecond,      ///< `second`: no primary to follow
 };
 

@@ -64,6 +64,9 @@ inline constexpr const char* kUpgradeDatapath = "upgrade-datapath";
 /// `prim UID`, `second UID`, the last two perhaps with ` blind` behind.
 inline constexpr const char* kRfsSync = "rfssync";
 
+/// The caller of the start after a boot; its line has no `by`.
+inline constexpr const char* kAtBootTime = "at boot time";
+
 /// A one-shot command for one node, consumed exactly once by that node's role controller (design.md 4).
 struct Operation {
   std::uint64_t id{0};
