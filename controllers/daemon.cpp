@@ -29,6 +29,7 @@
 #include "datapath/linux/netlink_interfaces.h"
 #include "datapath/linux/port_holder.h"
 #include "datapath/linux/ports.h"
+#include "datapath/linux/power.h"
 #include "datapath/linux/echo_probe.h"
 #include "datapath/linux/tcp_probe.h"
 #include "datapath/lost/set_reader.h"
@@ -109,6 +110,7 @@ struct Daemon::Impl {
   DaemonOptions options;
   linux_os::Ports ports{};
   linux_os::NetlinkInterfaces interfaces{ports.loop};
+  linux_os::SystemPower power{ports.processes, options.may_reboot};
   linux_os::SystemTcpProbe tcp{ports.loop};
   linux_os::SystemEchoProbe echo{ports.loop};
   std::unique_ptr<store::SqliteBackend> backend;
@@ -139,7 +141,8 @@ void Daemon::Impl::wire_controllers() {
     controllers.push_back(std::move(controller));
   };
   const std::string boot = boot_identity(ports);
-  role = std::make_unique<role::RoleController>(store, ports.clock, boot, linux_os::local_minute);
+  role = std::make_unique<role::RoleController>(role::RoleController::Ports{store, ports.clock, power}, boot,
+                                                linux_os::local_minute, engine.waker("role"));
   engine.add(*role);
   add(std::make_unique<script::ScriptController>(
       store, ports.clock, ports.processes, ports.files, engine.waker("script"),

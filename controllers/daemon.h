@@ -12,6 +12,7 @@ struct DaemonOptions {
   NodeName node{};  ///< empty: the name it joined its cluster with, else the host's
   std::string state_dir{"/var/lib/safekit"};
   std::string run_dir{"/run/safekit"};
+  bool may_reboot{false};     ///< `automaticReboot` of a module is followed
   std::string program_dir{};  ///< where safekit-replicad and safekit-runner are
 };
 

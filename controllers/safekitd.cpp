@@ -10,7 +10,7 @@
 namespace {
 
 constexpr const char* kHelp =
-    "usage: safekitd [--node NAME] [--state-dir DIR] [--run-dir DIR]\n"
+    "usage: safekitd [--node NAME] [--state-dir DIR] [--run-dir DIR] [--may-reboot]\n"
     "\n"
     "The control plane of one node of a safekit cluster. It is started by systemd (safekitd.service) and restarted when it\n"
     "dies; modules go on meanwhile.\n"
@@ -18,6 +18,7 @@ constexpr const char* kHelp =
     "  --node NAME      name of this node in the cluster (default: the one it joined with, else the host name)\n"
     "  --state-dir DIR  what must survive (default /var/lib/safekit)\n"
     "  --run-dir DIR    local socket (default /run/safekit)\n"
+    "  --may-reboot     modules with automaticReboot may reboot this node\n"
     "\n"
     "First steps: `safekit cluster init -f cluster.yaml` on one node, `safekit cluster token` there, and\n"
     "`safekit cluster join TOKEN` on the others.\n";
@@ -38,6 +39,7 @@ int main(int argc, char** argv) {
   static const option kOptions[] = {{"node", required_argument, nullptr, 'n'},
                                     {"state-dir", required_argument, nullptr, 's'},
                                     {"run-dir", required_argument, nullptr, 'r'},
+                                    {"may-reboot", no_argument, nullptr, 'b'},
                                     {"help", no_argument, nullptr, 'h'},
                                     {nullptr, 0, nullptr, 0}};
   for (int letter = 0; (letter = getopt_long(argc, argv, "h", kOptions, nullptr)) != -1;) {
@@ -45,6 +47,7 @@ int main(int argc, char** argv) {
       case 'n': options.node = safekit::NodeName{optarg}; break;
       case 's': options.state_dir = optarg; break;
       case 'r': options.run_dir = optarg; break;
+      case 'b': options.may_reboot = true; break;
       case 'h': std::fputs(kHelp, stdout); return 0;
       default: std::fputs(kHelp, stderr); return kUsage;
     }

@@ -47,7 +47,7 @@ Result<engine::Outcome> BootController::reconcile(const engine::Request& request
     store::Operation start;
     start.module = module;
     start.verb = "start";
-    start.caller = "at boot time";
+    start.caller = store::kAtBootTime;
     SK_TRY(const std::uint64_t id, store_.submit(start));
     (void)id;  // whoever wants its outcome finds it in the module log
   }

@@ -13,7 +13,7 @@ std::string fact_key(const std::string& module) {
 }
 
 Observed observe(const status::Module& seen) {
-  Observed observed{.awaited = seen.checker.awaited};
+  Observed observed{.checkers = seen.settings.checker, .awaited = seen.checker.awaited};
   if (seen.peer.heard) observed.remote = seen.peer.resources;
   for (const auto& [name, value] : seen.resources) observed.local.emplace(name, value.value);
   return observed;
@@ -76,6 +76,13 @@ void FailoverController::publish(const ModuleName& name, const Plan& plan) {
   const WallTime now = clock_.wall_now();
   store_.update_status(name, [&](status::Module& m) {
     status::FailoverSection& section = m.failover;
+    for (const auto& [label, verdict] : section.verdicts) {
+      if (!plan.verdicts.contains(label)) m.resources.erase("rule." + label);  // the rule is gone
+    }
+    for (const auto& [resource, value] : plan.shown) {
+      auto& slot = m.resources[resource];
+      if (slot.value != value || slot.source.empty()) slot = {.value = value, .assigned = now, .source = "heart"};
+    }
     section.watched = m.checker.watched;
     section.request = plan.memory.request;
     section.wait_rules_true = plan.wait_rules_true;

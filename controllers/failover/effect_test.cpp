@@ -73,6 +73,28 @@ TEST_F(FailoverTest, RulesInLuaCountAndDisable) {
   EXPECT_EQ(section().request->by, "mine");
 }
 
+TEST_F(FailoverTest, CheckerOffSwitchesOffWhatSpeaksOfCheckersAndTheGroupOfThatName) {
+  apply(R"json(,"failoverRules":{"rules":["mine: if (custom.a == down) then stop(); both: if (custom.a == down && heartbeat.* == down) then stop();",)json"
+        R"json("--Lua Rules\nRules = Rules + { mine2 = if_then('proc.p', 'down', Action.stop), _group='checker' }"]})json");
+  store.update_status(kDb, [](status::Module& m) { m.settings.checker = false; });
+  for (const char* down : {"tcp.web", "custom.a", "proc.p"}) set(down, "down");
+  pass();
+  EXPECT_FALSE(section().request.has_value());
+  std::vector<std::string> off;
+  for (const auto& [label, verdict] : section().verdicts) {
+    if (verdict.holds == "is switched off") off.push_back(label);
+  }
+  EXPECT_THAT(off, ElementsAre("interface_failure", "ip_failure", "mine", "mine2", "module_failure", "t_web"));
+  EXPECT_EQ(store.status(kDb).resources.at("rule.t_web").value, "off");
+  EXPECT_EQ(store.status(kDb).resources.at("rule.both").value, "false");
+  apply(R"(,"failoverRules":{"extends":false,"rules":["mine: if (custom.a == down) then stop();"]})");
+  store.update_status(kDb, [](status::Module& m) { m.settings.checker = true; });
+  pass();
+  EXPECT_EQ(section().request->by, "mine");
+  EXPECT_EQ(store.status(kDb).resources.at("rule.mine").value, "true");
+  EXPECT_FALSE(store.status(kDb).resources.contains("rule.t_web")) << "there is no such rule any more";
+}
+
 TEST_F(FailoverTest, SpeaksOfWhatTheCheckersHaveTakenUp) {
   apply("");
   store.update_status(kDb, [](status::Module& m) {

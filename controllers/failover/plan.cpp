@@ -28,6 +28,15 @@ std::string_view text_of(rule::Truth truth) {
   return "";
 }
 
+std::string value_of(rule::Truth truth) {
+  switch (truth) {
+    case rule::Truth::True: return "true";
+    case rule::Truth::False: return "false";
+    case rule::Truth::NotYet: return "init";
+  }
+  return "";
+}
+
 void sooner(std::optional<Duration>& recheck, MonoTime at, MonoTime now) {
   const Duration after = at > now ? at - now : Duration{0};
   if (!recheck || after < *recheck) recheck = after;
@@ -72,6 +81,16 @@ status::RuleVerdict told(const rule::Rule& rule, const rule::Verdict& verdict) {
   return told;
 }
 
+void switch_off(const rule::Rule& rule, const Memory& before, Plan& plan) {
+  if (!before.off.contains(rule.label)) plan.begun.push_back(rule.label);
+  plan.memory.off.insert(rule.label);
+  plan.verdicts.emplace(rule.label, status::RuleVerdict{.condition = text_of(rule.condition),
+                                                        .action = std::string{name_of(rule.action)},
+                                                        .holds = "is switched off",
+                                                        .because = {"usersetting.checker is off"}});
+  plan.shown.emplace("rule." + rule.label, "off");
+}
+
 /// True long enough to count.
 bool counts(const State& state, const Desired& desired, MonoTime now) {
   return state.truth == rule::Truth::True && now - state.since >= desired.hold;
@@ -97,9 +116,14 @@ Plan decide(const Desired& desired, const Observed& observed, const Memory& befo
             std::uint64_t request_floor) {
   Plan plan{.memory = before};
   plan.memory.states.clear();
+  plan.memory.off.clear();
   const rule::Known known = known_of(observed);
   const rule::Rule* worst = nullptr;
   for (const rule::Rule& rule : desired.rules) {
+    if (rule.of_checkers && !observed.checkers) {
+      switch_off(rule, before, plan);
+      continue;
+    }
     const rule::Verdict verdict = rule::evaluate(rule.condition, known);
     const auto was = before.states.find(rule.label);
     const bool is_new = was == before.states.end() || was->second.truth != verdict.truth;
@@ -107,6 +131,7 @@ Plan decide(const Desired& desired, const Observed& observed, const Memory& befo
     const State state = is_new ? State{verdict.truth, now} : was->second;
     plan.memory.states.emplace(rule.label, state);
     plan.verdicts.emplace(rule.label, told(rule, verdict));
+    plan.shown.emplace("rule." + rule.label, value_of(verdict.truth));
     const bool is_held_back = state.truth == rule::Truth::True && !counts(state, desired, now);
     if (is_held_back) sooner(plan.recheck_after, state.since + desired.hold, now);
     if (rule.action == rule::Action::Wait) {

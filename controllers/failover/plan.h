@@ -24,6 +24,7 @@ struct Desired {
 struct Observed {
   std::map<std::string, std::string> local{};   ///< value by `class.id`
   std::map<std::string, std::string> remote{};  ///< of the other node's; empty while it is not heard
+  bool checkers{true};                          ///< false: `checker off`
   std::set<std::string> awaited{};              ///< local resources whose first value is being found out
 };
 
@@ -38,6 +39,7 @@ struct Memory {
   std::uint64_t last_request{0};          ///< kept over a restart of safekitd
   std::optional<status::ActionRequest> request{};
   std::optional<MonoTime> requested{};
+  std::set<std::string> off{};            ///< labels of the rules that are switched off
   friend bool operator==(const Memory&, const Memory&) = default;
 };
 
@@ -46,6 +48,7 @@ struct Plan {
   std::vector<std::string> wait_rules_true{};
   bool wait_rule_init{false};  ///< what a wait rule depends on is still being found out
   std::map<std::string, status::RuleVerdict> verdicts{};  ///< by label; `since` is not set
+  std::map<std::string, std::string> shown{};  ///< `rule.<label>`: `true`, `false`, `init`, `off`
   std::vector<std::string> begun{};                       ///< labels whose truth has changed now
   std::optional<Duration> recheck_after{};
   friend bool operator==(const Plan&, const Plan&) = default;

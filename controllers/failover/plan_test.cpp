@@ -113,5 +113,22 @@ TEST(FailoverPlan, SaysWhy) {
   EXPECT_THAT(second.verdicts.at("allip").because, ElementsAre("ip.10.0.0.1 is down", "ip.10.0.0.2 is down"));
 }
 
+TEST(FailoverPlan, RulesOfCheckersEndWithTheirSwitchAndSaySo) {
+  Bench bench{"w: if (ping.r == down) then wait(); t_web: if (tcp.web == down) then restart(); p: if (proc.p == down) then stop();"};
+  for (rule::Rule& rule : bench.desired.rules) rule.of_checkers = rule.label != "p";
+  bench.observed.local = {{"ping.r", "down"}, {"tcp.web", "down"}, {"proc.p", "up"}};
+  EXPECT_EQ(bench.pass().shown, (std::map<std::string, std::string>{{"rule.w", "true"}, {"rule.t_web", "true"}, {"rule.p", "false"}}));
+  bench.observed.checkers = false;
+  const Plan off = bench.pass();
+  EXPECT_THAT(off.wait_rules_true, IsEmpty());
+  EXPECT_EQ(off.memory.request, std::nullopt);
+  EXPECT_EQ(off.shown, (std::map<std::string, std::string>{{"rule.w", "off"}, {"rule.t_web", "off"}, {"rule.p", "false"}}));
+  EXPECT_EQ(off.verdicts.at("w").holds, "is switched off");
+  EXPECT_EQ(off.begun.size(), 2U);
+  EXPECT_THAT(bench.pass().begun, IsEmpty()) << "it is off since then";
+  bench.observed.checkers = true;
+  EXPECT_THAT(bench.pass().wait_rules_true, ElementsAre("w"));
+}
+
 }  // namespace
 }  // namespace safekit::failover

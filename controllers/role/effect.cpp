@@ -5,7 +5,9 @@
 
 #include <fmt/format.h>
 
+#include "controllers/role/elapsed.h"
 #include "controllers/role/memory_text.h"
+#include "controllers/role/own_rules.h"
 #include "controllers/role/synced.h"
 
 namespace safekit::role {
@@ -59,12 +61,39 @@ status::Condition ready_condition(const status::RoleSection& section, const stat
           .since = section.since};
 }
 
+/// What only shows: switches as they count now, and the rules of role's own that hold a start.
+std::map<std::string, std::string> shown_resources(const Desired& desired, const status::Module& seen, const status::RoleSection& section) {
+  const auto on = [](bool value) { return std::string{value ? "on" : "off"}; };
+  std::map<std::string, std::string> shown{{"usersetting.errd", on(seen.settings.errd)},
+                                           {"usersetting.checker", on(seen.settings.checker)},
+                                           {"usersetting.failover", on(desired.failover && seen.settings.failover)},
+                                           {"usersetting.boot", seen.settings.boot ? on(*seen.settings.boot) : desired.boot},
+                                           {"usersetting.encryption", "on"}};
+  for (const std::string_view label : kOwnRules) {
+    // A rule that the user gave the same label is shown by who evaluates it.
+    if (!seen.failover.verdicts.contains(std::string{label})) shown[fmt::format("rule.{}", label)] = section.waiting_for == label ? "true" : "false";
+  }
+  if (!desired.replicates) return shown;
+  const bool swapping = section.in_service_hand_over || section.swap_requested || (seen.peer.heard && seen.peer.in_service_hand_over);
+  shown["rfs.swapping"] = swapping ? "up" : "down";
+  return shown;
+}
+
 }  // namespace
 
 Desired desired_of(const spec::Module* module, const NodeName& node, std::uint64_t generation) {
   if (module == nullptr || std::find(module->nodes.begin(), module->nodes.end(), node) == module->nodes.end()) {
     return {.exists = false};
   }
+  const auto boot = [](spec::BootPolicy policy) {
+    switch (policy) {
+      case spec::BootPolicy::On: return "on";
+      case spec::BootPolicy::Auto: return "auto";
+      case spec::BootPolicy::Off:
+      case spec::BootPolicy::Ignore: return "off";  // no command has been given
+    }
+    return "off";
+  };
   Desired desired{.mode = module->mode == spec::Mode::Mirror ? Mode::Mirror
                           : module->mode == spec::Mode::Farm ? Mode::Farm
                                                              : Mode::Light,
@@ -74,6 +103,8 @@ Desired desired_of(const spec::Module* module, const NodeName& node, std::uint64
                   .first_named = module->nodes.front() == node,
                   .max_loop = module->max_loop,
                   .loop_interval = module->loop_interval,
+                  .automatic_reboot = module->automatic_reboot,
+                  .boot = boot(module->boot.policy),
                   .generation = generation};
   if (module->replication) {
     desired.callbacks = desired.scripts && module->replication->callbacks;
@@ -96,8 +127,10 @@ Desired desired_of(const spec::Module* module, const NodeName& node, std::uint64
   return desired;
 }
 
-RoleController::RoleController(store::Store& store, const Clock& clock, std::string boot, LocalTime local)
-    : store_(store), clock_(clock), boot_(std::move(boot)), local_(std::move(local)) {}
+RoleController::RoleController(const Ports& ports, std::string boot, LocalTime local,
+                               std::function<void(const engine::Request&)> wake)
+    : store_(ports.store), clock_(ports.clock), power_(ports.power), boot_(std::move(boot)), local_(std::move(local)),
+      wake_(std::move(wake)) {}
 
 void RoleController::adopt() {
   for (const ModuleName& module : store_.local_modules()) {
@@ -179,7 +212,10 @@ void RoleController::publish(const ModuleName& module, const Desired& desired, c
       if (slot.value != value || slot.source.empty()) slot = {std::move(value), clock_.wall_now(), source};
     };
     set("state.local", fmt::format("{} {}", status::to_string(memory.section.role), status::to_string(memory.section.readiness)));
-    set("heart.stopstartloop", std::to_string(memory.section.loop_count));
+    constexpr std::int64_t kSecond = 1'000'000'000;
+    seen.resources["heart.stopstartloop"] = {std::to_string(memory.loop_began.ns / kSecond), memory.loop_last, "heart"};
+    set("heart.maxloop", memory.loop_exceeded ? "true" : "false");
+    for (auto& [resource, value] : shown_resources(desired, seen, memory.section)) set(resource, value);
     const auto set_if = [&](bool wanted, const std::string& resource, bool up, const char* source) {
       if (wanted) set(resource, up ? "up" : "down", source);
       if (!wanted) seen.resources.erase(resource);
@@ -187,6 +223,26 @@ void RoleController::publish(const ModuleName& module, const Desired& desired, c
     set_if(synced.synced.has_value(), "rfs.synced", synced.synced.value_or(false), "syncedcheck");
     set_if(!desired.sync_at.empty() && desired.replicates, "rfs.syncat", memory.sync_due, "scheduler");
   });
+}
+
+/// What goes on after it is durable before.
+Status RoleController::reboot(const ModuleName& module, const Memory& memory) {
+  if (rebooting_) return {};
+  SK_TRY_VOID(store_.set_fact(memory_key(module), to_text(memory), true));
+  rebooting_ = true;
+  power_.reboot([this](const Error& error) { reboot_failed(error.what); });
+  return {};
+}
+
+/// The service returns by itself: what waited for the reboot starts without it.
+void RoleController::reboot_failed(const std::string& why) {
+  rebooting_ = false;
+  for (auto& [module, memory] : memories_) {
+    if (!memory.reboot) continue;
+    memory.reboot = false;
+    store_.record(module, "heartplug", 'C', fmt::format("The node is not rebooted, the module is started again: {}", why));
+    wake_({module.str()});
+  }
 }
 
 Result<engine::Outcome> RoleController::reconcile(const engine::Request& request) {
@@ -200,6 +256,7 @@ Result<engine::Outcome> RoleController::reconcile(const engine::Request& request
   Observed observed = observe(store_, module, clock_.wall_now());
   SK_TRY(const SyncedStep synced, note_synced(module, desired, observed, memory));
   observed.synced = synced.synced.value_or(false);
+  observed.elapsed = elapsed(desired, memory, observed.wall_now);
   const std::optional<Duration> next_date = note_dates(desired, memory, observed);
   Plan plan = decide(desired, observed, memory);
   SK_TRY_VOID(keep(module, memory, plan.memory));
@@ -207,6 +264,7 @@ Result<engine::Outcome> RoleController::reconcile(const engine::Request& request
   for (Say& line : plan.lines) store_.record(module, std::move(line.component), line.level, std::move(line.text));
   publish(module, desired, memory, synced);
   for (const FinishedOperation& finished : plan.finished) SK_TRY_VOID(store_.finish(finished.id, finished.outcome));
+  if (plan.reboot) SK_TRY_VOID(reboot(module, memory));
 
   if (!desired.exists && !memory.started) {
     for (const std::string& key : {memory_key(module), boot_key(module), synced_key(module)}) SK_TRY_VOID(store_.forget_fact(key));

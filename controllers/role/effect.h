@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 
 #include "controllers/role/plan.h"
@@ -7,6 +8,7 @@
 #include "controllers/role/synced.h"
 #include "reconciler/engine/controller.h"
 #include "schema/port/clock.h"
+#include "schema/port/power.h"
 
 namespace safekit::role {
 
@@ -14,8 +16,13 @@ namespace safekit::role {
 /// Memory as a fact, so that a restarted daemon goes on where this one was. A service.
 class RoleController final : public engine::Controller {
  public:
-  /// `boot` names this boot of the node: a state kept from another boot is history, nothing of it runs any more.
-  RoleController(store::Store& store, const Clock& clock, std::string boot, LocalTime local);
+  /// `wake` makes the engine call `reconcile`. `boot` names this boot of the node: a state kept from another boot is history, nothing of it runs any more.
+  struct Ports {
+    store::Store& store;
+    const Clock& clock;
+    Power& power;
+  };
+  RoleController(const Ports& ports, std::string boot, LocalTime local, std::function<void(const engine::Request&)> wake);
 
   /// Takes the kept state of every local module up. Must run before anything is told to the peer: a module that runs
   /// here and looks stopped over there would be taken over.
@@ -32,10 +39,16 @@ class RoleController final : public engine::Controller {
   std::optional<Duration> note_dates(const Desired& desired, const Memory& memory, Observed& observed) const;
   void publish(const ModuleName& module, const Desired& desired, const Memory& memory, const SyncedStep& synced);
 
+  Status reboot(const ModuleName& module, const Memory& memory);
+  void reboot_failed(const std::string& why);
+
   store::Store& store_;
   const Clock& clock_;
+  Power& power_;
   std::string boot_;
   LocalTime local_;
+  std::function<void(const engine::Request&)> wake_;
+  bool rebooting_{false};
   std::map<ModuleName, Memory> memories_{};
 };
 

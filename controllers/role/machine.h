@@ -1,15 +1,16 @@
 #pragma once
 
 #include "controllers/role/plan.h"
+#include "controllers/role/start.h"
 
 /// The inside of `decide`: one pass over operations, detectors' requests, steps and the rules of a stable state. Only
-/// plan.cpp and its parts (operations.cpp, rules.cpp) include this.
+/// plan.cpp and its parts (operations.cpp, loop.cpp, partner.cpp, rules.cpp, rest_wait.cpp, rest_second.cpp) include this.
 namespace safekit::role {
 
 class Machine {
  public:
   Machine(const Desired& desired, const Observed& observed, const Memory& memory)
-      : desired_(desired), observed_(observed), plan_{.memory = memory} {}
+      : desired_(desired), observed_(observed), elapsed_(observed.elapsed), plan_{.memory = memory} {}
 
   void take_dates();
   void drop_dates();
@@ -46,17 +47,28 @@ class Machine {
   [[nodiscard]] bool peer_takes_over() const;
   void settle_leaving(ReplicaOrder& order);
   [[nodiscard]] ReplicaOrder order_when_leaving() const;
+  // The limit of corrective actions.
+  [[nodiscard]] bool loop_is_limited() const;
+  [[nodiscard]] bool is_last_action() const;  ///< the next one is one too many
+  void reset_loop();
+  void add_to_loop();
   /// Counts a corrective action; at the limit it stops the module instead and returns false.
   bool count_action();
+  std::string loop_operation(const store::Operation& op);
+  /// The stopstart that has begun was a detector's (`automaticReboot`).
+  void reboot_between();
   void act(std::string_view action, std::string_view by, bool from_rule);
 
   // Operations (spec/operations.md 1.13). Each returns the outcome: `done`, or why it is refused.
   std::string operation(const store::Operation& operation);
+  std::string carry_out(const store::Operation& operation);
   std::string start_operation(const store::Operation& operation, Intent intent);
   std::string stop_operation(const store::Operation& operation, bool start_again);
   std::string force_stop_operation();
   std::string restart_operation();
   std::string swap_operation();
+  std::string update_operation();
+  [[nodiscard]] bool is_updating() const;
   std::string sync_now_operation();
 
   // Steps. `begin_step` sets it going; `is_done` looks; `has_failed` ends the transition.
@@ -69,10 +81,12 @@ class Machine {
 
   // Stable states.
   bool rest_wait();
-  bool block(std::string_view label, std::string reason, std::vector<Say> lines);
+  /// `evidence`: empty for a failover rule, which has its verdict.
+  bool block(std::string_view label, std::string reason, std::vector<Say> lines, std::vector<std::string> evidence = {});
   void say_forced();
   bool wait_for_date();
   bool start_decided();
+  bool give_up(StartOutcome outcome);
   bool rest_serving();
   bool replica_failed();
   bool split_brain();
@@ -92,6 +106,7 @@ class Machine {
 
   const Desired& desired_;
   const Observed& observed_;
+  Elapsed elapsed_;  ///< each ends when its moment is noted anew
   Plan plan_;
 };
 

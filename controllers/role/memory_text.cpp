@@ -11,8 +11,8 @@
 namespace safekit::role {
 namespace {
 
-constexpr std::uint32_t kVersion = 4;
-constexpr std::uint32_t kVersionOldest = 3;  ///< without what came in 4: syncAt
+constexpr std::uint32_t kVersion = 5;
+constexpr std::uint32_t kVersionOldest = 3;  ///< without what came in 4 (syncAt) and 5 (the limit of actions)
 constexpr std::uint32_t kCountMax = 10'000;
 
 /// One description of the layout for both directions: `Writer` and `Reader` visit the same fields in the same order.
@@ -187,7 +187,7 @@ void visit_memory(V& v, auto& m, std::uint32_t version) {
   v.boolean(m.started);
   v.boolean(m.stopping);
   v.boolean(m.start_again);
-  v.enumerator(m.intent, Intent::Second);
+  v.enumerator(m.intent, Intent::PrimForce);
   v.boolean(m.full_resync);
   v.boolean(m.head_begun);
   v.boolean(m.last_primary);
@@ -208,6 +208,11 @@ void visit_memory(V& v, auto& m, std::uint32_t version) {
   if (version < 4) return;
   v.boolean(m.sync_due);
   v.signed_number(m.sync_looked.ns);
+  if (version < 5) return;
+  v.signed_number(m.loop_last.ns);
+  v.boolean(m.loop_exceeded);
+  v.boolean(m.reboot);
+  visit_texts(v, m.section.evidence);
 }
 
 }  // namespace

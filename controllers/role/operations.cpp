@@ -29,39 +29,46 @@ void Machine::take_operations() {
 
 std::string Machine::operation(const store::Operation& op) {
   if (!desired_.exists) return "the module is not configured on this node";
+  if (op.verb == store::kIncLoop || op.verb == store::kResetLoop || op.verb == store::kCheckLoop) return loop_operation(op);
+  if (op.verb == "shutdown" && !memory().started) return std::string{kDone};  // nothing that is worth a line
   const char level = op.automatic ? 'C' : 'U';
   const Plan before = plan_;
-  say("safekit", level, fmt::format("Action {} called by {}", op.verb, op.caller));
-  std::string outcome;
-  if (!op.automatic) section().loop_count = 0;
-  if (op.verb == "start") {
-    outcome = start_operation(op, Intent::Automatic);
-  } else if (op.verb == "prim") {
-    outcome = start_operation(op, Intent::Prim);
-  } else if (op.verb == "second") {
-    outcome = start_operation(op, Intent::Second);
-  } else if (op.verb == "stop") {
-    outcome = stop_operation(op, false);
-  } else if (op.verb == "stopstart") {
-    outcome = stop_operation(op, true);
-  } else if (op.verb == "forcestop") {
-    outcome = force_stop_operation();
-  } else if (op.verb == "restart") {
-    outcome = restart_operation();
-  } else if (op.verb == "swap") {
-    outcome = swap_operation();
-  } else if (op.verb == store::kSyncNow) {
-    outcome = sync_now_operation();
-  } else {
-    outcome = fmt::format("'{}' is not a command of a module", op.verb);
-  }
-  // A refused command leaves the module, its log and its counter unchanged.
+  say("safekit", level, fmt::format("Action {} called {}{}", op.verb, op.caller == store::kAtBootTime ? "" : "by ", op.caller));
+  if (!op.automatic && op.verb != kUpdate) reset_loop();
+  const Plan announced = plan_;
+  const std::string outcome = carry_out(op);
+  const bool counts = op.automatic && is_corrective(op.verb) && !before.memory.stopping;
   if (outcome != kDone) {
-    plan_ = before;
-  } else if (op.automatic && is_corrective(op.verb) && !before.memory.stopping) {
-    (void)count_action();  // at the limit it has turned the action into a stop
+    plan_ = before;  // a refused command leaves the module, its log and its counter unchanged
+  } else if (counts && is_last_action()) {
+    plan_ = announced;  // the stop comes in the place of the action
+    (void)count_action();
+  } else if (counts) {
+    add_to_loop();
+    if (op.verb == "stopstart") reboot_between();
   }
   return outcome;
+}
+
+std::string Machine::carry_out(const store::Operation& op) {
+  if (op.verb == "start") return start_operation(op, Intent::Automatic);
+  if (op.verb == "prim") return start_operation(op, Intent::Prim);
+  if (op.verb == "second") return start_operation(op, Intent::Second);
+  if (op.verb == "primforce") return start_operation(op, Intent::PrimForce);
+  if (op.verb == "stop" || op.verb == "shutdown") return stop_operation(op, false);
+  if (op.verb == "stopstart") return stop_operation(op, true);
+  if (op.verb == "forcestop") return force_stop_operation();
+  if (op.verb == "restart") return restart_operation();
+  if (op.verb == "swap") return swap_operation();
+  if (op.verb == kUpdate) return update_operation();
+  if (op.verb == store::kSyncNow) return sync_now_operation();
+  return fmt::format("'{}' is not a command of a module", op.verb);
+}
+
+void Machine::reboot_between() {
+  if (!desired_.automatic_reboot) return;
+  memory().reboot = true;
+  say("heartplug", 'C', "The node is rebooted when the module has stopped (automaticReboot)");
 }
 
 std::string Machine::start_operation(const store::Operation& op, Intent intent) {
@@ -73,7 +80,7 @@ std::string Machine::start_operation(const store::Operation& op, Intent intent) 
   }
   if (memory().stopping) return refuse(section(), op.verb, "it is still stopping; wait for STOP");
   if (memory().started) return refuse(section(), op.verb, "it is started already; `safekit stop` comes first");
-  memory().full_resync = op.argument == "fullsync";
+  memory().full_resync = op.argument == "fullsync" || intent == Intent::PrimForce;
   memory().held_by_failover_off = false;
   begin_start(intent);
   // Who says `second` does not want to wait for a date.
@@ -127,6 +134,17 @@ std::string Machine::restart_operation() {
   return std::string{kDone};
 }
 
+/// The script `update`: what it reads anew is for it to know. The role stays Ready.
+std::string Machine::update_operation() {
+  const bool serves_alone = is_ready() && (section().role == Role::Alone || section().role == Role::Up);
+  const bool waits = section().role == Role::Wait && section().readiness == Readiness::NotReady && !memory().stopping;
+  if (!memory().steps.empty() || (!serves_alone && !waits)) {
+    return refuse(section(), kUpdate, "it needs a stable ALONE or UP, or WAIT NotReady");
+  }
+  begin(steps_update(desired_, section().role));
+  return std::string{kDone};
+}
+
 std::string Machine::swap_operation() {
   if (desired_.mode != Mode::Mirror) return "swap is for mirror modules only";
   const bool stable = is_ready() && memory().steps.empty();
@@ -146,10 +164,13 @@ std::string Machine::swap_operation() {
 
 void Machine::take_requests() {
   const auto take = [&](const std::optional<status::ActionRequest>& request, std::uint64_t& seen) {
-    if (!request || request->id <= seen) return;
+    if (!request || request->id <= seen || is_updating()) return;
     seen = request->id;
     // A request raised during a transition speaks of an application that is being stopped or started anyway.
     if (!is_running() || !is_ready() || !memory().steps.empty()) return;
+    // Of rules that hold at once a `wait` is more severe: at_rest acts upon it.
+    const bool milder = request->action == "restart" || request->action == "swap";
+    if (request->from_rule && milder && !observed_.failover.wait_rules_true.empty()) return;
     act(request->action, request->by, request->from_rule);
   };
   take(observed_.errd.request, memory().errd_seen);
@@ -162,7 +183,10 @@ void Machine::act(std::string_view action, std::string_view by, bool from_rule) 
   if (action == "stop") return begin_stop("stop", false);
   if (!count_action()) return;
   if (action == "restart") return begin(steps_restart(desired_, section().role));
-  if (action == "stopstart") return begin_stop("stopstart", true);
+  if (action == "stopstart") {
+    begin_stop("stopstart", true);
+    return reboot_between();
+  }
   if (action == "wait") return begin_stop("stopwait", true);
   if (action == "swap") (void)swap_operation();  // not possible now: the next request of the detector tries again
 }

@@ -22,6 +22,13 @@ struct Overloaded : F... {
 Memory after_boot(const Memory& before, bool paired) {
   Memory memory{.last_primary = before.last_primary, .runs = before.runs};
   memory.section.paired = paired;
+  if (before.reboot && before.stopping && before.start_again) {
+    // A cause that the reboot has not cured must come to the limit.
+    memory.section.loop_count = before.section.loop_count;
+    memory.loop_began = before.loop_began;
+    memory.loop_last = before.loop_last;
+    memory.started = memory.stopping = memory.start_again = true;
+  }
   return memory;
 }
 
@@ -46,12 +53,17 @@ void Machine::enter(Role role, Readiness readiness) {
   section().role = role;
   section().readiness = readiness;
   section().since = observed_.wall_now;
+  elapsed_.reconnect_grace = false;
   section().waiting_for.clear();
+  section().evidence.clear();
   section().reason = memory().stopping ? memory().fault : std::string{};
   if (readiness == Readiness::Ready && role != Role::Up) memory().last_primary = role != Role::Second;
   // The synchronisation that was asked for has ended.
   if (readiness == Readiness::Ready && (role == Role::Second || role == Role::Prim)) memory().full_resync = false;
+  const bool at_limit = memory().loop_exceeded && memory().stopping;
+  if (at_limit && role == Role::Stop) say("heartplug", 'C', "Action stop called by maxloop");
   say("heart", 'E', fmt::format("Local state {} {}", status::to_string(role), status::to_string(readiness)));
+  if (at_limit && is_running()) say("heartplug", 'C', "Action stop called by heart : local fault");
 }
 
 void Machine::take_dates() {
@@ -77,13 +89,13 @@ void Machine::begin(std::deque<Step> steps) {
 void Machine::begin_start(Intent intent) {
   Memory& m = memory();
   m.started = true;
-  m.stopping = m.forced = false;
+  m.stopping = m.forced = m.reboot = false;
   m.fault.clear();
   m.intent = intent;
   m.newcomer = true;
   m.newcomer_was_primary = m.last_primary;
   m.stop_requested = false;
-  section().wants_primary = intent == Intent::Prim;
+  section().wants_primary = intent == Intent::Prim || intent == Intent::PrimForce;
   section().came_from_second = false;
   begin(steps_start(desired_));
 }
@@ -140,6 +152,12 @@ void Machine::begin_stop(std::string_view word, bool start_again) {
   begin(steps_stop(desired_, section().role, word, order));
 }
 
+bool Machine::is_updating() const {
+  const auto& steps = plan_.memory.steps;
+  const auto* script = steps.empty() ? nullptr : std::get_if<RunScript>(&steps.front());
+  return script != nullptr && script->name == kUpdate;
+}
+
 bool Machine::stop_as_requested() {
   const Memory& m = memory();
   if (!m.stop_requested || m.stopping) return false;
@@ -150,22 +168,6 @@ bool Machine::stop_as_requested() {
 void Machine::stop_for_fault(std::string cause) {
   begin_stop("stop", false);
   section().reason = memory().fault = std::move(cause);
-}
-
-bool Machine::count_action() {
-  Memory& m = memory();
-  if (desired_.loop_interval.count() == 0) return true;
-  const bool expired = observed_.wall_now.ns - m.loop_began.ns > desired_.loop_interval.count();
-  if (section().loop_count == 0 || expired) {
-    m.loop_began = observed_.wall_now;
-    section().loop_count = 0;
-  }
-  ++section().loop_count;
-  if (section().loop_count <= desired_.max_loop) return true;
-  say("heartplug", 'C', "Action stop called by maxloop");
-  stop_for_fault(fmt::format("stopped after {} corrective actions within {}: mend the cause, then `safekit start`",
-                             desired_.max_loop, to_string(desired_.loop_interval)));
-  return false;
 }
 
 // Steps.

@@ -44,12 +44,24 @@ struct Desired {
   bool first_named{false};  ///< this node comes first in the module's list of nodes: the last tie-break
   std::uint32_t max_loop{3};
   Duration loop_interval{hours{24}};  ///< 0: no limit
+  bool automatic_reboot{false};       ///< a detector's stopstart reboots the node
   Duration nice_stop_limit{seconds{300}};
   Duration force_stop_limit{seconds{300}};
   Duration sync_delta{};  ///< up to a minute: only an up-to-date copy starts
   std::string sync_at{};  ///< crontab fields; empty: a secondary stays one
+  std::string boot{"off"};  ///< `usersetting.boot` before any command
   std::uint64_t generation{0};
   friend bool operator==(const Desired&, const Desired&) = default;
+};
+
+/// Which lengths of time are over, as elapsed.h measures them.
+struct Elapsed {
+  bool reconnect_grace{false};  ///< in this state
+  bool report_grace{false};     ///< since Memory::doubted
+  bool doubt_is_ahead{false};   ///< the clock was set back meanwhile: measured anew
+  bool loop_interval{false};    ///< since the first corrective action that counts
+  bool loop_interval_of_last{false};  ///< since the last one
+  friend bool operator==(const Elapsed&, const Elapsed&) = default;
 };
 
 /// What is seen. Copies of the sections that other controllers write.
@@ -65,7 +77,8 @@ struct Observed {
   bool synced{false};                          ///< see synced.h
   bool sync_date{false};                       ///< a date of `syncAt` has passed since Memory::sync_looked, see sync_at.h
   WallTime sync_looked{};
-  WallTime wall_now{};
+  Elapsed elapsed{};
+  WallTime wall_now{};  ///< only to be noted: nothing is decided by it
 };
 
 // Steps of a transition. Each says what must become true; the next one starts when it is.
@@ -102,7 +115,7 @@ struct Say {
   friend bool operator==(const Say&, const Say&) = default;
 };
 /// How the module was started: by itself finding its role, or told.
-enum class Intent { Automatic, Prim, Second };
+enum class Intent { Automatic, Prim, Second, PrimForce };
 
 /// Everything the machine keeps between two decisions. A value; text form in memory_text.h.
 struct Memory {
@@ -124,13 +137,16 @@ struct Memory {
   std::uint64_t runs{0};          ///< script executions so far
   std::uint64_t errd_seen{0};     ///< last ActionRequest acted upon
   std::uint64_t failover_seen{0};
-  WallTime loop_began{};
+  WallTime loop_began{};          ///< the counter was set to 0, or its first action came
   bool stop_requested{false};     ///< a stop arrived during a transition: done before its next step
   bool stop_requested_again{false};  ///< that stop is a stopstart
   bool forced{false};             ///< forcestop: each step is begun, and waited for no longer than the replica's end
   std::string fault{};            ///< what made it stop, when no command did: the reason shown until the next start
   bool sync_due{false};           ///< rfs.syncat: a date of `syncAt` has come, and no synchronisation has ended since
   WallTime sync_looked{};         ///< the dates up to here have been looked at; 0: not yet
+  WallTime loop_last{};           ///< the last action that was counted, or the counter was set to 0
+  bool loop_exceeded{false};      ///< it was stopped at the limit
+  bool reboot{false};             ///< between the halves of a stopstart the node is rebooted
   friend bool operator==(const Memory&, const Memory&) = default;
 };
 
@@ -144,11 +160,12 @@ struct Plan {
   Memory memory{};
   std::vector<Say> lines{};                     ///< for the module log, in order
   std::vector<FinishedOperation> finished{};
+  bool reboot{false};                           ///< the module has stopped, and its second half follows the reboot
   friend bool operator==(const Plan&, const Plan&) = default;
 };
 
 /// What is left of a kept Memory after a boot of the node: nothing runs any more, and only what is known about the data
-/// and the past stays. `paired` is the durable mark (RoleSection::paired).
+/// and the past stays, and a stopstart whose reboot this was. `paired` is the durable mark (RoleSection::paired).
 [[nodiscard]] Memory after_boot(const Memory& before, bool paired);
 
 /// Total: any combination of inputs gives a plan. Deciding again with the same inputs changes nothing.

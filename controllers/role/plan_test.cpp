@@ -2,98 +2,16 @@
 
 #include <gtest/gtest.h>
 
+#include "controllers/role/bench.h"
 #include "controllers/role/memory_text.h"
 #include "schema/base/digest.h"
 
 namespace safekit::role {
 namespace {
 
-struct Bench {
-  Desired desired{.mode = Mode::Light};
-  Observed observed{};
-  Memory memory{};
-  std::vector<std::string> lines{};
-  std::uint64_t last_id{0};
-
-  Bench() {
-    observed.addresses = {.all_set = true, .all_unset = true, .probed = true};
-    observed.wall_now = WallTime{1'000'000'000};
-  }
-  /// Decides until nothing moves; every script ends at once with success.
-  std::string settle() {
-    std::string outcome;
-    for (;;) {
-      const Plan plan = decide(desired, observed, memory);
-      observed.operations.clear();
-      memory = plan.memory;
-      for (const Say& line : plan.lines) lines.push_back(line.text);
-      for (const auto& finished : plan.finished) outcome = finished.outcome;
-      const bool checkers_lag = observed.failover.watched != memory.section.watched;
-      observed.failover.watched = memory.section.watched;
-      if (checkers_lag) continue;
-      if (!memory.section.script || observed.script.run == memory.section.script->run) return outcome;
-      observed.script = {.run = memory.section.script->run, .finished = true};
-    }
-  }
-  std::string command(std::string verb, bool automatic = false) {
-    observed.operations = {{.id = ++last_id, .verb = std::move(verb), .caller = automatic ? "checker" : "root", .automatic = automatic}};
-    return settle();
-  }
-  void errd_asks(std::string action) {
-    observed.errd.request = status::ActionRequest{.id = ++last_id, .action = std::move(action), .by = "errd"};
-    settle();
-  }
-  [[nodiscard]] std::string state() const {
-    return fmt::format("{} {}", status::to_string(memory.section.role), status::to_string(memory.section.readiness));
-  }
-  [[nodiscard]] bool said(std::string_view text) const {
-    return std::find(lines.begin(), lines.end(), text) != lines.end();
-  }
-};
-
-struct MirrorBench {
-  Desired desired{.replicates = true};
-  Observed observed{.wall_now = WallTime{1'000'000'000}};
-  Memory memory{};
-
-  explicit MirrorBench(Role role) {
-    const bool primary = role == Role::Prim;
-    memory.started = true;
-    memory.section.role = role;
-    memory.section.readiness = Readiness::Ready;
-    memory.section.since = WallTime{1};
-    memory.section.replica.role = primary ? ReplicaOrder::Role::Primary : ReplicaOrder::Role::Secondary;
-    memory.section.watched = observed.failover.watched =
-        primary ? std::set{WatchClass::Pre, WatchClass::Both, WatchClass::Prim}
-                : std::set{WatchClass::Pre, WatchClass::Both, WatchClass::Second, WatchClass::Sec};
-    observed.addresses = {.all_set = primary, .all_unset = !primary, .probed = true};
-    observed.replication = {.configured = true, .order = memory.section.replica, .alive = true, .settled = true,
-                            .up_to_date = true, .ever_synchronised = true};
-    observed.peer = {.heard = true, .module_known = true, .role = primary ? Role::Second : Role::Prim,
-                     .readiness = Readiness::Ready, .ever_synchronised = true, .replicates = true, .paired = true};
-  }
-  const ReplicaOrder& decide_once() {
-    memory = decide(desired, observed, memory).memory;
-    return memory.section.replica;
-  }
-};
-
-/// A mirror that serves alone, with all that a replica would say.
-Bench serving_alone() {
-  Bench bench;
-  bench.desired = {.replicates = true};
-  bench.memory.section.role = Role::Alone;
-  bench.memory.section.readiness = Readiness::Ready;
-  bench.memory.section.replica = {.role = ReplicaOrder::Role::Primary, .may_be_alone = true};
-  bench.memory.started = true;
-  bench.observed.replication = {.configured = true,
-                                .order = bench.memory.section.replica,
-                                .alive = true,
-                                .settled = true,
-                                .up_to_date = true,
-                                .ever_synchronised = true};
-  return bench;
-}
+using bench::Bench;
+using bench::MirrorBench;
+using bench::serving_alone;
 
 }  // namespace
 
@@ -149,51 +67,19 @@ TEST(RolePlan, RefusesWhatTheStateDoesNotAllowAndLeavesNoTrace) {
   EXPECT_EQ(bench.state(), "UP Ready");
 }
 
-TEST(RolePlan, StopsAtTheFourthCorrectiveAction) {
-  Bench bench;
-  bench.command("start");
-  for (int i = 0; i < 3; ++i) {
-    bench.errd_asks("restart");
-    EXPECT_EQ(bench.state(), "UP Ready") << i;
+TEST(RolePlan, OfRulesThatHoldAtOnceAWaitGoesBeforeARestartAndAfterAStopstart) {
+  for (const auto& [action, first] : std::vector<std::pair<std::string, std::string>>{
+           {"restart", "Action wait from failover rule p_router"}, {"stopstart", "Action stopstart from failover rule t_web"}}) {
+    Bench bench;
+    bench.command("start");
+    bench.lines.clear();
+    bench.observed.failover.wait_rules_true = {"p_router"};
+    bench.observed.failover.request = status::ActionRequest{.id = 1, .action = action, .by = "t_web", .from_rule = true};
+    bench.settle();
+    EXPECT_EQ(bench.lines.front(), first);
+    EXPECT_EQ(bench.state(), "WAIT NotReady");
+    EXPECT_EQ(bench.memory.section.loop_count, 1U);
   }
-  bench.errd_asks("restart");
-  EXPECT_EQ(bench.state(), "STOP NotReady");
-  EXPECT_TRUE(bench.said("Action stop called by maxloop"));
-}
-
-TEST(RolePlan, CountsOnlyInsideTheLoopInterval) {
-  Bench bench;
-  bench.desired.loop_interval = seconds{10};
-  bench.command("start");
-  for (int i = 0; i < 10; ++i) {
-    bench.errd_asks("restart");
-    bench.observed.wall_now.ns += 11'000'000'000;
-  }
-  EXPECT_EQ(bench.state(), "UP Ready");
-}
-
-TEST(RolePlan, AnAdministratorsCommandResetsTheCounterAndAnIdentityCounts) {
-  Bench bench;
-  bench.command("start");
-  for (int i = 0; i < 10; ++i) bench.command("restart");
-  EXPECT_EQ(bench.state(), "UP Ready");
-  for (int i = 0; i < 4; ++i) bench.command("restart", true);
-  EXPECT_EQ(bench.state(), "STOP NotReady");
-}
-
-TEST(RolePlan, AnAutomaticCommandThatIsRefusedOrNoCorrectionCountsForNothing) {
-  Bench bench;
-  for (int i = 0; i < 5; ++i) EXPECT_NE(bench.command("restart", true), "done") << "it is stopped";
-  EXPECT_FALSE(bench.memory.stopping) << "what is stopped is not stopped by maxloop";
-  EXPECT_TRUE(bench.lines.empty()) << bench.lines.back();
-  MirrorBench mirror{Role::Second};
-  mirror.desired.sync_at = "30 1 * * *";
-  for (std::uint64_t i = 0; i < 5; ++i) {
-    mirror.observed.operations = {{.id = i, .verb = store::kSyncNow, .caller = "cron", .automatic = true}};
-    mirror.memory = decide(mirror.desired, mirror.observed, mirror.memory).memory;
-  }
-  EXPECT_EQ(mirror.memory.section.loop_count, 0U);
-  EXPECT_TRUE(mirror.memory.sync_due);
 }
 
 TEST(RolePlan, AWaitRuleStopsTheModuleAndHoldsItUntilItIsFalse) {
@@ -341,6 +227,24 @@ TEST(RolePlan, NamesTheFaultThatStoppedItUntilTheNextStart) {
   bench.observed.replication.fatal = false;
   bench.command("start");
   EXPECT_EQ(bench.memory.section.reason, "");
+}
+
+TEST(RolePlan, ANodeThatWaitsSaysWhatThatRestsOnAndWhatChanges) {
+  Bench bench;
+  bench.desired = {.replicates = true};
+  bench.observed.replication = {.configured = true, .order = {.role = ReplicaOrder::Role::Idle}, .alive = true, .settled = true,
+                                .ever_synchronised = true};
+  bench.observed.peer = {.silence_known = true};
+  bench.command("start");
+  EXPECT_EQ(bench.memory.section.waiting_for, "notuptodate_server");
+  EXPECT_EQ(bench.memory.section.evidence,
+            (std::vector<std::string>{"the copy here is known to be old", "the other node is not heard on any network"}));
+  EXPECT_EQ(memory_from_text(to_text(bench.memory)).value(), bench.memory);
+  bench.observed.peer = {.heard = true};
+  bench.settle();
+  EXPECT_EQ(bench.memory.section.evidence.back(), "the module is stopped on the other node");
+  bench.command("stop");
+  EXPECT_TRUE(bench.memory.section.evidence.empty());
 }
 
 TEST(RolePlan, NamesTheScriptThatAskedForAStopAndItsExitCode) {

@@ -20,7 +20,7 @@ class Builder {
     return *this;
   }
   Builder& run(std::string_view script) { return add(script, false, {}); }
-  /// The graceful form only.
+  /// The graceful form only, or any other script that must end.
   Builder& stop(std::string_view script) { return add(script, false, desired_.nice_stop_limit); }
   Builder& stop_forced(std::string_view script) { return add(script, true, desired_.force_stop_limit); }
   Builder& stop_twice(std::string_view script) { return stop(script).stop_forced(script); }
@@ -194,6 +194,8 @@ Steps steps_restart(const Desired& desired, Role role) {
   if (sec) builder.run("start_sec");
   return builder.watch(classes_of(role)).state(role, Readiness::Ready).take();
 }
+
+Steps steps_update(const Desired& desired, Role role) { return Builder{desired, role, role, ""}.stop(kUpdate).take(); }
 
 Steps steps_stop(const Desired& desired, Role role, std::string_view word, const ReplicaOrder& order) {
   Builder builder{desired, role, Role::Wait, word};

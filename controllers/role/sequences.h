@@ -27,6 +27,8 @@ using Steps = std::deque<Step>;
 [[nodiscard]] Steps steps_second_to_prim(const Desired& desired, const ReplicaOrder& order);
 /// Stop and start scripts of the role, both stop forms back to back.
 [[nodiscard]] Steps steps_restart(const Desired& desired, Role role);
+/// The script of an update; no state changes. It may hold decisions up for as long as a graceful stop.
+[[nodiscard]] Steps steps_update(const Desired& desired, Role role);
 /// Any running state -> WAIT: graceful scripts, then the peer may take over. `order`: how the replica is left.
 [[nodiscard]] Steps steps_stop(const Desired& desired, Role role, std::string_view word, const ReplicaOrder& order);
 /// WAIT -> STOP: forced scripts and the end.
@@ -35,6 +37,8 @@ using Steps = std::deque<Step>;
 /// The script of `callbacks: true`; its argument is the event: `_rfs_startsynch` (a node becomes secondary, before its synchronisation),
 /// `_rfs_pritoscd` (a swap, on the primary that becomes secondary). An exit code other than 0 stops the module. Source: runtime.md 2.1.
 inline constexpr std::string_view kCallback = "_rfs_callback";
+
+inline constexpr std::string_view kUpdate = "update";
 
 /// Which classes are watched in a stable role.
 [[nodiscard]] std::set<WatchClass> classes_of(Role role);

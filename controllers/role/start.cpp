@@ -1,5 +1,7 @@
 #include "controllers/role/start.h"
 
+#include <fmt/format.h>
+
 namespace safekit::role {
 namespace {
 
@@ -86,7 +88,8 @@ StartOutcome start_prim(const StartInput& in) {
   if (in.local == Copy::Unknown || in.peer == PeerPlace::Undetermined || in.peer == PeerPlace::Secondary) {
     return StartOutcome::Hold;
   }
-  if (in.local == Copy::Inconsistent && !in.local_restorable) return StartOutcome::AbortInconsistent;
+  const bool usable = in.local != Copy::Inconsistent || in.local_restorable || in.intent == Intent::PrimForce;
+  if (!usable) return StartOutcome::AbortInconsistent;
   return StartOutcome::BecomeAlone;
 }
 
@@ -101,6 +104,32 @@ StartOutcome start_second(const StartInput& in) {
     case PeerPlace::Secondary: return StartOutcome::AbortSecond;
   }
   return StartOutcome::AbortSecond;
+}
+
+std::string_view text_of(Copy copy) {
+  switch (copy) {
+    case Copy::Unknown: return "is not known yet";
+    case Copy::UpToDate: return "is up to date";
+    case Copy::Undetermined: return "was one of a pair when this node went down: the other one may be newer";
+    case Copy::Stale: return "is known to be old";
+    case Copy::Inconsistent: return "is half synchronised";
+    case Copy::New: return "is empty and was never synchronised";
+    case Copy::NewWithData: return "has data and was never synchronised";
+  }
+  return "";
+}
+
+std::string_view text_of(PeerPlace place) {
+  switch (place) {
+    case PeerPlace::Undetermined: return "the other node is not heard, for less than the time-out of its heartbeats";
+    case PeerPlace::Silent: return "the other node is not heard on any network";
+    case PeerPlace::Stopped: return "the module is stopped on the other node";
+    case PeerPlace::Waiting: return "the other node is starting";
+    case PeerPlace::Blocked: return "the other node waits as well";
+    case PeerPlace::Serving: return "the other node is primary";
+    case PeerPlace::Secondary: return "the other node is secondary";
+  }
+  return "";
 }
 
 struct CopyMarks {
@@ -148,7 +177,8 @@ bool prefers_local(const Desired& desired, const Observed& observed) {
 StartOutcome decide_start(const StartInput& input) {
   switch (input.intent) {
     case Intent::Automatic: return start_automatic(input);
-    case Intent::Prim: return start_prim(input);
+    case Intent::Prim:
+    case Intent::PrimForce: return start_prim(input);
     case Intent::Second: return start_second(input);
   }
   return StartOutcome::Hold;
@@ -167,6 +197,14 @@ std::string_view to_string(StartOutcome outcome) {
     case StartOutcome::AbortSecond: return "AbortSecond";
   }
   return "Unknown";
+}
+
+std::vector<std::string> evidence_of(const StartInput& input) {
+  std::vector<std::string> facts{fmt::format("the copy here {}", text_of(input.local))};
+  facts.emplace_back(text_of(input.peer));
+  const bool waits = input.peer == PeerPlace::Waiting || input.peer == PeerPlace::Blocked;
+  if (waits) facts.push_back(fmt::format("the copy there {}", text_of(input.remote)));
+  return facts;
 }
 
 StartInput start_input(const Desired& desired, const Observed& observed, const Memory& memory) {

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "controllers/role/plan.h"
 
@@ -36,7 +38,7 @@ enum class StartOutcome {
   WaitForChoice,    ///< WAIT NotReady: two different first copies, `safekit prim` must choose
   WaitForConsent,   ///< WAIT NotReady: data here that was never synchronised would be replaced by the primary's
   AbortPrimary,     ///< `prim`: the peer is primary already
-  AbortInconsistent,  ///< `prim`: half-synchronised data
+  AbortInconsistent,  ///< `prim`: half-synchronised data, which `primforce` takes as it is
   AbortSecond,      ///< `second`: no primary to follow
 };
 
@@ -61,6 +63,8 @@ struct StartInput {
 /// spec/runtime.md 1.6 and design.md 11 (first start). Total.
 [[nodiscard]] StartOutcome decide_start(const StartInput& input);
 [[nodiscard]] std::string_view to_string(StartOutcome outcome);
+/// What the decision rests on, one fact each, for people.
+[[nodiscard]] std::vector<std::string> evidence_of(const StartInput& input);
 
 /// Between two nodes with equal rights: last primary, then defaultprim, then the order of the nodes. Both sides come to
 /// opposite answers from the same facts.

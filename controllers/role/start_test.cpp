@@ -142,6 +142,13 @@ TEST(StartTable, PrimOverridesDoubtButNotInconsistencyOrAPrimary) {
   EXPECT_EQ(prim(Copy::Inconsistent, PeerPlace::Silent), StartOutcome::AbortInconsistent);
   StartInput kept{.intent = Intent::Prim, .local = Copy::Inconsistent, .peer = PeerPlace::Silent, .local_restorable = true};
   EXPECT_EQ(decide_start(kept), StartOutcome::BecomeAlone) << "the last consistent copy comes back";
+  kept.local_restorable = false;
+  EXPECT_EQ(decide_start(kept), StartOutcome::AbortInconsistent);
+  kept.intent = Intent::PrimForce;
+  EXPECT_EQ(decide_start(kept), StartOutcome::BecomeAlone) << "a person takes it as it is";
+  kept.peer = PeerPlace::Serving;
+  EXPECT_EQ(decide_start(kept), StartOutcome::AbortPrimary) << "that is no word about the other node";
+  kept.peer = PeerPlace::Silent;
   kept.intent = Intent::Automatic;
   EXPECT_EQ(decide_start(kept), StartOutcome::WaitForData) << "but not unasked";
   EXPECT_EQ(prim(Copy::UpToDate, PeerPlace::Serving), StartOutcome::AbortPrimary);

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <optional>
+#include <string_view>
 
 #include "controllers/role/plan.h"
 #include "schema/base/crontab.h"
@@ -19,6 +20,8 @@ struct Dates {
   friend bool operator==(const Dates&, const Dates&) = default;
 };
 
+/// What holds a secondary between the dates, as a failover rule's label.
+inline constexpr std::string_view kSyncAtWait = "rfs_syncat_wait";
 /// As cron(8): what passed longer ago, while nobody looked, is over.
 inline constexpr Duration kDatesBack = hours{1};
 /// The clock may be set meanwhile.

@@ -4,6 +4,7 @@
 
 #include <random>
 
+#include "controllers/role/elapsed.h"
 #include "controllers/role/memory_text.h"
 #include "controllers/role/plan.h"
 
@@ -362,12 +363,14 @@ class World {
     seen.failover.watched = node.memory.section.watched;
     seen.peer = node.peer;
     seen.operations = std::exchange(node.operations, {});
+    seen.elapsed = elapsed(desired_[i], node.memory, seen.wall_now);
     const Plan plan = decide(desired_[i], seen, node.memory);
     node.memory = plan.memory;
     for (const Say& line : plan.lines) note(i, line.text);
     node.paired_mark = plan.memory.section.paired;
     ASSERT_EQ(memory_from_text(to_text(node.memory)).value(), node.memory);
     seen.operations.clear();
+    seen.elapsed = elapsed(desired_[i], node.memory, seen.wall_now);
     EXPECT_EQ(decide(desired_[i], seen, node.memory).memory, node.memory) << "deciding again changed something";
   }
 

@@ -99,6 +99,7 @@ class Routes {
   Response events(const Request& request, const Parameters& at);
   Response add_event(const Request& request, const Parameters& at);
   Response set_resource(const Request& request, const Parameters& at);
+  void update_scripts(const ModuleName& module, const std::string& caller);
   Response change_settings(const Request& request, const Parameters& at);
   Response nodes(const Request& request, const Parameters& at);
   Response metrics(const Request& request, const Parameters& at);

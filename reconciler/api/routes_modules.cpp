@@ -18,9 +18,12 @@ using doc::Node;
 
 constexpr std::size_t kEventsDefault = 300;
 constexpr Duration kOperationWaitMax = seconds{60};
-constexpr std::array<std::string_view, 11> kVerbs{"start", "stop",   "stopstart", "restart",
+constexpr const char* kUpdate = "update";
+constexpr std::array<std::string_view, 17> kVerbs{"start", "stop",   "stopstart", "restart",
                                                  "prim",  "second", "swap",      "forcestop", store::kUpgradeDatapath,
-                                                 store::kRfsSync, store::kSyncNow};
+                                                 store::kRfsSync, store::kSyncNow,
+                                                 store::kIncLoop, store::kResetLoop, store::kCheckLoop,
+                                                 "primforce", "shutdown", kUpdate};
 
 Result<Node> body_of(const Request& request) {
   doc::Problems problems{"request"};
@@ -215,6 +218,20 @@ Response Routes::set_resource(const Request& request, const Parameters& at) {
   return json(200, *body);
 }
 
+/// A running module is told of a changed switch by its script `update`, where its state allows one.
+void Routes::update_scripts(const ModuleName& module, const std::string& caller) {
+  using status::Role;
+  const status::RoleSection& section = store_.status(module).role;
+  const bool ready = section.readiness == status::Readiness::Ready && (section.role == Role::Alone || section.role == Role::Up);
+  const bool waits = section.role == Role::Wait && section.readiness == status::Readiness::NotReady;
+  if (!ready && !waits) return;
+  store::Operation update;
+  update.module = module.str();
+  update.verb = kUpdate;
+  update.caller = caller;
+  (void)store_.submit(update);  // the switch itself has been changed
+}
+
 Response Routes::change_settings(const Request& request, const Parameters& at) {
   const auto module = local_module(at[0]);
   if (!module) return failure(module.error());
@@ -229,6 +246,7 @@ Response Routes::change_settings(const Request& request, const Parameters& at) {
     if (!status) return failure(status.error());
     store_.record(*module, "safekit", 'U',
                   fmt::format("Action {} {} called by {}", setting.key, on ? "on" : "off", request.user));
+    if (setting.key != "boot") update_scripts(*module, request.user);
   }
   return module_status(request, at);
 }

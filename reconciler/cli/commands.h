@@ -8,6 +8,7 @@ namespace safekit::cli {
 // commands_modules.cpp
 /// Has one command carried out. Errors: Conflict with why it was refused; those of the call.
 Status operate(Session& session, const std::string& module, const std::string& verb, const std::string& argument);
+int loop(Session& session);       ///< incloop resetloop checkloop
 int operation(Session& session);  ///< start stop stopstart restart prim second swap forcestop
 int shutdown(Session& session);
 int state(Session& session);

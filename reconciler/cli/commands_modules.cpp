@@ -19,6 +19,8 @@ using doc::Node;
 constexpr int kOutcomeRounds =
     12;  ///< of 5 s each: a node that does not take a command within a minute is ill
 constexpr std::string_view kDone = "done";
+/// The graceful and the forced stop of the longest scripts that there are by default.
+constexpr Duration kShutdownMax = minutes{20};
 constexpr int kNoState = 255;  ///< of state -lq
 
 /// Waits until the node's role controller has taken the command. Errors: Conflict with why it was refused.
@@ -129,10 +131,9 @@ Result<Duration> limit_of(const Session& session, Duration fallback) {
   return parse_duration(session.args.timeout);
 }
 
-}  // namespace
-
-Status operate(Session& session, const std::string& module, const std::string& verb,
-               const std::string& argument) {
+/// Its number.
+Result<std::string> post_operation(Session& session, const std::string& module, const std::string& verb,
+                                   const std::string& argument) {
   const Arguments& args = session.args;
   Node body = Node::map();
   body.add("verb", Node::string(verb));
@@ -145,9 +146,17 @@ Status operate(Session& session, const std::string& module, const std::string& v
   }
   SK_TRY(const Node posted,
          ask(session, request(Method::Post, fmt::format("modules/{}/operations", module), {}, &body)));
+  return text_at(posted, {"id"});
+}
+
+}  // namespace
+
+Status operate(Session& session, const std::string& module, const std::string& verb,
+               const std::string& argument) {
+  SK_TRY(const std::string id, post_operation(session, module, verb, argument));
   // A script of the module that waited for its own command would wait for itself.
-  if (args.no_wait || !args.identity.empty()) return {};
-  return await_outcome(session, text_at(posted, {"id"}));
+  if (session.args.no_wait || !session.args.identity.empty()) return {};
+  return await_outcome(session, id);
 }
 
 int operation(Session& session) {
@@ -166,19 +175,43 @@ int operation(Session& session) {
   return kFine;
 }
 
+/// Exit 1 when the limit is passed. Who counts waits for the answer also where it is a script of the module: all states take it.
+int loop(Session& session) {
+  const auto module = module_of(session, session.args.words);
+  if (!module) return usage(session, module.error().what);
+  const auto posted = post_operation(session, *module, session.args.command, "");
+  if (!posted) return fail(session, posted.error());
+  const Status status = await_outcome(session, *posted);
+  return status ? kFine : fail(session, status.error());
+}
+
+/// All at once, for each hands over by itself; then until all have stopped: the system goes down after this.
 int shutdown(Session& session) {
   const auto list = ask(session, request(Method::Get, "modules"));
   if (!list) return fail(session, list.error());
+  const auto limit = limit_of(session, kShutdownMax);
+  if (!limit) return usage(session, limit.error().what);
   int worst = kFine;
+  const auto failed = [&](const std::string& name, const Error& error) {
+    worst = fail(session, Error{error.code, fmt::format("module '{}': {}", name, error.what)});
+  };
+  std::vector<std::string> stopping;
   for (const Node& module : items_of(*list)) {
     if (module.find("status") == nullptr || module.find("status")->find("nodes") == nullptr) continue;
     const std::string name = text_at(module, {"metadata", "name"});
-    const Status status = operate(session, name, "stop", "");
-    if (!status) {
-      worst = fail(session,
-                   Error{status.error().code, fmt::format("module '{}': {}", name, status.error().what)});
+    const Status status = operate(session, name, "shutdown", "");
+    if (status) {
+      stopping.push_back(name);
     } else {
-      session.output.out(fmt::format("module/{} stop: accepted\n", name));
+      failed(name, status.error());
+    }
+  }
+  for (const std::string& name : stopping) {
+    const auto stopped = wait_for(session, name, Goal{.role = status::Role::Stop}, *limit);
+    if (!stopped) {
+      failed(name, stopped.error());
+    } else {
+      session.output.out(fmt::format("module/{} shutdown: stopped\n", name));
     }
   }
   return worst;

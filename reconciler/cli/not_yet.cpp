@@ -34,8 +34,6 @@ constexpr std::array kLater{
     Later{"notification", ""},
     Later{"safeagent", ""},
     Later{"uninstall", "use the package manager"},
-    Later{"update", "a change that a running module can take is taken at `safekit apply`"},
-    Later{"primforce", "`safekit prim -m NAME`, unless the data is half synchronised"},
     Later{"errd list", "`safekit state -v -m NAME`"},
     Later{"errd disable", "`safekit errd off -m NAME` for the whole module"},
     Later{"errd enable", "`safekit errd on -m NAME` for the whole module"},
@@ -48,9 +46,6 @@ constexpr std::array kLater{
     Later{"dump", ""},
     Later{"clean", ""},
     Later{"level", "`safekit version`"},
-    Later{"incloop", ""},
-    Later{"resetloop", "any start, stop or restart by a person sets the counter to 0"},
-    Later{"checkloop", "`safekit get -m NAME -r heart.stopstartloop`"},
 };
 
 }  // namespace

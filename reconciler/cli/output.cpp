@@ -167,12 +167,15 @@ std::string state_text(const std::string& module, const Node& status, bool verbo
 }
 
 std::string rules_text(const std::string& module, const Node& status) {
-  constexpr std::array<std::string_view, 3> kStates{"holds", "is not known yet", "does not hold"};
+  constexpr std::array<std::string_view, 4> kStates{"holds", "is not known yet", "does not hold", "is switched off"};
   std::string text;
   for (const Node& node : children_at(status, {"nodes"})) {
     if (text_at(node, {"local"}) != "true") continue;
     text += fmt::format("module {} on {}: {}\n", module, text_at(node, {"name"}), text_at(node, {"role"}));
-    if (const std::string waits = text_at(node, {"waitingFor"}); !waits.empty()) text += fmt::format("  held by rule {}\n", waits);
+    if (const std::string waits = text_at(node, {"waitingFor"}); !waits.empty()) {
+      text += fmt::format("  held by rule {} since {}\n", waits, short_time(text_at(node, {"since"})));
+    }
+    for (const Node& one : children_at(node, {"evidence"})) text += fmt::format("    {}\n", one.text);
     for (const std::string_view state : kStates) {
       for (const Node& rule : children_at(node, {"rules"})) {
         if (text_at(rule, {"state"}) != state) continue;

@@ -57,6 +57,11 @@ void operation_options(CLI::App& app, Arguments& args) {
   app.add_option("--node", args.node, "on this node instead of here")->type_name("NODE");
   app.add_flag("--no-wait", args.no_wait, "do not wait until the node has taken the command");
 }
+void loop_options(CLI::App& app, Arguments& args) {
+  add_module(app, args);
+  add_words(app, args, "the module");
+  app.add_option("-i", args.identity, "who counts, for the log")->type_name("IDENTITY");
+}
 void no_options(CLI::App&, Arguments&) {}
 void sandbox_options(CLI::App& app, Arguments&) {
   app.prefix_command();
@@ -225,6 +230,8 @@ const std::vector<Command>& commands() {
        "  safekit restart -m web", operation_options, operation},
       {"prim", kRunning, "start as primary: this node's data is the right one",
        "  safekit prim -m web\n  safekit prim fullsync -m web", operation_options, operation},
+      {"primforce", kRunning, "start as primary with data that a synchronisation left half done; the other node is copied in full",
+       "  safekit primforce -m web", operation_options, operation},
       {"second", kRunning, "start as secondary", "  safekit second -m web\n  safekit second fullsync -m web",
        operation_options, operation},
       {"secondforce", kRunning,
@@ -237,11 +244,18 @@ const std::vector<Command>& commands() {
        sync_options, rfs_sync},
       {"swap", kRunning, "exchange primary and secondary",
        "  safekit swap -m web\n  safekit swap nosync -m web", operation_options, operation},
+      {"update", kRunning, "run the script `update` of a module that is ALONE, UP or in WAIT", "  safekit update -m web",
+       operation_options, operation},
       {"forcestop", kRunning, "stop at once, when stop has no effect", "  safekit forcestop -m web",
        operation_options, operation},
       {"upgrade-datapath", kRunning, "replace the replication process by the program installed now; the application goes on",
        "  safekit upgrade-datapath -m web", operation_options, operation},
-      {"shutdown", kRunning, "stop every module of this node", "  safekit shutdown", operation_options,
+      {"incloop", kRunning, "count a corrective action of your own; exit 1 when it is one too many",
+       "  safekit incloop -m web -i mychecker || safekit stop -m web -i mychecker", loop_options, loop},
+      {"resetloop", kRunning, "set the counter of corrective actions to 0", "  safekit resetloop -m web", loop_options, loop},
+      {"checkloop", kRunning, "exit 1 while the limit of corrective actions is passed", "  safekit checkloop -m web",
+       loop_options, loop},
+      {"shutdown", kRunning, "stop every module of this node, and wait until they are", "  safekit shutdown", operation_options,
        shutdown},
       {"errd", kRunning, "watching of processes on or off",
        "  safekit errd off -m web\n  safekit errd status", switch_options, switches},

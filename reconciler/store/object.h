@@ -52,12 +52,20 @@ struct Conflict {
 /// A secondary that waits for a date of `syncAt` is synchronised now. Of the role controller, like those of the commands.
 inline constexpr const char* kSyncNow = "sync-now";
 
+/// The counter of corrective actions: one more (its outcome says whether that was one too many), none, and the same question.
+inline constexpr const char* kIncLoop = "incloop";
+inline constexpr const char* kResetLoop = "resetloop";
+inline constexpr const char* kCheckLoop = "checkloop";
+
 /// One of the two operations that the replication controller consumes.
 inline constexpr const char* kUpgradeDatapath = "upgrade-datapath";
 
 /// And the other: how the next synchronisation is to be made. Its argument: `default`, `full`, `date TIME` (as to_string gives it),
 /// `prim UID`, `second UID`, the last two perhaps with ` blind` behind.
 inline constexpr const char* kRfsSync = "rfssync";
+
+/// The caller of the start after a boot; its line has no `by`.
+inline constexpr const char* kAtBootTime = "at boot time";
 
 /// A one-shot command for one node, consumed exactly once by that node's role controller (design.md 4).
 struct Operation {

@@ -1,6 +1,7 @@
 #include "schema/check/failover_rules.h"
 
 #include <algorithm>
+#include <array>
 
 #include <fmt/format.h>
 
@@ -29,8 +30,17 @@ std::string_view action_text(spec::CheckerAction action) {
   return "";
 }
 
+/// Only Lua can name a group: a rule that speaks of nothing but what checkers find belongs to theirs.
+bool speaks_of_checkers(const rule::Rule& rule) {
+  constexpr std::array<std::string_view, 6> kClasses{"tcp", "ping", "intf", "ip", "custom", "module"};
+  return std::ranges::all_of(rule::resources_of(rule.condition), [&](const rule::Resource& resource) {
+    return std::ranges::find(kClasses, resource.of_class) != kClasses.end();
+  });
+}
+
 /// In the place of a rule of the same label, or at the end.
 void put(std::vector<rule::Rule>& rules, rule::Rule&& rule) {
+  rule.of_checkers = rule.of_checkers || speaks_of_checkers(rule);
   const auto same = std::ranges::find(rules, rule.label, &rule::Rule::label);
   if (same == rules.end()) {
     rules.push_back(std::move(rule));

@@ -97,7 +97,7 @@ std::vector<Unhonoured> unhonoured(const Module& module) {
   Found found;
   found.note(module.mode == spec::Mode::Farm, "spec.mode", "farm modules do not run");
   found.note(module.automatic_reboot, "spec.automaticReboot",
-             "the node is not rebooted, the module is restarted");
+             "a node is rebooted only where safekitd runs with --may-reboot; elsewhere the module is stopped and started");
   look_at_addresses(module, found);
   look_at_replication(module, found);
   found.note(!module.virtual_hostnames.empty(), "spec.virtualHostnames",

@@ -109,6 +109,11 @@ Node local_tree(const status::Module& module, const NodeName& self) {
   add_time(tree, "since", module.role.since);
   add_text(tree, "reason", module.role.reason);
   add_text(tree, "waitingFor", module.role.waiting_for);
+  if (!module.role.evidence.empty()) {
+    Node evidence = Node::list();
+    for (const std::string& one : module.role.evidence) evidence.push(Node::string(one));
+    tree.add("evidence", std::move(evidence));
+  }
   if (module.replication.configured) {
     add_flag(tree, "upToDate", module.replication.up_to_date);
     tree.add("replication", replication_tree(module.replication, module.role.replica));

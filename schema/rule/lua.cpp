@@ -40,7 +40,7 @@ local function add(self, more)
   sort(labels)  -- a table has no order
   for _, label in ipairs(labels) do
     local rule = more[label]
-    added[#added + 1] = {label, rule.condition, rule.action, rule.line}
+    added[#added + 1] = {label, rule.condition, rule.action, rule.line, more._group}
   end
   return self
 end
@@ -130,13 +130,18 @@ void collect(lua_State* lua, int added, int disabled, Peers peers, LuaRules& res
                                          text_at(lua, entry, 2), text_at(lua, entry, 3));
     lua_rawgeti(lua, entry, 4);
     const int line = static_cast<int>(lua_tointegerx(lua, -1, nullptr));
-    lua_pop(lua, 2);
+    lua_pop(lua, 1);
+    const bool of_checkers = text_at(lua, entry, 5) == "checker";
+    lua_pop(lua, 1);
     Parsed parsed = parse(text, peers);
     for (Problem& problem : parsed.problems) {
       result.problems.push_back(
           {.line = line, .what = std::move(problem.what), .fix = std::move(problem.fix)});
     }
-    for (Rule& rule : parsed.rules) result.rules.push_back(std::move(rule));
+    for (Rule& rule : parsed.rules) {
+      rule.of_checkers = of_checkers;
+      result.rules.push_back(std::move(rule));
+    }
   }
   for (lua_Integer i = 1; i <= static_cast<lua_Integer>(lua_rawlen(lua, disabled)); ++i) {
     result.disabled.push_back(text_at(lua, disabled, i));

@@ -60,6 +60,7 @@ struct Rule {
   std::string label{};  ///< names it in logs and in WAIT
   Condition condition{};
   Action action{Action::Wait};
+  bool of_checkers{false};  ///< of the group `checker`: `checker off` switches it off
 };
 [[nodiscard]] std::string text_of(const Rule& rule);
 

@@ -48,6 +48,7 @@ struct RoleSection {
   WallTime since{};
   std::string reason{};               ///< why it is in this state, one sentence
   std::string waiting_for{};          ///< in WAIT NotReady: label of the rule that holds it (`notuptodate_server`)
+  std::vector<std::string> evidence{};  ///< with waiting_for, where the rule is role's own: what it rests on, one fact each
   /// This copy last worked as one of a connected pair and has not been parted from it in an orderly way: whether it is
   /// the newest cannot be known before the peer is seen (spec/runtime.md 1.6, double power loss). Kept over power loss.
   bool paired{false};
@@ -153,7 +154,7 @@ struct CheckerSection {
 struct RuleVerdict {
   std::string condition{};
   std::string action{};
-  std::string holds{};                 ///< `holds`, `does not hold`, `is not known yet`
+  std::string holds{};                 ///< `holds`, `does not hold`, `is not known yet`, `is switched off`
   std::vector<std::string> because{};  ///< `tcp.web is down`: what decides it
   WallTime since{};
   friend bool operator==(const RuleVerdict&, const RuleVerdict&) = default;

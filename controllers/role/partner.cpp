@@ -1,0 +1,94 @@
+#include "controllers/role/partner.h"
+
+#include <utility>
+
+#include "controllers/role/machine.h"
+
+/// When a primary may go on without its peer, and what is noted of their copies: docs/resync.md.
+namespace safekit::role {
+
+bool is_gone(const status::PeerSection& peer) {
+  return peer.heard && (!peer.module_known || peer.role == Role::Stop || peer.role == Role::Wait);
+}
+
+bool is_dead(const status::PeerSection& peer, const status::ReplicationSection& replica) {
+  return !peer.heard && peer.silence_known && !(replica.alive && replica.connected);
+}
+
+bool serves(const status::PeerSection& peer) { return peer.heard && peer.module_known && status::is_serving(peer.role); }
+
+bool Machine::peer_is_complete() const {
+  const auto& peer = observed_.peer;
+  const auto& replica = observed_.replication;
+  const bool ready = peer.heard && peer.module_known && peer.role == Role::Second && peer.readiness == Readiness::Ready;
+  return ready && (!desired_.replicates || (replica.connected && replica.peer_synchronised && !replica.waiting_for_alone));
+}
+
+bool Machine::peer_cannot_take_over() const {
+  const auto& peer = observed_.peer;
+  if (!peer.heard) return is_dead(peer, observed_.replication);
+  if (!peer.module_known) return true;
+  // What it said before it was asked may be older than the end of a synchronisation, by which its copy became the newest.
+  if (peer.answered_pairing == 0 || peer.answered_pairing != observed_.replication.pairing) return false;
+  // In STOP or WAIT with a copy that was parted from ours: it cannot start without having heard of us.
+  if (is_gone(peer) && peer.paired) return true;
+  return peer.replicates && (!peer.up_to_date || peer.marked_out_of_date);
+}
+
+bool Machine::let_go_alone() {
+  const auto& replica = observed_.replication;
+  const auto& peer = observed_.peer;
+  auto& order = section().replica;
+  const bool ordering = !memory().steps.empty() && std::holds_alternative<OrderReplica>(memory().steps.front());
+  if (!desired_.replicates || order.role != ReplicaOrder::Role::Primary || ordering) return false;
+  if (!replica.alive || !replica.settled || replica.order != order) return false;
+
+  const auto ask = [&](bool wanted) {
+    const std::uint64_t pairing = wanted ? replica.pairing : 0;
+    const bool same = section().out_of_date_requested == wanted && section().asked_pairing == pairing;
+    section().out_of_date_requested = wanted;
+    section().asked_pairing = pairing;
+    return !same;
+  };
+  if (order.may_be_alone) {
+    if (replica.waiting_for_alone) {
+      // A permission covers one loss of the peer; for the next one the wish has to be a new one.
+      order.may_be_alone = false;
+      order.pairing = 0;
+      return true;
+    }
+    // It went on when the peer was silent; now the peer speaks and takes its copy for the newest still. For a moment it
+    // looks the same when a synchronisation has just ended and the replica's report is on its way.
+    const bool doubtful = !replica.connected && peer.heard && peer.role == Role::Second && peer.up_to_date;
+    WallTime& since = memory().doubted;
+    if (!doubtful || since == WallTime{} || elapsed_.doubt_is_ahead) {
+      since = doubtful ? observed_.wall_now : WallTime{};
+      elapsed_.report_grace = elapsed_.doubt_is_ahead = false;
+    }
+    return ask(doubtful && elapsed_.report_grace);
+  }
+  const bool gone = is_gone(peer) || is_dead(peer, replica);
+  const bool overdue = is_ready() && elapsed_.reconnect_grace;
+  const bool lost = replica.waiting_for_alone || (!replica.connected && (gone || overdue));
+  if (!lost || !peer_cannot_take_over()) return ask(lost && peer.heard);
+  (void)ask(false);  // the order changes in any case
+  order.may_be_alone = true;
+  order.pairing = replica.pairing;
+  // From the first write that the peer does not have, this copy is beyond doubt, also when it stops before it is ALONE.
+  section().paired = false;
+  return true;
+}
+
+/// Alone, this copy is beyond doubt. It no longer is from the moment at which that of a secondary may become complete; a
+/// secondary joins only when it has heard that this is noted.
+bool Machine::note_partner() {
+  const auto& peer = observed_.peer;
+  const bool alone = section().role == Role::Alone || (section().role == Role::Prim && section().replica.may_be_alone);
+  if (!desired_.replicates || !alone || memory().stopping) return false;
+  const bool follows = peer.heard && peer.module_known && peer.role == Role::Second;
+  const bool is_old = peer.replicates && !peer.up_to_date;
+  const bool paired = follows && (section().paired || is_old);
+  return std::exchange(section().paired, paired) != paired;
+}
+
+}  // namespace safekit::role

@@ -1,0 +1,14 @@
+#pragma once
+
+#include "controllers/role/plan.h"
+
+/// What the peer's section says, in the words of the rules. Pure.
+namespace safekit::role {
+
+/// It is heard, and neither serves nor follows.
+[[nodiscard]] bool is_gone(const status::PeerSection& peer);
+/// Every heartbeat is lost, and so is the replication stream, which counts as one (design.md 6).
+[[nodiscard]] bool is_dead(const status::PeerSection& peer, const status::ReplicationSection& replica);
+[[nodiscard]] bool serves(const status::PeerSection& peer);
+
+}  // namespace safekit::role

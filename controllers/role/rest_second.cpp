@@ -1,0 +1,148 @@
+#include <fmt/format.h>
+
+#include "controllers/role/machine.h"
+#include "controllers/role/partner.h"
+#include "controllers/role/sequences.h"
+#include "controllers/role/sync_at.h"
+
+/// SECOND: from joining a primary to taking over from it. spec/runtime.md 1.7 and 1.8, docs/resync.md.
+namespace safekit::role {
+
+bool Machine::rest_second() {
+  if (replica_failed()) return true;
+  if (!observed_.failover.wait_rules_true.empty()) {
+    const std::string label = observed_.failover.wait_rules_true.front();
+    act("wait", label, true);
+    return true;
+  }
+  return is_ready() ? second_ready() : second_synchronising();
+}
+
+/// The copy is marked; the primary has to know that it is no longer the only one before the copies become equal.
+bool Machine::join_primary() {
+  const auto& peer = observed_.peer;
+  const auto& replica = observed_.replication;
+  auto& order = section().replica;
+  if (order.role != ReplicaOrder::Role::Idle || !desired_.replicates) return false;
+  if (!replica.settled || replica.order != order || !serves(peer) || !peer.paired) return false;
+  order = {.role = ReplicaOrder::Role::Secondary, .full_resync = memory().full_resync};
+  return true;
+}
+
+bool Machine::second_synchronising() {
+  const auto& peer = observed_.peer;
+  const auto& replica = observed_.replication;
+  if (join_primary()) return true;
+  if (serves(peer)) section().in_service_hand_over = false;
+  const bool complete = replica.settled && replica.up_to_date && replica.order == section().replica &&
+                        !section().replica.mark_out_of_date;
+  const bool synchronised =
+      !desired_.replicates || (complete && replica.connected && replica.peer_synchronised && !replica.unverified);
+  if (serves(peer) && synchronised) {
+    section().paired = true;
+    const bool scripts_ran = section().watched.contains(WatchClass::Second);
+    begin(steps_second_ready(desired_, !scripts_ran));
+    return true;
+  }
+  // Also where the copy is taken for old already: a synchronisation may have ended that is not known here yet.
+  const bool asked = peer.heard && peer.out_of_date_requested;
+  if (asked && (!section().replica.mark_out_of_date || section().replica.pairing != peer.asked_pairing)) {
+    section().replica.mark_out_of_date = true;
+    section().replica.pairing = peer.asked_pairing;
+    return true;
+  }
+  // The mark has been made: from here on the copy may be brought up to date again, once the primary knows that it will then
+  // not be the only one (as in join_primary). The replica takes no stream before.
+  const bool primary_knows = serves(peer) && peer.paired && !peer.out_of_date_requested;
+  if (section().replica.mark_out_of_date && replica.settled && replica.order == section().replica && primary_knows) {
+    section().replica.mark_out_of_date = false;
+    section().replica.pairing = 0;
+    return true;
+  }
+  // It has all and goes on having it while the primary compares: it takes over as one that is Ready.
+  if (desired_.replicates && complete && replica.unverified && !section().in_service_hand_over) {
+    if (is_gone(peer) && !replica.connected) return fail_over("remote stop");
+    return is_dead(peer, replica) && fail_over("no heartbeat");
+  }
+  if (section().in_service_hand_over) {
+    // Until this side follows it, the new primary acknowledges nothing by itself unless this copy is marked. So an unmarked
+    // copy is still the newest, and when the peer does not take the role, or dies with it, the role comes back.
+    const bool newest = replica.settled && replica.up_to_date && replica.order == section().replica;
+    const bool not_taken = peer.heard && !serves(peer) && (is_gone(peer) || (peer.replicates && !peer.up_to_date));
+    if (newest && (not_taken || is_dead(peer, replica))) return fail_over("swap not taken");
+    // Marked, and the other side has begun anew: it waits for this one to leave.
+    const bool over = is_gone(peer) && replica.settled && !replica.up_to_date && replica.order == section().replica;
+    if (!is_dead(peer, replica) && !over) return false;
+  }
+  if (is_dead(peer, replica) || is_gone(peer)) {
+    say("heart", 'C', "Action stopstart called by heart: the primary was lost during the synchronisation");
+    begin_stop("stopstart", true);
+    return true;
+  }
+  return false;
+}
+
+bool Machine::second_ready() {
+  const auto& peer = observed_.peer;
+  const auto& replica = observed_.replication;
+  const bool mirrored = peer.heard && peer.role == Role::Prim && peer.readiness == Readiness::Ready;
+  if (mirrored && leave_until_next_date()) return true;
+  if (memory().newcomer && mirrored) {
+    memory().newcomer = false;
+    const bool wanted = desired_.default_primary == Desired::DefaultPrimary::ThisNode ||
+                        (desired_.default_primary == Desired::DefaultPrimary::LastPrim && memory().newcomer_was_primary);
+    if (wanted) {
+      say("heart", 'E', "Transition SWAP from defaultprim");
+      section().swap_requested = true;
+      return true;
+    }
+  }
+  if (section().swap_requested && !serves(peer) && !peer.in_service_hand_over) section().swap_requested = false;
+  if (peer.heard && peer.role == Role::Second && peer.in_service_hand_over) {
+    section().swap_requested = false;
+    begin(steps_second_to_prim(desired_, {.role = ReplicaOrder::Role::Primary}));
+    return true;
+  }
+  // The primary goes on without this copy: from now on it is old.
+  const bool left_behind = desired_.replicates && peer.heard && peer.out_of_date_requested;
+  if (left_behind || (desired_.replicates && replica.alive && replica.settled && !replica.up_to_date)) {
+    section().replica.mark_out_of_date = true;
+    section().replica.pairing = left_behind ? peer.asked_pairing : 0;
+    section().replica.full_resync = false;  // that one has ended
+    section().swap_requested = false;
+    enter(Role::Second, Readiness::Transient);
+    section().reason = "the primary goes on without this copy; waiting to be synchronised again";
+    return true;
+  }
+  // A primary publishes WAIT after it has closed the stream; while the stream lives, it is not gone.
+  if (is_gone(peer) && !(desired_.replicates && replica.connected)) return fail_over("remote stop");
+  if (is_dead(peer, replica)) return fail_over("no heartbeat");
+  return false;
+}
+
+bool Machine::leave_until_next_date() {
+  if (desired_.sync_at.empty() || !desired_.replicates) return false;
+  say("rfsplug", 'E', "Resource rfs.syncat set to down by heart");
+  say("heart", 'C', fmt::format("Action wait from failover rule {}", kSyncAtWait));
+  memory().sync_due = memory().full_resync = false;
+  begin_stop("stopwait", true);
+  return true;
+}
+
+bool Machine::fail_over(std::string_view why) {
+  if (!failover_on()) {
+    say("heart", 'E', "Failover-off configured");
+    say("heart", 'C', "Action stopstart called by failover-off");
+    say("heart", 'E', "Transition STOPSTART from failover-off");
+    memory().held_by_failover_off = true;
+    begin_stop("stopstart", true);
+    return true;
+  }
+  say("heartplug", 'C', fmt::format("Action alone called by heart: {}", why));
+  section().came_from_second = true;
+  section().paired = section().in_service_hand_over = section().swap_requested = false;
+  begin(steps_failover(desired_, {.role = ReplicaOrder::Role::Primary, .may_be_alone = true}));
+  return true;
+}
+
+}  // namespace safekit::role
