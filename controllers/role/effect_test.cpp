@@ -57,7 +57,10 @@ struct Light {
   void settle() {
     for (int i = 0; i < 20; ++i) {
       ASSERT_TRUE(controller.reconcile({"db"}).has_value());
-      store.update_status(kDb, [](status::Module& m) { m.failover.watched = m.role.watched; });
+      store.update_status(kDb, [](status::Module& m) {
+        m.failover.watched = m.role.watched;
+        m.addresses = {.all_set = m.role.addresses_wanted, .all_unset = !m.role.addresses_wanted, .probed = true};
+      });
     }
   }
   void command(std::string verb, bool automatic = false) {

@@ -15,7 +15,8 @@ class Machine {
   void take_dates();
   void drop_dates();
   void take_operations();
-  void take_requests();
+  /// Acts upon what detectors ask for, each request once. Returns whether anything moved.
+  bool take_requests();
   /// A primary whose peer no longer has everything may go on alone as soon as the peer cannot take over with old data.
   /// Also asked in the middle of a transition, because its scripts may be what waits for the disk.
   bool let_go_alone();

@@ -33,6 +33,7 @@ std::string Machine::operation(const store::Operation& op) {
   if (op.verb == "shutdown" && !memory().started) return std::string{kDone};  // nothing that is worth a line
   const char level = op.automatic ? 'C' : 'U';
   const Plan before = plan_;
+  const Elapsed times = elapsed_;
   say("safekit", level, fmt::format("Action {} called {}{}", op.verb, op.caller == store::kAtBootTime ? "" : "by ", op.caller));
   if (!op.automatic && op.verb != kUpdate) reset_loop();
   const Plan announced = plan_;
@@ -40,6 +41,7 @@ std::string Machine::operation(const store::Operation& op) {
   const bool counts = op.automatic && is_corrective(op.verb) && !before.memory.stopping;
   if (outcome != kDone) {
     plan_ = before;  // a refused command leaves the module, its log and its counter unchanged
+    elapsed_ = times;
   } else if (counts && is_last_action()) {
     plan_ = announced;  // the stop comes in the place of the action
     (void)count_action();
@@ -162,7 +164,8 @@ std::string Machine::swap_operation() {
   return refuse(section(), "swap", "it needs one node PRIM Ready and the other SECOND Ready");
 }
 
-void Machine::take_requests() {
+bool Machine::take_requests() {
+  bool acted = false;
   const auto take = [&](const std::optional<status::ActionRequest>& request, std::uint64_t& seen) {
     if (!request || request->id <= seen || is_updating()) return;
     seen = request->id;
@@ -172,9 +175,11 @@ void Machine::take_requests() {
     const bool milder = request->action == "restart" || request->action == "swap";
     if (request->from_rule && milder && !observed_.failover.wait_rules_true.empty()) return;
     act(request->action, request->by, request->from_rule);
+    acted = true;
   };
   take(observed_.errd.request, memory().errd_seen);
   take(observed_.failover.request, memory().failover_seen);
+  return acted;
 }
 
 void Machine::act(std::string_view action, std::string_view by, bool from_rule) {

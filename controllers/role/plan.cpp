@@ -36,9 +36,11 @@ Plan decide(const Desired& desired, const Observed& observed, const Memory& memo
   Machine machine{desired, observed, memory};
   machine.take_dates();
   machine.take_operations();
-  machine.take_requests();
   int moves = 0;
-  while ((machine.note_partner() || machine.let_go_alone() || machine.advance() || machine.at_rest()) && moves < kMovesMax) ++moves;
+  const auto moved = [&machine] {
+    return machine.take_requests() || machine.note_partner() || machine.let_go_alone() || machine.advance() || machine.at_rest();
+  };
+  while (moved() && moves < kMovesMax) ++moves;
   SK_ASSERT(moves < kMovesMax);
   machine.drop_dates();
   return machine.take();

@@ -414,18 +414,26 @@ TEST(MemoryText, ReadsWhatTheReleaseBeforeWrote) {
   bench.command("start");
   bench.memory.sync_due = true;
   bench.memory.sync_looked = WallTime{60};
+  bench.memory.loop_exceeded = true;
   Bytes bytes;
   const std::string text = to_text(bench.memory);
   for (std::size_t i = text.find_last_of(' ') + 1; i < text.size(); i += 2) {
     bytes.push_back(static_cast<std::uint8_t>(std::stoi(text.substr(i, 2), nullptr, 16)));
   }
-  bytes.resize(bytes.size() - 9);  // what came in 4
-  std::string old = fmt::format("3 {:08x} ", checksum32(bytes));
-  for (const std::uint8_t byte : bytes) old += fmt::format("{:02x}", byte);
+  const auto old = [&bytes](int version) {
+    std::string written = fmt::format("{} {:08x} ", version, checksum32(bytes));
+    for (const std::uint8_t byte : bytes) written += fmt::format("{:02x}", byte);
+    return written;
+  };
   Memory expected = bench.memory;
+  bytes.resize(bytes.size() - 14);  // what came in 5
+  expected.loop_last = {};
+  expected.loop_exceeded = false;
+  EXPECT_EQ(memory_from_text(old(4)).value(), expected);
+  bytes.resize(bytes.size() - 9);  // what came in 4
   expected.sync_due = false;
   expected.sync_looked = {};
-  EXPECT_EQ(memory_from_text(old).value(), expected);
+  EXPECT_EQ(memory_from_text(old(3)).value(), expected);
 }
 
 TEST(MemoryText, RefusesWhatItDidNotWrite) {

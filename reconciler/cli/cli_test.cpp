@@ -456,8 +456,8 @@ TEST_F(CliTest, ACommandOfSafekitThatIsNotThereYetIsNamed) {
   EXPECT_THAT(output.err_text, HasSubstr("'safekit -E' is not there yet"));
   EXPECT_EQ(run({"cluster", "genkey"}), 2);
   EXPECT_THAT(output.err_text, HasSubstr("always encrypted"));
-  EXPECT_EQ(run({"incloop", "-m", "web", "-i", "x"}), 2);
-  EXPECT_THAT(output.err_text, HasSubstr("'safekit incloop' is not there yet\n"));
+  EXPECT_EQ(run({"kill", "x"}), 2);
+  EXPECT_THAT(output.err_text, HasSubstr("'safekit kill' is not there yet\n"));
 }
 
 TEST_F(CliTest, MistakesAreNotTakenForSomethingElse) {
