@@ -39,7 +39,7 @@ void inflict(World& world, std::mt19937_64& random) {
     case 7: world.restart_daemon(node); break;
     case 8: world.cut_replication(random() % 2 == 0); break;
     case 9: command_if_up(world, node, "swap"); break;
-    case 10: command_if_up(world, node, random() % 4 == 0 ? "update" : random() % 2 == 0 ? "stop" : "stopstart"); break;
+    case 10: command_if_up(world, node, random() % 2 == 0 ? "stop" : "stopstart"); break;
     default: command_if_up(world, node, random() % 4 == 0 ? "forcestop" : "restart"); break;
   }
 }
@@ -186,6 +186,7 @@ TEST(TwoNodes, AfterAnyFailuresThePairComesBackUnlessNoCopyIsGood) {
     start_pair(world);
     const int faults = 2 + static_cast<int>(random() % 6);
     for (int fault = 0; fault < faults; ++fault) {
+      if (seed % 8 == 1) command_if_up(world, fault % 2, "update");  // draws nothing: the seeds above stay what they were
       inflict(world, random);
       world.run(static_cast<int>(random() % 40));
     }
