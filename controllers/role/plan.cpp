@@ -134,8 +134,11 @@ void Machine::settle_leaving(ReplicaOrder& order) {
   if (section().role != Role::Second) order.mark_out_of_date = order.mark_out_of_date || peer_takes_over();
   if (peer_leaves_too()) order.mark_out_of_date = false;
   // Whether a secondary that is there has become complete, and takes over, may not be known here: then this copy stays in doubt.
+  // That it is inconsistent may have been said before a synchronisation ended; only this side's living replica knows of the end.
+  const auto& replica = observed_.replication;
+  const bool end_is_known = replica.alive && !replica.died && !replica.waiting_for_alone;
   const bool peer_may_be_complete =
-      peer.heard && peer.role == Role::Second && (observed_.replication.connected || !peer.inconsistent);
+      peer.heard && peer.role == Role::Second && (replica.connected || !peer.inconsistent || !end_is_known);
   if (section().role == Role::Alone && !peer_may_be_complete) section().paired = false;
 }
 
@@ -180,10 +183,12 @@ void Machine::begin_step(const Step& step) {
   std::visit(Overloaded{
                  [&](const EnterState& to) { enter(to.role, to.readiness); },
                  [&](const RunScript& script) {
+                   // forcestop is for a stop that has no effect: no script holds it up for ever.
+                   const bool hurries = m.forced && script.limit.count() == 0;
                    section().script = status::ScriptOrder{.run = ++m.runs,
                                                           .name = script.name,
                                                           .arguments = script.arguments,
-                                                          .time_limit = script.limit};
+                                                          .time_limit = hurries ? desired_.force_stop_limit : script.limit};
                  },
                  [&](const Watch& watch) { section().watched = watch.classes; },
                  [&](const OrderReplica& replica) { section().replica = replica.order; },

@@ -200,6 +200,53 @@ TEST(RolePlan, AForcedStopWaitsForNothingButTheEndOfTheReplica) {
   EXPECT_EQ(bench.state(), "STOP NotReady");
 }
 
+TEST(RolePlan, TwoThatFollowEachOtherBeginAnew) {
+  for (const bool hand_over : {false, true}) {
+    MirrorBench pair{Role::Second};
+    pair.memory.section.readiness = Readiness::Transient;
+    pair.memory.section.replica = pair.observed.replication.order = {.role = ReplicaOrder::Role::Idle, .mark_out_of_date = true};
+    pair.observed.replication.up_to_date = false;
+    pair.observed.peer.role = Role::Second;
+    pair.observed.peer.readiness = Readiness::Transient;
+    pair.observed.peer.in_service_hand_over = hand_over;
+    (void)pair.decide_once();
+    EXPECT_EQ(pair.memory.stopping && pair.memory.start_again, !hand_over) << "a swap has its moment without a primary";
+  }
+}
+
+TEST(RolePlan, NoScriptOfAForcedStopRunsForEver) {
+  Bench bench;
+  bench.command("start");
+  bench.observed.operations = {{.id = 99, .verb = "forcestop", .caller = "root"}};
+  std::size_t scripts = 0;
+  for (; bench.state() != "STOP NotReady"; ++scripts) {
+    bench.memory = decide(bench.desired, bench.observed, bench.memory).memory;
+    bench.observed.operations.clear();
+    bench.observed.failover.watched = bench.memory.section.watched;
+    if (!bench.memory.section.script) continue;
+    EXPECT_GT(bench.memory.section.script->time_limit, Duration{0}) << bench.memory.section.script->name;
+    bench.observed.script = {.run = bench.memory.section.script->run, .finished = true};
+    ASSERT_LT(scripts, 100U);
+  }
+  EXPECT_GT(scripts, 2U);
+}
+
+TEST(RolePlan, ACopyStaysInDoubtWhereTheEndOfASynchronisationMayNotBeKnown) {
+  for (const bool died : {true, false}) {
+    Bench bench = serving_alone();
+    bench.settle();
+    bench.memory.section.paired = true;
+    // Said before the synchronisation ended, or after: who has no replica any more cannot tell.
+    bench.observed.peer = {.heard = true, .module_known = true, .role = Role::Second, .readiness = Readiness::Transient,
+                           .inconsistent = true, .ever_synchronised = true, .replicates = true, .paired = true};
+    bench.observed.replication.died = died;
+    bench.observed.replication.alive = !died;
+    bench.command(died ? "restart" : "stop");
+    ASSERT_EQ(bench.memory.section.replica.role, ReplicaOrder::Role::Idle);
+    EXPECT_EQ(bench.memory.section.paired, died);
+  }
+}
+
 TEST(RolePlan, AStopInWaitDoesNotNeedAReplicaThatNeverRan) {
   Bench bench;
   bench.desired.mode = Mode::Mirror;

@@ -74,6 +74,13 @@ bool Machine::second_synchronising() {
     const bool over = is_gone(peer) && replica.settled && !replica.up_to_date && replica.order == section().replica;
     if (!is_dead(peer, replica) && !over) return false;
   }
+  // Each has followed what the other one was before: nobody is primary, and nobody would become it.
+  const bool follows_as_well = peer.heard && peer.module_known && peer.role == Role::Second && peer.readiness == Readiness::Transient;
+  if (follows_as_well && !section().in_service_hand_over && !peer.in_service_hand_over) {
+    say("heart", 'C', "Action stopstart called by heart: the other node is no primary either");
+    begin_stop("stopstart", true);
+    return true;
+  }
   if (is_dead(peer, replica) || is_gone(peer)) {
     say("heart", 'C', "Action stopstart called by heart: the primary was lost during the synchronisation");
     begin_stop("stopstart", true);

@@ -96,8 +96,10 @@ StartOutcome start_prim(const StartInput& in) {
 StartOutcome start_second(const StartInput& in) {
   switch (in.peer) {
     case PeerPlace::Serving: return follow(in);
-    case PeerPlace::Undetermined:
-    case PeerPlace::Waiting: return StartOutcome::Hold;
+    case PeerPlace::Undetermined: return StartOutcome::Hold;
+    // By the rule between two that wait the other one lets this one go first, which is told not to: they would wait for ever.
+    case PeerPlace::Waiting:
+      return both_waiting(in) == StartOutcome::BecomeAlone ? StartOutcome::AbortSecond : StartOutcome::Hold;
     case PeerPlace::Silent:
     case PeerPlace::Stopped:
     case PeerPlace::Blocked:

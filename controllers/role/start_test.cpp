@@ -160,6 +160,9 @@ TEST(StartTable, SecondNeedsAPrimary) {
   EXPECT_EQ(second(PeerPlace::Serving), StartOutcome::BecomeSecond);
   EXPECT_EQ(second(PeerPlace::Waiting), StartOutcome::Hold);
   EXPECT_EQ(second(PeerPlace::Silent), StartOutcome::AbortSecond);
+  const StartInput first_of_equals{
+      .intent = Intent::Second, .local = Copy::New, .remote = Copy::New, .peer = PeerPlace::Waiting, .local_preferred = true};
+  EXPECT_EQ(decide_start(first_of_equals), StartOutcome::AbortSecond) << "the other node waits for this one to go first";
 }
 
 }  // namespace safekit::role
