@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <iterator>
+
 #include <fmt/format.h>
 
 #include "controllers/role/machine.h"
@@ -138,6 +141,11 @@ std::string Machine::restart_operation() {
 
 /// The script `update`: what it reads anew is for it to know. The role stays Ready.
 std::string Machine::update_operation() {
+  if (is_updating()) {
+    // It may have read already what is to be read anew: once more after it.
+    if (memory().steps.size() == 1) std::ranges::move(steps_update(desired_, section().role), std::back_inserter(memory().steps));
+    return std::string{kDone};
+  }
   const bool serves_alone = is_ready() && (section().role == Role::Alone || section().role == Role::Up);
   const bool waits = section().role == Role::Wait && section().readiness == Readiness::NotReady && !memory().stopping;
   if (!memory().steps.empty() || (!serves_alone && !waits)) {

@@ -36,6 +36,26 @@ TEST(RoleOperations, AnUpdateRunsItsScriptInAnUnchangedState) {
   }
 }
 
+TEST(RoleOperations, AnUpdateDuringAnUpdateRunsItsScriptOnceMore) {
+  Bench bench;
+  bench.command("start");
+  std::size_t runs = 0;
+  const auto decide_with = [&](std::vector<store::Operation> operations) {
+    bench.observed.operations = std::move(operations);
+    const Plan plan = decide(bench.desired, bench.observed, bench.memory);
+    for (const auto& finished : plan.finished) EXPECT_EQ(finished.outcome, "done");
+    bench.memory = plan.memory;
+  };
+  decide_with({{.id = 90, .verb = "update", .caller = "root"}});
+  decide_with({{.id = 91, .verb = "update", .caller = "root"}, {.id = 92, .verb = "update", .caller = "root"}});
+  for (; bench.memory.section.script && runs < 10; ++runs) {
+    EXPECT_EQ(bench.memory.section.script->name, "update");
+    bench.observed.script = {.run = bench.memory.section.script->run, .finished = true};
+    decide_with({});
+  }
+  EXPECT_EQ(runs, 2U);
+}
+
 TEST(RoleOperations, AShutdownIsAStopUnderItsOwnNameAndABootHasNoBy) {
   Bench bench;
   EXPECT_EQ(bench.command("shutdown"), "done");
