@@ -1,0 +1,152 @@
+// The explorer finds no broken promise in the real machine, and finds each rule that is broken on purpose. docs/proof.md has the figures of
+// longer explorations (safekit-model).
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "e2e/model/explore.h"
+
+namespace safekit::model {
+namespace {
+
+using ::testing::HasSubstr;
+using OrderRole = status::ReplicaOrder::Role;
+
+/// All kinds of faults and commands but these never happen.
+Options only(std::initializer_list<Kind> kinds, std::uint8_t faults, std::uint8_t commands) {
+  Options options{.faults = faults, .commands = commands};
+  for (auto kind = static_cast<std::uint8_t>(Kind::Crash); kind <= static_cast<std::uint8_t>(kKindLast); ++kind) {
+    const bool ends_a_fault = is_fault(static_cast<Kind>(kind)) && !is_counted(static_cast<Kind>(kind));
+    const bool wanted = std::find(kinds.begin(), kinds.end(), static_cast<Kind>(kind)) != kinds.end();
+    if (!wanted && !ends_a_fault) options.without.push_back(static_cast<Kind>(kind));
+  }
+  return options;
+}
+
+std::string text_of(const Found& found) {
+  std::string text = fmt::format("{} states, depth {}: {}\n", found.states, found.depth, found.broken);
+  for (const std::string& line : found.trace) text += line + "\n";
+  return text;
+}
+
+void expect_sound(Options options, const Limits& limits) {
+  World world{std::move(options)};
+  const Found found = explore(world, limits);
+  EXPECT_EQ(found.broken, "") << text_of(found);
+  EXPECT_GT(found.states, 1000U);
+  fmt::print("{} states, {} transitions, depth {}{}, {} states on ways back; {}\n", found.states, found.transitions, found.depth,
+             found.closed ? " (closed)" : "", found.settled, world.figures());
+}
+
+void expect_found(Options options, const std::string& promise, bool settles) {
+  World world{std::move(options)};
+  const Found found = explore(world, {.states_max = 400'000, .settles = settles});
+  EXPECT_THAT(found.broken, HasSubstr(promise)) << text_of(found);
+  fmt::print("found after {} states, in {} steps: {}\n", found.states, found.trace.size(), found.broken);
+}
+
+/// Every order to the replica that a decision holds.
+void for_orders(role::Plan& plan, const std::function<void(status::ReplicaOrder&)>& change) {
+  change(plan.memory.section.replica);
+  for (role::Step& step : plan.memory.steps) {
+    if (auto* one = std::get_if<role::OrderReplica>(&step)) change(one->order);
+  }
+}
+
+}  // namespace
+
+TEST(RoleModel, APairStartsWhateverTheOrderOfEvents) { expect_sound(only({Kind::Start}, 0, 2), {}); }
+
+TEST(RoleModel, OneFaultOfAnyKindBreaksNoPromise) {
+  expect_sound(only({Kind::Start, Kind::Crash, Kind::KillReplica, Kind::RestartDaemon, Kind::CutStream}, 1, 2), {.states_max = 120'000});
+}
+
+TEST(RoleModel, CommandsOfAnyKindBreakNoPromise) {
+  expect_sound(only({Kind::Start, Kind::Stop, Kind::StopStart, Kind::Swap, Kind::Restart, Kind::Second, Kind::Prim, Kind::PrimForce,
+                     Kind::ForceStop},
+                    0, 3),
+               {.states_max = 120'000});
+}
+
+TEST(RoleModel, ACutOfAllLinksHealsToAPair) {
+  Options options = only({Kind::Start, Kind::CutStream, Kind::CutHeartbeats}, 2, 2);
+  options.cuts = Options::Cuts::All;
+  expect_sound(std::move(options), {.states_max = 120'000});
+}
+
+TEST(RoleModel, ADefaultPrimaryComesHome) {
+  Options options = only({Kind::Start, Kind::Crash, Kind::Swap}, 1, 3);
+  options.default_primary = role::Desired::DefaultPrimary::ThisNode;
+  expect_sound(std::move(options), {.states_max = 60'000});
+}
+
+TEST(RoleModel, WithoutFailoverTheHealedPairComesBack) {
+  Options options = only({Kind::Start, Kind::Crash, Kind::Stop}, 1, 3);
+  options.failover = false;
+  expect_sound(std::move(options), {.states_max = 60'000});
+}
+
+// Rules broken on purpose.
+
+TEST(RoleModel, FindsAnOldCopyThatIsPromoted) {
+  Options options = only({Kind::Start, Kind::Crash}, 2, 3);
+  options.see = [](role::Observed& seen) { seen.replication.up_to_date = seen.replication.up_to_date || seen.peer.silence_known; };
+  options.plan = [](const role::Memory&, role::Plan& plan) {
+    if (plan.memory.section.role == status::Role::Wait) plan.memory.section.paired = false;
+    for_orders(plan, [](auto& order) { order.force_up_to_date = order.role == OrderRole::Primary; });
+  };
+  expect_found(std::move(options), "a copy that lacks an acknowledged write was promoted", false);
+}
+
+TEST(RoleModel, FindsThatTheMarkOfAPairIsForgotten) {
+  Options options = only({Kind::Start, Kind::Crash}, 2, 3);
+  options.plan = [](const role::Memory& before, role::Plan& plan) {
+    if (!before.started) plan.memory.section.paired = false;
+  };
+  expect_found(std::move(options), "promoted", false);
+}
+
+TEST(RoleModel, FindsThatThePeerIsNotAsked) {
+  Options options = only({Kind::Start, Kind::Crash, Kind::CutStream}, 2, 2);
+  options.see = [](role::Observed& seen) {
+    seen.peer.replicates = seen.peer.marked_out_of_date = true;
+    seen.peer.answered_pairing = seen.replication.pairing;
+  };
+  expect_found(std::move(options), "acknowledge", false);
+}
+
+TEST(RoleModel, FindsATakeOverFromOneThatLives) {
+  Options options = only({Kind::Start}, 0, 2);
+  options.see = [](role::Observed& seen) {
+    const bool second = seen.replication.order.role == OrderRole::Secondary && seen.replication.peer_synchronised && !seen.replication.unverified;
+    if (!second || seen.peer.role != status::Role::Prim) return;
+    seen.peer.heard = seen.replication.connected = false;
+    seen.peer.silence_known = true;
+  };
+  expect_found(std::move(options), "acknowledge", false);
+}
+
+TEST(RoleModel, FindsThatACopyIsNotMarked) {
+  Options options = only({Kind::Start, Kind::Crash, Kind::CutStream}, 2, 3);
+  options.plan = [](const role::Memory&, role::Plan& plan) { for_orders(plan, [](auto& order) { order.mark_out_of_date = false; }); };
+  expect_found(std::move(options), "nothing can happen any more", true);
+}
+
+TEST(RoleModel, FindsAStartThatNeverGoesOn) {
+  Options options = only({Kind::Start}, 0, 2);
+  options.see = [](role::Observed& seen) { seen.failover.watched.clear(); };
+  expect_found(std::move(options), "healed: nothing can happen any more", true);
+}
+
+TEST(RoleModel, FindsAStopThatNeverEnds) {
+  Options options = only({Kind::Start, Kind::Stop}, 0, 3);
+  options.see = [](role::Observed& seen) { seen.addresses.all_unset = false; };
+  expect_found(std::move(options), "stop of node", true);
+}
+
+TEST(RoleModel, FindsTwoThatGiveWayToEachOtherForEver) {
+  Options options = only({Kind::Start}, 0, 2);
+  options.see = [](role::Observed& seen) { seen.replication.died = seen.replication.order.role == OrderRole::Secondary; };
+  expect_found(std::move(options), "goes round for ever", true);
+}
+
+}  // namespace safekit::model

@@ -1,0 +1,294 @@
+#include "e2e/sim/node.h"
+
+#include <algorithm>
+#include <csignal>
+
+#include <fmt/format.h>
+
+namespace safekit::sim {
+namespace {
+
+constexpr const char* kState = "/state";
+constexpr const char* kPrograms = "/usr/bin";
+constexpr int kExitNotTaken = 3;
+
+std::string after_word(const std::vector<std::string>& argv, std::string_view word) {
+  const auto found = std::ranges::find(argv, word);
+  return found == argv.end() || found + 1 == argv.end() ? std::string{} : *(found + 1);
+}
+
+class NoTcp final : public TcpProbe {
+ public:
+  void connect(const std::string&, std::uint16_t, Duration, std::function<void(Status)>) override {}
+};
+class NoEcho final : public EchoProbe {
+ public:
+  void echo(const std::string&, Duration, std::function<void(Status)>) override {}
+};
+
+}  // namespace
+
+SimInterfaces::SimInterfaces(World& world, std::string own) : world_(world), own_(std::move(own)) { lose_power(); }
+
+void SimInterfaces::lose_power() {
+  fixed_.interfaces = {{.index = 2, .name = "eth0", .up = true, .carrier = true}};
+  fixed_.interfaces[0].addresses = {{.ip = parse_ip(own_).value(), .prefix_length = 24}};
+}
+
+Status SimInterfaces::remove_address(int index, const InterfaceAddress& address) {
+  return keeps_addresses ? Status{} : fixed_.remove_address(index, address);
+}
+
+Status SimInterfaces::probe(int, const IpAddress& address, Duration wait, std::function<void(std::optional<MacAddress>)> task) {
+  const bool taken = elsewhere(address);
+  (void)loop_->after(taken ? milliseconds{2} : wait, [taken, task = std::move(task)] {
+    task(taken ? std::optional{MacAddress{2, 0, 0, 0, 0, 9}} : std::nullopt);
+  });
+  return {};
+}
+
+bool SimInterfaces::has(const IpAddress& address) {
+  return std::ranges::any_of(fixed_.interfaces[0].addresses, [&](const auto& one) { return one.ip == address; });
+}
+
+void SimInterfaces::set_loop(SimLoop* loop) {
+  loop_ = loop;
+  fixed_.changed = {};
+}
+
+Node::Node(Ports ports)
+    : ports_(std::move(ports)),
+      clock_(ports_.world, ports_.drift_ppm),
+      files_(ports_.world),
+      backend_(ports_.world),
+      processes_(ports_.world),
+      interfaces_(ports_.world, ports_.name.str() == "a" ? "10.0.0.1" : "10.0.0.2"),
+      random_(ports_.world),
+      tcp_(std::make_unique<NoTcp>()),
+      echo_(std::make_unique<NoEcho>()) {
+  processes_.begin = [this](ProcessIdentity process, const ProcessSpec& spec) { begin(process, spec); };
+  processes_.signalled = [this](ProcessIdentity process, int number) { signalled(process, number); };
+  interfaces_.elsewhere = [this](const IpAddress& address) { return ports_.address_elsewhere(*this, address); };
+  interfaces_.keeps_addresses = ports_.defect == Defect::AddressStays;
+  backend_.forgets_commits = ports_.defect == Defect::FactsNotDurable;
+  backend_.on_event([this](const status::Event& event) { ports_.world.note(ports_.name.str(), event.text); });
+  for (const Module& module : ports_.modules) disks_[module.name];
+  store::Store first{backend_, clock_, ports_.name};
+  (void)first.apply(store::kClusterKey, ports_.cluster, {});
+  for (const Module& module : ports_.modules) (void)first.apply({store::Kind::Module, module.name}, module.spec, {});
+  write_tick();
+}
+
+Node::~Node() = default;
+
+void Node::boot() {
+  if (up_) return;
+  ports_.world.note(ports_.name.str(), "*** boot");
+  up_ = true;
+  if (ports_.defect != Defect::BootsUnnoticed) ++boots_;
+  clock_.boot();
+  start_daemon();
+}
+
+void Node::crash() {
+  if (!up_) return;
+  ports_.world.note(ports_.name.str(), "*** power loss");
+  up_ = false;
+  daemon_.reset();
+  replicas_.clear();
+  scripts_.clear();
+  left_.clear();
+  application_.clear();
+  processes_.lose_power();
+  interfaces_.lose_power();
+  files_.lose_power();
+  backend_.lose_power();
+  for (auto& [module, copy] : disks_) copy.lose_power(ports_.world);
+}
+
+void Node::restart_daemon() {
+  if (!up_) return;
+  ports_.world.note(ports_.name.str(), "*** safekitd restarts");
+  daemon_.reset();
+  start_daemon();
+}
+
+void Node::pause_daemon(Duration how_long) {
+  if (!daemon_) return;
+  ports_.world.note(ports_.name.str(), fmt::format("*** safekitd stands still for {}", safekit::to_string(how_long)));
+  daemon_->loop->pause(how_long);
+}
+
+void Node::kill_replica(const std::string& module) {
+  for (const auto& [pid, one] : replicas_) {
+    if (one.module != module) continue;
+    ports_.world.note(ports_.name.str(), "*** the replica dies");
+    return signalled({.pid = pid, .start_ticks = static_cast<std::uint64_t>(pid)}, SIGKILL);
+  }
+}
+
+void Node::command(const std::string& module, const std::string& verb) {
+  if (!daemon_) return;
+  ports_.world.note(ports_.name.str(), fmt::format("command {}", verb));
+  store::Operation operation;
+  operation.module = module;
+  operation.verb = verb;
+  operation.caller = "root";
+  (void)daemon_->store->submit(std::move(operation));  // a full disk refuses it
+}
+
+Replica* Node::replica(const std::string& module) const {
+  for (const auto& [pid, one] : replicas_) {
+    if (one.module == module) return one.replica.get();
+  }
+  return nullptr;
+}
+
+const status::Module* Node::status(const std::string& module) const {
+  return daemon_ ? &daemon_->store->status(ModuleName{module}) : nullptr;
+}
+
+void Node::start_daemon() {
+  processes_.set_loop(nullptr);
+  daemon_ = std::make_unique<Daemon>();
+  Daemon& d = *daemon_;
+  d.loop = std::make_unique<SimLoop>(ports_.world, clock_);
+  processes_.set_loop(d.loop.get());
+  interfaces_.set_loop(d.loop.get());
+  d.store = std::make_unique<store::Store>(backend_, clock_, ports_.name);
+  d.engine = std::make_unique<engine::Engine>(engine::Engine::Ports{*d.store, *d.loop, clock_, random_, log_});
+  d.heartbeats = std::make_unique<SimHeartbeats>(SimHeartbeats::Ports{ports_.world, *d.loop, clock_, ports_.name, ports_.defect, ports_.carry});
+  wire(d);
+  d.role->adopt();
+  d.engine->start();
+  d.engine->wake("membership", {"cluster"});
+}
+
+/// As controllers/daemon.cpp.
+void Node::wire(Daemon& d) {
+  const auto add = [&d](std::unique_ptr<engine::Controller> controller) {
+    d.engine->add(*controller);
+    d.controllers.push_back(std::move(controller));
+  };
+  const std::string boot = fmt::format("boot{}", boots_);
+  d.role = std::make_unique<role::RoleController>(role::RoleController::Ports{*d.store, clock_, power_}, boot,
+                                                  [](WallTime) { return CalendarMinute{}; }, d.engine->waker("role"));
+  d.engine->add(*d.role);
+  add(std::make_unique<script::ScriptController>(*d.store, clock_, processes_, files_, d.engine->waker("script"),
+                                                 script::Paths{.state_dir = kState, .program_dir = kPrograms}));
+  add(std::make_unique<replication::ReplicationController>(
+      replication::ReplicationController::Ports{*d.store, clock_, processes_, files_},
+      [this](const std::string& socket, replication::LinkTasks tasks) { return connect(socket, std::move(tasks)); },
+      [] { return Result<replication::ClusterIdentity>{replication::ClusterIdentity{.cluster_id = "c"}}; }, d.engine->waker("replication"),
+      replication::Paths{.state_dir = kState, .program_dir = kPrograms}));
+  add(std::make_unique<vip::VipController>(*d.store, clock_, interfaces_, d.engine->waker("vip")));
+  add(std::make_unique<errd::ErrdController>(*d.store, clock_, processes_, d.engine->waker("errd")));
+  add(std::make_unique<checker::CheckerController>(checker::CheckerController::Ports{*d.store, clock_, *tcp_, *echo_, interfaces_},
+                                                   d.engine->waker("checker")));
+  add(std::make_unique<failover::FailoverController>(*d.store, clock_));
+  add(std::make_unique<membership::MembershipController>(*d.store, clock_, *d.heartbeats, d.engine->waker("membership")));
+  add(std::make_unique<boot::BootController>(*d.store, clock_, boot));
+}
+
+Result<std::unique_ptr<replication::ReplicaLink>> Node::connect(const std::string& socket, replication::LinkTasks tasks) {
+  for (auto& [pid, one] : replicas_) {
+    if (socket.find("/" + one.module + "/") == std::string::npos || !one.replica->listens()) continue;
+    return one.replica->connect(*daemon_->loop, std::move(tasks));
+  }
+  return Error{Code::Unavailable, "nobody listens"};
+}
+
+void Node::begin(ProcessIdentity process, const ProcessSpec& spec) {
+  const std::string& program = spec.argv.front();
+  if (program.ends_with("safekit-replicad")) {
+    const bool take_over = std::ranges::find(spec.argv, "--take-over") != spec.argv.end();
+    return begin_replica(process, after_word(spec.argv, "--module"), take_over);
+  }
+  if (program.ends_with("safekit-runner")) return begin_script(process, spec);
+  ports_.world.after(milliseconds{1}, [this, process] { processes_.end(process, {.code = 0}); });
+}
+
+void Node::begin_replica(ProcessIdentity process, const std::string& module, bool take_over) {
+  const auto left = left_.find(module);
+  if (take_over && (left == left_.end() || ports_.world.chance(30))) {
+    ports_.world.after(milliseconds{3}, [this, process] { processes_.end(process, {.code = kExitNotTaken}); });
+    return;
+  }
+  auto replica = std::make_unique<Replica>(Replica::Ports{
+      .world = ports_.world,
+      .copy = disks_[module],
+      .name = ports_.name.str(),
+      .defect = ports_.defect,
+      .peer = [this, module] { return ports_.peer_replica(*this, module); },
+      .next_write = ports_.next_write,
+      .acknowledged = [this, module](std::uint32_t number) { ports_.acknowledged(*this, module, number); },
+      .promoting = [this, module](bool forced) { ports_.promoting(*this, module, forced); }});
+  if (take_over) replica->take_over(left->second);
+  left_.erase(module);
+  replicas_[process.pid] = Running{.module = module, .replica = std::move(replica)};
+}
+
+void Node::begin_script(ProcessIdentity runner, const ProcessSpec& spec) {
+  const std::string status_path = after_word(spec.argv, "--status");
+  const auto dashes = std::ranges::find(spec.argv, "--");
+  const std::string program = *(dashes + 1);
+  constexpr std::string_view kBefore = "/modules/";
+  const std::string module = program.substr(program.find(kBefore) + kBefore.size());
+  Script script{.module = module.substr(0, module.find('/')), .name = program.substr(program.rfind('/') + 1), .status_path = status_path};
+  script.script = processes_.add(script.name, program);
+  (void)files_.put(status_path, fmt::format("pid={}\nstart_ticks={}\n", script.script.pid, script.script.start_ticks), 0600);
+  if (script.name == "stop_prim") application_[script.module] = false;
+  scripts_[runner.pid] = script;
+  const Duration takes = ports_.world.chance(5) ? ports_.world.between(seconds{1}, seconds{8})
+                                                : ports_.world.between(milliseconds{1}, milliseconds{200});
+  script_tick(runner, ports_.world.now() + takes.count());
+}
+
+/// The application ends when its last fsync has returned.
+void Node::script_tick(ProcessIdentity runner, std::int64_t ends) {
+  const auto found = scripts_.find(runner.pid);
+  if (found == scripts_.end()) return;
+  const Replica* const data = replica(found->second.module);
+  const bool hangs = found->second.name == "stop_prim" && data != nullptr && data->is_waiting();
+  if (ports_.world.now() >= ends && !hangs) return end_script(runner, "exit=0\n");
+  const Duration wait = hangs ? Duration{milliseconds{50}} : Duration{ends - ports_.world.now()};
+  ports_.world.after(wait, [this, runner, ends] { script_tick(runner, ends); });
+}
+
+void Node::end_script(ProcessIdentity runner, const std::string& how) {
+  const auto node = scripts_.extract(runner.pid);
+  if (node.empty()) return;
+  const Script& script = node.mapped();
+  if (script.name == "start_prim" && how.starts_with("exit")) application_[script.module] = true;
+  processes_.end(script.script, {.code = 0});
+  if (ports_.defect == Defect::ScriptEndLost && ports_.world.chance(2)) return;
+  (void)files_.put(script.status_path, fmt::format("pid={}\nstart_ticks={}\n{}", script.script.pid, script.script.start_ticks, how), 0600);
+  processes_.end(runner, {.code = 0});
+}
+
+void Node::signalled(ProcessIdentity process, int number) {
+  if (const auto found = replicas_.find(process.pid); found != replicas_.end()) {
+    const std::string module = found->second.module;
+    if (number == SIGKILL) {
+      if (auto left = found->second.replica->leave()) left_[module] = *left;
+    }
+    replicas_.erase(found);
+    return processes_.end(process, number == SIGKILL ? ExitStatus{.signal = SIGKILL} : ExitStatus{.code = 0});
+  }
+  for (const auto& [pid, script] : scripts_) {
+    if (script.script.pid != process.pid) continue;
+    return end_script({.pid = pid, .start_ticks = static_cast<std::uint64_t>(pid)}, fmt::format("signal={}\n", number));
+  }
+}
+
+void Node::write_tick() {
+  if (up_) {
+    for (const auto& [module, runs] : application_) {
+      Replica* const data = replica(module);
+      if (runs && data != nullptr) data->write();
+    }
+  }
+  ports_.world.after(ports_.world.between(milliseconds{5}, milliseconds{80}), [this] { write_tick(); });
+}
+
+}  // namespace safekit::sim

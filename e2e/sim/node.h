@@ -1,0 +1,146 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "controllers/boot/effect.h"
+#include "controllers/errd/effect.h"
+#include "controllers/failover/effect.h"
+#include "controllers/checker/effect.h"
+#include "controllers/membership/effect.h"
+#include "controllers/replication/effect.h"
+#include "controllers/role/effect.h"
+#include "controllers/script/effect.h"
+#include "controllers/vip/effect.h"
+#include "e2e/sim/heartbeats.h"
+#include "e2e/sim/replica.h"
+#include "reconciler/engine/engine.h"
+#include "reconciler/store/store.h"
+#include "schema/fake/fixed_interfaces.h"
+
+namespace safekit::sim {
+
+/// The virtual address of every module, and the machine's own. Probes find whoever has an address.
+class SimInterfaces final : public Interfaces {
+ public:
+  SimInterfaces(World& world, std::string own);
+  Result<std::vector<Interface>> list() override { return fixed_.list(); }
+  Status add_address(int index, const InterfaceAddress& address) override { return fixed_.add_address(index, address); }
+  Status remove_address(int index, const InterfaceAddress& address) override;
+  Status announce(int, const IpAddress&) override { return {}; }
+  Status probe(int index, const IpAddress& address, Duration wait, std::function<void(std::optional<MacAddress>)> task) override;
+  Status reset_connections(const IpAddress&) override { return {}; }
+  void on_change(std::function<void()> task) override { fixed_.on_change(std::move(task)); }
+  [[nodiscard]] bool has(const IpAddress& address);
+  void lose_power();
+  void set_loop(SimLoop* loop);
+  bool keeps_addresses{false};  ///< Defect::AddressStays
+  std::function<bool(const IpAddress&)> elsewhere{};
+
+ private:
+  World& world_;
+  std::string own_;
+  SimLoop* loop_{nullptr};
+  fake::FixedInterfaces fixed_{};
+};
+
+struct Module {
+  std::string name{};
+  std::string spec{};
+  IpAddress address{};
+};
+
+/// One node: what its disks hold, what runs on it, and one safekitd after the other made of the real store, engine and
+/// controllers.
+class Node {
+ public:
+  struct Ports {
+    World& world;
+    NodeName name{};
+    std::string cluster{};
+    std::vector<Module> modules{};
+    Defect defect{Defect::None};
+    std::int64_t drift_ppm{0};
+    SimHeartbeats::Carry carry{};
+    std::function<Replica*(const Node&, const std::string& module)> peer_replica{};
+    std::function<std::uint32_t()> next_write{};
+    std::function<void(const Node&, const std::string& module, std::uint32_t)> acknowledged{};
+    std::function<void(const Node&, const std::string& module, bool forced)> promoting{};
+    std::function<bool(const Node&, const IpAddress&)> address_elsewhere{};
+  };
+  explicit Node(Ports ports);
+  ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  void boot();
+  void crash();
+  void restart_daemon();
+  void kill_replica(const std::string& module);
+  void pause_daemon(Duration how_long);
+  void command(const std::string& module, const std::string& verb);
+  void jump_clock(Duration by) { clock_.jump(by); }
+  void fill_disk(bool full) { backend_.fill(full); }
+
+  [[nodiscard]] bool is_up() const { return up_; }
+  [[nodiscard]] const NodeName& name() const { return ports_.name; }
+  [[nodiscard]] Replica* replica(const std::string& module) const;
+  [[nodiscard]] const Copy& copy(const std::string& module) const { return disks_.at(module); }
+  [[nodiscard]] const status::Module* status(const std::string& module) const;
+  [[nodiscard]] bool has_address(const IpAddress& address) { return interfaces_.has(address); }
+  [[nodiscard]] SimHeartbeats* heartbeats() const { return daemon_ ? daemon_->heartbeats.get() : nullptr; }
+
+ private:
+  struct Daemon {
+    std::unique_ptr<SimLoop> loop{};
+    std::unique_ptr<store::Store> store{};
+    std::unique_ptr<engine::Engine> engine{};
+    std::unique_ptr<SimHeartbeats> heartbeats{};
+    std::unique_ptr<role::RoleController> role{};
+    std::vector<std::unique_ptr<engine::Controller>> controllers{};
+  };
+  struct Script {
+    std::string module{};
+    std::string name{};
+    std::string status_path{};
+    ProcessIdentity script{};
+  };
+  struct Running {  ///< a replica's process
+    std::string module{};
+    std::unique_ptr<Replica> replica{};
+  };
+
+  void start_daemon();
+  void wire(Daemon& daemon);
+  void begin(ProcessIdentity process, const ProcessSpec& spec);
+  void begin_replica(ProcessIdentity process, const std::string& module, bool take_over);
+  void begin_script(ProcessIdentity runner, const ProcessSpec& spec);
+  void end_script(ProcessIdentity runner, const std::string& how);
+  void script_tick(ProcessIdentity runner, std::int64_t ends);
+  void signalled(ProcessIdentity process, int number);
+  void write_tick();
+  Result<std::unique_ptr<replication::ReplicaLink>> connect(const std::string& socket, replication::LinkTasks tasks);
+
+  Ports ports_;
+  SimClock clock_;
+  SimFiles files_;
+  SimBackend backend_;
+  SimProcesses processes_;
+  SimInterfaces interfaces_;
+  WorldRandom random_;
+  NoLog log_{};
+  NoPower power_{};
+  bool up_{false};
+  std::uint64_t boots_{0};
+  std::map<std::string, Copy> disks_{};
+  std::map<std::string, LeftMount> left_{};
+  std::map<std::string, bool> application_{};
+  std::map<std::int32_t, Running> replicas_{};
+  std::map<std::int32_t, Script> scripts_{};
+  std::unique_ptr<Daemon> daemon_{};
+  std::unique_ptr<TcpProbe> tcp_{};
+  std::unique_ptr<EchoProbe> echo_{};
+};
+
+}  // namespace safekit::sim
