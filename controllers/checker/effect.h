@@ -14,8 +14,8 @@
 
 namespace safekit::checker {
 
-/// Runs the tcp, ping and ip checkers while the role says that their class is watched; writes CheckerSection and
-/// the resource values `tcp.*`, `ping.*` and `ip.*`, which failover rules test. A service.
+/// Runs the checkers while the role says that their class is watched; writes CheckerSection and the resource values
+/// of their classes, which failover rules test. A service.
 class CheckerController final : public engine::Controller {
  public:
   using Wake = std::function<void(const engine::Request&)>;
@@ -26,7 +26,7 @@ class CheckerController final : public engine::Controller {
     EchoProbe& echo;
     Interfaces& interfaces;
   };
-  CheckerController(const Ports& ports, Wake wake) : ports_(ports), wake_(std::move(wake)) {}
+  CheckerController(const Ports& ports, Wake wake);
   [[nodiscard]] std::string_view name() const override { return "checker"; }
   [[nodiscard]] std::optional<engine::Request> wants(const store::Change& change) const override;
   Result<engine::Outcome> reconcile(const engine::Request& request) override;
@@ -34,15 +34,15 @@ class CheckerController final : public engine::Controller {
  private:
   struct Live {
     Memory memory{};
-    std::map<std::string, std::pair<std::uint64_t, bool>> answers{};
-    std::shared_ptr<const spec::Module> spec{};  ///< of `checks`
-    std::vector<Check> checks{};
+    Observed observed{};                         ///< gathered for the next pass
+    std::shared_ptr<const spec::Module> spec{};  ///< of `desired`
+    Desired desired{};
   };
 
   void load(const ModuleName& name, Live& live);
-  [[nodiscard]] Observed observe(Live& live, const Desired& desired);
-  void ask(const std::string& module, const Ask& ask);
-  void publish(const ModuleName& name, const Plan& plan);
+  void ask(const std::string& module, const std::vector<Ask>& asks);
+  void look_at_interfaces(const std::vector<Ask>& asks, Live& live);
+  void publish(const ModuleName& name, const Live& live, const Plan& plan);
 
   Ports ports_;
   Wake wake_;

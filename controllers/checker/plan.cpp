@@ -28,54 +28,105 @@ const char* value_text(Value value) {
   return "init";
 }
 
-void sooner(std::optional<Duration>& recheck, MonoTime at, MonoTime now) {
-  const Duration after = at > now ? at - now : Duration{0};
-  if (!recheck || after < *recheck) recheck = after;
+/// One pass: what it is given, and the plan it fills.
+struct Pass {
+  const Desired& desired;
+  const Observed& observed;
+  MonoTime now{};
+  Plan plan{};
+
+  void take_up();
+  void judge(const std::string& resource, const Check& check, State& state, bool fine);
+  void hear();
+  void look_at_interfaces_again();
+  void ask();
+
+  void queue(const std::string& resource, State& state, MonoTime due) {
+    state.due = due;
+    plan.memory.queue.emplace(due, resource);
+  }
+};
+
+/// Other checks or other classes: what goes on keeps its state.
+void Pass::take_up() {
+  Memory& memory = plan.memory;
+  if (memory.version == desired.version && memory.watched == desired.watched) return;
+  plan.is_all = true;
+  std::map<std::string, State> states;
+  memory.queue.clear();
+  memory.awaited.clear();
+  for (const auto& [resource, check] : desired.checks) {
+    plan.changed[resource] = value_text(Value::Init);
+    if (!desired.watched.contains(check.watch_class)) continue;
+    const auto known = memory.states.find(resource);
+    State& state = states[resource];
+    state = known == memory.states.end() ? State{.value = Value::Init, .enabled = now, .due = now} : known->second;
+    plan.changed[resource] = value_text(state.value);
+    if (state.value == Value::Init) memory.awaited.insert(resource);
+    if (state.asked == 0) queue(resource, state, std::min(state.due, now + check.interval));
+  }
+  memory.states = std::move(states);
+  memory.version = desired.version;
+  memory.watched = desired.watched;
 }
 
-void judge(const Check& check, bool fine, MonoTime now, State& state, Plan& plan) {
+void Pass::judge(const std::string& resource, const Check& check, State& state, bool fine) {
   state.asked = 0;
   const bool starting = check.watch_class != status::WatchClass::Pre && state.value == Value::Init &&
                         now < state.enabled + check.interval;
-  if (!fine && starting) {
-    state.due = now + std::min(kStartingStep, check.interval);
-    return;
-  }
-  state.due = now + check.interval;
+  if (!fine && starting) return queue(resource, state, now + std::min(kStartingStep, check.interval));
+  queue(resource, state, now + check.interval);
   const Value value = fine ? Value::Up : Value::Down;
   if (value == state.value) return;
   state.value = value;
+  plan.memory.awaited.erase(resource);
+  plan.changed[resource] = value_text(value);
   const std::string component = fmt::format("{}check", class_of(check.kind));
-  plan.lines.push_back(
-      {fine ? 'I' : 'E', component,
-       fmt::format("Resource {} set to {} by {}", resource_of(check), value_text(value), component)});
+  plan.lines.push_back({fine ? 'I' : 'E', component,
+                        fmt::format("Resource {} set to {} by {}", resource, value_text(value), component)});
 }
 
-void look(const Check& check, const Observed& observed, MonoTime now, State& state, Plan& plan) {
-  const std::string resource = resource_of(check);
-  if (check.kind == Kind::Ip) {
-    const bool fine = observed.local_addresses.contains(check.address);
-    // A removed address is told at once by the vip controller's section, so that it needs no waiting for the
-    // interval.
-    const bool lost = state.value == Value::Up && !fine;
-    if (observed.addresses_known && (now >= state.due || lost)) judge(check, fine, now, state, plan);
-    return;
+void Pass::hear() {
+  for (const auto& [resource, answer] : observed.answers) {
+    const auto state = plan.memory.states.find(resource);
+    if (state == plan.memory.states.end() || state->second.asked == 0 || state->second.asked != answer.first) continue;
+    judge(resource, desired.checks.at(resource), state->second, answer.second);
   }
-  const auto answer = observed.answers.find(resource);
-  if (answer != observed.answers.end() && state.asked != 0 && answer->second.first == state.asked) {
-    judge(check, answer->second.second, now, state, plan);
+}
+
+void Pass::look_at_interfaces_again() {
+  if (!observed.interfaces_changed) return;
+  for (auto& [resource, state] : plan.memory.states) {
+    if (!is_local(desired.checks.at(resource).kind) || state.asked != 0) continue;
+    plan.memory.queue.erase({state.due, resource});
+    queue(resource, state, now);
   }
-  if (state.asked != 0 || now < state.due) return;
-  state.asked = ++plan.memory.probes;
-  plan.asks.push_back({state.asked, check});
+}
+
+void Pass::ask() {
+  Memory& memory = plan.memory;
+  while (!memory.queue.empty() && memory.queue.begin()->first <= now && plan.asks.size() < kAsksMax) {
+    const std::string resource = memory.queue.begin()->second;
+    memory.queue.erase(memory.queue.begin());
+    memory.states.at(resource).asked = ++memory.probes;
+    plan.asks.push_back({memory.probes, desired.checks.at(resource)});
+  }
+  if (memory.queue.empty()) return;
+  const MonoTime due = memory.queue.begin()->first;
+  plan.recheck_after = due > now ? due - now : kAskGap;
 }
 
 }  // namespace
 
-std::vector<Check> checks_of(const spec::Module& module) {
-  std::vector<Check> checks;
+Checks checks_of(const spec::Module& module) {
+  Checks checks;
+  // Of two with one name, which validation refuses, the first.
+  const auto add = [&checks](Check&& check) {
+    std::string resource = resource_of(check);
+    checks.emplace(std::move(resource), std::move(check));
+  };
   for (const spec::TcpChecker& tcp : module.checkers.tcp) {
-    checks.push_back({.kind = Kind::Tcp,
+    add({.kind = Kind::Tcp,
                       .ident = tcp.ident,
                       .address = tcp.address,
                       .port = tcp.port,
@@ -84,7 +135,7 @@ std::vector<Check> checks_of(const spec::Module& module) {
                       .watch_class = class_of(spec::when_of(module, tcp))});
   }
   for (const spec::PingChecker& ping : module.checkers.ping) {
-    checks.push_back({.kind = Kind::Ping,
+    add({.kind = Kind::Ping,
                       .ident = ping.ident,
                       .address = ping.address,
                       .port = 0,
@@ -98,7 +149,7 @@ std::vector<Check> checks_of(const spec::Module& module) {
     for (const spec::IpChecker& made : spec::generated_ip_checkers(module)) ips.push_back(made);
   }
   for (const spec::IpChecker& ip : ips) {
-    checks.push_back({.kind = Kind::Ip,
+    add({.kind = Kind::Ip,
                       .ident = ip.ident,
                       .address = ip.address,
                       .port = 0,
@@ -120,27 +171,18 @@ std::string_view class_of(Kind kind) {
 
 std::string resource_of(const Check& check) { return fmt::format("{}.{}", class_of(check.kind), check.ident); }
 
-Plan decide(const Desired& desired, const Observed& observed, const Memory& before, MonoTime now) {
-  Plan plan;
-  plan.memory = before;
-  std::map<std::string, State> states;
-  for (const Check& check : desired.checks) {
-    const std::string resource = resource_of(check);
-    if (!desired.watched.contains(check.watch_class)) {
-      plan.resources[resource] = value_text(Value::Init);
-      continue;
-    }
-    const auto known = before.states.find(resource);
-    State state = known == before.states.end() ? State{.value = Value::Init, .enabled = now, .due = now}
-                                               : known->second;
-    look(check, observed, now, state, plan);
-    if (state.asked == 0) sooner(plan.recheck_after, state.due, now);
-    plan.resources[resource] = value_text(state.value);
-    if (state.value == Value::Init) plan.awaited.insert(resource);
-    states.emplace(resource, state);
-  }
-  plan.memory.states = std::move(states);
-  return plan;
+bool is_local(Kind kind) { return kind == Kind::Ip; }
+
+Plan decide(const Desired& desired, const Observed& observed, Memory memory, MonoTime now) {
+  Pass pass{.desired = desired, .observed = observed, .now = now};
+  const std::set<std::string> awaited = memory.awaited;
+  pass.plan.memory = std::move(memory);
+  pass.take_up();
+  pass.hear();
+  pass.look_at_interfaces_again();
+  pass.ask();
+  pass.plan.awaited_changed = pass.plan.memory.awaited != awaited;
+  return std::move(pass.plan);
 }
 
 }  // namespace safekit::checker

@@ -12,8 +12,9 @@
 #include "schema/spec/module.h"
 #include "schema/status/module.h"
 
-/// The tcp, ping and ip checkers (spec/runtime.md 4). A checker whose class is not watched has the value `init`, so that a stale `down` fires
-/// no failover rule.
+/// The checkers of a module (spec/runtime.md 4). A checker whose class is not watched has the value `init`, so that a
+/// stale `down` fires no failover rule. An answer costs what it changes: the checks wait in a queue by their next look, and
+/// only new values are told.
 namespace safekit::checker {
 
 enum class Kind { Tcp, Ping, Ip };
@@ -28,12 +29,16 @@ struct Check {
   status::WatchClass watch_class{status::WatchClass::Prim};
   friend bool operator==(const Check&, const Check&) = default;
 };
-/// In the order of the module.
-[[nodiscard]] std::vector<Check> checks_of(const spec::Module& module);
 /// `tcp`, `ping`, `ip`: the class of its resource; it is set by `tcpcheck`, `pingcheck`, `ipcheck`.
 [[nodiscard]] std::string_view class_of(Kind kind);
 /// `tcp.web`, `ip.10.0.0.9`
 [[nodiscard]] std::string resource_of(const Check& check);
+/// The value is found on this node's interfaces, without asking anybody.
+[[nodiscard]] bool is_local(Kind kind);
+
+/// By resource.
+using Checks = std::map<std::string, Check>;
+[[nodiscard]] Checks checks_of(const spec::Module& module);
 
 enum class Value { Init, Up, Down };
 
@@ -46,22 +51,26 @@ struct State {
 };
 
 struct Memory {
-  std::map<std::string, State> states{};  ///< by resource; only what is watched
-  std::uint64_t probes{0};                ///< numbers of probes given out
+  std::uint64_t version{0};                ///< Desired::version that is taken up
+  std::set<status::WatchClass> watched{};  ///< taken up
+  std::map<std::string, State> states{};   ///< by resource; only what is watched
+  std::set<std::pair<MonoTime, std::string>> queue{};  ///< what is to be looked at next, and when; not what is being asked
+  std::set<std::string> awaited{};         ///< watched, and without a value yet
+  std::uint64_t probes{0};                 ///< numbers of probes given out
   friend bool operator==(const Memory&, const Memory&) = default;
 };
 
 struct Desired {
   std::set<status::WatchClass> watched{};  ///< empty while checkers are suspended
-  std::vector<Check> checks{};
+  Checks checks{};
+  std::uint64_t version{1};  ///< another one for each other content of `checks`
 };
 
-/// Results since the last pass.
+/// Since the last pass.
 struct Observed {
   std::map<std::string, std::pair<std::uint64_t, bool>>
-      answers{};                            ///< by resource: number of the probe, and whether it is fine
-  std::set<std::string> local_addresses{};  ///< set on an interface here, as text
-  bool addresses_known{false};
+      answers{};                   ///< by resource: number of the probe, and whether it is fine
+  bool interfaces_changed{false};  ///< some link or address of this node
 };
 
 struct Ask {
@@ -79,15 +88,19 @@ struct Plan {
   Memory memory{};
   std::vector<Ask> asks{};
   std::vector<Line> lines{};
-  std::map<std::string, std::string> resources{};
-  std::set<std::string> awaited{};  ///< of `resources`: watched, and without a value yet
+  std::map<std::string, std::string> changed{};  ///< resources with their new values
+  bool is_all{false};                            ///< `changed` has every resource there is
+  bool awaited_changed{false};
   std::optional<Duration> recheck_after{};
   friend bool operator==(const Plan&, const Plan&) = default;
 };
 
+/// Of one pass; the next follows after the gap. A burst of questions would overrun the socket that takes their answers.
+inline constexpr std::size_t kAsksMax = 32;
+inline constexpr Duration kAskGap = milliseconds{2};
 /// An application may need a while after its start script until it answers: so often it is asked then,
 /// without a verdict, for one interval of the checker.
 inline constexpr Duration kStartingStep = milliseconds{500};
-[[nodiscard]] Plan decide(const Desired& desired, const Observed& observed, const Memory& memory, MonoTime now);
+[[nodiscard]] Plan decide(const Desired& desired, const Observed& observed, Memory memory, MonoTime now);
 
 }  // namespace safekit::checker

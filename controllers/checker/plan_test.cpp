@@ -26,78 +26,134 @@ Check vip() {
           .address = "10.0.0.9",
           .watch_class = WatchClass::Prim};
 }
-Desired watched(std::vector<Check> checks) {
-  return {.watched = {WatchClass::Pre, WatchClass::Prim}, .checks = std::move(checks)};
-}
-Observed answer(const Plan& plan, bool fine) {
-  return {.answers = {{"tcp.web", {plan.memory.states.at("tcp.web").asked, fine}}}, .local_addresses = {}};
-}
-Observed address(bool set) {
-  Observed observed;
-  observed.addresses_known = true;
-  if (set) observed.local_addresses.insert("10.0.0.9");
-  return observed;
+Desired watched(const std::vector<Check>& checks) {
+  Desired desired{.watched = {WatchClass::Pre, WatchClass::Prim}};
+  for (const Check& check : checks) desired.checks.emplace(resource_of(check), check);
+  return desired;
 }
 
+/// Passes one after the other, and the values that they have told.
+struct Bench {
+  explicit Bench(const std::vector<Check>& checks) : desired(watched(checks)) {}
+  Plan pass(const Observed& observed = {}) {
+    Plan plan = decide(desired, observed, memory, now);
+    memory = plan.memory;
+    if (plan.is_all) values = plan.changed;
+    for (const auto& [resource, value] : plan.changed) values[resource] = value;
+    return plan;
+  }
+  Plan answer(const std::string& resource, bool fine) {
+    return pass({.answers = {{resource, {memory.states.at(resource).asked, fine}}}});
+  }
+  Desired desired;
+  Memory memory{};
+  MonoTime now{kNow};
+  std::map<std::string, std::string> values{};
+};
+
 TEST(CheckerPlan, AsksAtOnceAndThenAtEachInterval) {
-  Plan plan = decide(watched({web()}), {}, {}, kNow);
-  EXPECT_THAT(plan.asks, ElementsAre(Ask{1, web()}));
-  EXPECT_EQ(plan.resources.at("tcp.web"), "init");
-  EXPECT_THAT(decide(watched({web()}), {}, plan.memory, kNow).asks, IsEmpty());
-  plan = decide(watched({web()}), answer(plan, true), plan.memory, kNow);
-  EXPECT_EQ(plan.resources.at("tcp.web"), "up");
-  EXPECT_EQ(plan.recheck_after, seconds{10});
-  plan = decide(watched({web()}), {}, plan.memory, kNow + seconds{10});
-  EXPECT_THAT(plan.asks, SizeIs(1));
+  Bench bench{{web()}};
+  EXPECT_THAT(bench.pass().asks, ElementsAre(Ask{1, web()}));
+  EXPECT_EQ(bench.values.at("tcp.web"), "init");
+  EXPECT_THAT(bench.pass().asks, IsEmpty());
+  EXPECT_EQ(bench.answer("tcp.web", true).recheck_after, seconds{10});
+  EXPECT_EQ(bench.values.at("tcp.web"), "up");
+  bench.now = bench.now + seconds{10};
+  EXPECT_THAT(bench.pass().asks, SizeIs(1));
+  const Plan same = bench.answer("tcp.web", true);
+  EXPECT_THAT(same.changed, IsEmpty()) << "nothing new, nothing to tell";
+  EXPECT_FALSE(same.is_all || same.awaited_changed);
 }
 
 TEST(CheckerPlan, TellsWhatIsDownAndNothingOfWhatIsNotWatched) {
-  Plan plan = decide(watched({web()}), {}, {}, kNow);
-  EXPECT_THAT(plan.awaited, ElementsAre("tcp.web"));
-  plan = decide(watched({web()}), answer(plan, true), plan.memory, kNow);
-  EXPECT_THAT(plan.awaited, IsEmpty());
-  plan = decide(watched({web()}), {}, plan.memory, kNow + seconds{10});
-  plan = decide(watched({web()}), answer(plan, false), plan.memory, kNow + seconds{10});
-  EXPECT_EQ(plan.resources.at("tcp.web"), "down");
-  EXPECT_THAT(plan.lines, ElementsAre(Line{'E', "tcpcheck", "Resource tcp.web set to down by tcpcheck"}));
-  Desired none = watched({web()});
-  none.watched.clear();
-  plan = decide(none, {}, plan.memory, kNow + seconds{10});
-  EXPECT_EQ(plan.resources.at("tcp.web"), "init");
-  EXPECT_THAT(plan.awaited, IsEmpty()) << "nobody looks: nobody may wait for it";
-  EXPECT_EQ(plan.recheck_after, std::nullopt);
+  Bench bench{{web()}};
+  bench.pass();
+  EXPECT_THAT(bench.memory.awaited, ElementsAre("tcp.web"));
+  EXPECT_TRUE(bench.answer("tcp.web", true).awaited_changed);
+  EXPECT_THAT(bench.memory.awaited, IsEmpty());
+  bench.now = bench.now + seconds{10};
+  bench.pass();
+  EXPECT_THAT(bench.answer("tcp.web", false).lines,
+              ElementsAre(Line{'E', "tcpcheck", "Resource tcp.web set to down by tcpcheck"}));
+  EXPECT_EQ(bench.values.at("tcp.web"), "down");
+  bench.desired.watched.clear();
+  EXPECT_EQ(bench.pass().recheck_after, std::nullopt);
+  EXPECT_EQ(bench.values.at("tcp.web"), "init");
+  EXPECT_THAT(bench.memory.awaited, IsEmpty()) << "nobody looks: nobody may wait for it";
 }
 
 TEST(CheckerPlan, GivesAStartingApplicationOneInterval) {
-  Plan plan = decide(watched({web()}), {}, {}, kNow);
-  plan = decide(watched({web()}), answer(plan, false), plan.memory, kNow);
-  EXPECT_EQ(plan.resources.at("tcp.web"), "init");
-  EXPECT_EQ(plan.recheck_after, kStartingStep);
-  plan = decide(watched({web()}), {}, plan.memory, kNow + seconds{10});
-  plan = decide(watched({web()}), answer(plan, false), plan.memory, kNow + seconds{10});
-  EXPECT_EQ(plan.resources.at("tcp.web"), "down");
+  Bench bench{{web()}};
+  bench.pass();
+  EXPECT_EQ(bench.answer("tcp.web", false).recheck_after, kStartingStep);
+  EXPECT_EQ(bench.values.at("tcp.web"), "init");
+  bench.now = bench.now + seconds{10};
+  bench.pass();
+  bench.answer("tcp.web", false);
+  EXPECT_EQ(bench.values.at("tcp.web"), "down");
 }
 
 TEST(CheckerPlan, WhatIsOutsideIsJudgedAtOnce) {
-  const Check pre = web(WatchClass::Pre);
-  Plan plan = decide(watched({pre}), {}, {}, kNow);
-  plan = decide(watched({pre}), answer(plan, false), plan.memory, kNow);
-  EXPECT_EQ(plan.resources.at("tcp.web"), "down");
+  Bench bench{{web(WatchClass::Pre)}};
+  bench.pass();
+  bench.answer("tcp.web", false);
+  EXPECT_EQ(bench.values.at("tcp.web"), "down");
 }
 
-TEST(CheckerPlan, SeesAnAddressGoAtOnce) {
-  Plan plan = decide(watched({vip()}), address(true), {}, kNow);
-  EXPECT_EQ(plan.resources.at("ip.10.0.0.9"), "up");
-  plan = decide(watched({vip()}), address(false), plan.memory, kNow + seconds{1});
-  EXPECT_EQ(plan.resources.at("ip.10.0.0.9"), "down");
+TEST(CheckerPlan, LooksAgainWhenAnInterfaceChanges) {
+  Bench bench{{web(), vip()}};
+  EXPECT_THAT(bench.pass().asks, SizeIs(2));
+  bench.answer("tcp.web", true);
+  bench.answer("ip.10.0.0.9", true);
+  EXPECT_EQ(bench.values.at("ip.10.0.0.9"), "up");
+  bench.now = bench.now + seconds{1};
+  const Plan changed = bench.pass({.interfaces_changed = true});
+  ASSERT_THAT(changed.asks, SizeIs(1)) << "what is asked of others keeps its time";
+  EXPECT_EQ(changed.asks[0].check, vip());
+  bench.answer("ip.10.0.0.9", false);
+  EXPECT_EQ(bench.values.at("ip.10.0.0.9"), "down");
+  EXPECT_THAT(bench.memory.queue, SizeIs(2));
 }
 
 TEST(CheckerPlan, IgnoresTheAnswerOfAnOlderProbe) {
-  Plan plan = decide(watched({web()}), {}, {}, kNow);
-  Observed old = answer(plan, false);
-  old.answers["tcp.web"].first = 99;
-  plan = decide(watched({web()}), old, plan.memory, kNow);
-  EXPECT_NE(plan.memory.states.at("tcp.web").asked, 0U);
+  Bench bench{{web()}};
+  bench.pass();
+  bench.pass({.answers = {{"tcp.web", {99, false}}, {"tcp.gone", {1, true}}}});
+  EXPECT_NE(bench.memory.states.at("tcp.web").asked, 0U);
+}
+
+TEST(CheckerPlan, AsksSoManyAtATime) {
+  std::vector<Check> many;
+  for (std::size_t i = 0; i < kAsksMax + 3; ++i) {
+    many.push_back(web());
+    many.back().ident += std::to_string(i);
+  }
+  Bench bench{many};
+  const Plan first = bench.pass();
+  EXPECT_THAT(first.asks, SizeIs(kAsksMax));
+  EXPECT_EQ(first.recheck_after, kAskGap);
+  const Plan rest = bench.pass();
+  EXPECT_THAT(rest.asks, SizeIs(3));
+  EXPECT_EQ(rest.recheck_after, std::nullopt) << "an answer or its time-out wakes it";
+}
+
+TEST(CheckerPlan, OtherChecksLeaveTheRestAsItIs) {
+  Bench bench{{web()}};
+  bench.pass();
+  bench.answer("tcp.web", true);
+  bench.now = bench.now + seconds{4};
+  bench.desired = watched({web(), vip()});
+  bench.desired.version = 2;
+  const Plan more = bench.pass();
+  EXPECT_TRUE(more.is_all);
+  EXPECT_THAT(more.asks, SizeIs(1));
+  EXPECT_EQ(more.recheck_after, seconds{6});
+  EXPECT_EQ(bench.values.at("tcp.web"), "up");
+  bench.desired = watched({vip()});
+  bench.desired.version = 3;
+  bench.pass();
+  EXPECT_FALSE(bench.values.contains("tcp.web"));
+  EXPECT_FALSE(bench.memory.states.contains("tcp.web"));
 }
 
 TEST(CheckerChecks, ComeFromTheModule) {
@@ -110,9 +166,9 @@ TEST(CheckerChecks, ComeFromTheModule) {
   module.vip->interfaces = {interface};
   const auto checks = checks_of(module);
   ASSERT_EQ(checks.size(), 3U);
-  EXPECT_EQ(checks[0].watch_class, WatchClass::Prim);
-  EXPECT_EQ(checks[1].watch_class, WatchClass::Pre);
-  EXPECT_EQ(resource_of(checks[2]), "ip.10.0.0.9");
+  EXPECT_EQ(checks.at("tcp.web").watch_class, WatchClass::Prim);
+  EXPECT_EQ(checks.at("tcp.ext").watch_class, WatchClass::Pre);
+  EXPECT_EQ(checks.at("ip.10.0.0.9").address, "10.0.0.9");
 }
 
 }  // namespace

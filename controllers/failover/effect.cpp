@@ -48,13 +48,24 @@ Result<engine::Outcome> FailoverController::reconcile(const engine::Request& req
   }
   Live& live = modules_[request.name];
   load(name, live);
+  const status::Module& status = store_.status(name);
+  Observed observed = observe(status);
+  const MonoTime now = clock_.mono_now();
+  // Most changes of a status are of nothing that a rule reads: progress, heartbeats, scripts.
+  const bool is_due = live.due && now >= *live.due;
+  if (live.seen == observed && !is_due && status.failover.watched == status.checker.watched) {
+    return engine::Outcome{.requeue_after = live.due ? std::optional{*live.due - now} : std::nullopt};
+  }
+  live.seen.reset();
   const auto floor = static_cast<std::uint64_t>(clock_.wall_now().ns);
-  const Plan plan = decide(live.desired, observe(store_.status(name)), live.memory, clock_.mono_now(), floor);
+  const Plan plan = decide(live.desired, observed, live.memory, now, floor);
   if (plan.memory.last_request != live.memory.last_request) {
     SK_TRY_VOID(store_.set_fact(fact_key(request.name), std::to_string(plan.memory.last_request), false));
   }
   live.memory = plan.memory;
   publish(name, plan);
+  live.seen = std::move(observed);
+  live.due = plan.recheck_after ? std::optional{now + *plan.recheck_after} : std::nullopt;
   return engine::Outcome{.requeue_after = plan.recheck_after};
 }
 
@@ -69,6 +80,7 @@ void FailoverController::load(const ModuleName& name, Live& live) {
   const auto spec = store_.module(name);
   if (spec == live.spec) return;
   live.spec = spec;
+  live.seen.reset();
   live.desired = spec == nullptr ? Desired{} : desired_of(*spec);
 }
 

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,8 @@ class FailoverController final : public engine::Controller {
     Memory memory{};
     std::shared_ptr<const spec::Module> spec{};  ///< of `desired`
     Desired desired{};
+    std::optional<Observed> seen{};  ///< what the last pass has decided and told upon
+    std::optional<MonoTime> due{};   ///< when time alone changes something
   };
 
   void load(const ModuleName& name, Live& live);

@@ -95,6 +95,21 @@ TEST_F(FailoverTest, CheckerOffSwitchesOffWhatSpeaksOfCheckersAndTheGroupOfThatN
   EXPECT_FALSE(store.status(kDb).resources.contains("rule.t_web")) << "there is no such rule any more";
 }
 
+TEST_F(FailoverTest, WhatNoRuleReadsIsNotJudgedAgainAndTimeIsKept) {
+  apply("");
+  set("tcp.web", "down");
+  pass();
+  const std::uint64_t first = section().request->id;
+  store.update_status(kDb, [](status::Module& m) { m.replication.files_done = 7; });
+  const auto outcome = controller.reconcile({"db"});
+  ASSERT_TRUE(outcome.has_value());
+  EXPECT_LE(outcome->requeue_after, kRepeat) << "the request is still repeated";
+  EXPECT_EQ(section().request->id, first);
+  clock.advance(kRepeat);
+  pass();
+  EXPECT_GT(section().request->id, first);
+}
+
 TEST_F(FailoverTest, SpeaksOfWhatTheCheckersHaveTakenUp) {
   apply("");
   store.update_status(kDb, [](status::Module& m) {

@@ -26,6 +26,7 @@ struct Observed {
   std::map<std::string, std::string> remote{};  ///< of the other node's; empty while it is not heard
   bool checkers{true};                          ///< false: `checker off`
   std::set<std::string> awaited{};              ///< local resources whose first value is being found out
+  friend bool operator==(const Observed&, const Observed&) = default;
 };
 
 struct State {

@@ -257,18 +257,20 @@ void NetlinkInterfaces::end_probe(std::uint64_t id, std::optional<MacAddress> ow
 }
 
 void NetlinkInterfaces::on_change(std::function<void()> task) {
-  if (events_watcher_ != 0) loop_.unwatch(events_watcher_);
-  events_watcher_ = 0;
+  on_changes_.push_back(std::move(task));
+  if (events_watcher_ != 0) return;
   auto socket = open_netlink(NETLINK_ROUTE, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR);
   if (!socket) return;
   events_ = std::move(*socket);
-  events_watcher_ = loop_.watch_readable(events_.get(), [this, task = std::move(task)] {
+  events_watcher_ = loop_.watch_readable(events_.get(), [this] {
     std::array<std::uint8_t, 16384> block{};
     // Only that something changed matters, so a burst is one call, and an overflow (ENOBUFS) is a change.
     while (::recv(events_.get(), block.data(), block.size(), MSG_DONTWAIT) > 0 || errno == ENOBUFS) {
     }
-    const auto run = task;  // it may call on_change itself
-    run();
+    for (std::size_t i = 0; i < on_changes_.size(); ++i) {
+      const auto run = on_changes_[i];  // it may call on_change itself
+      run();
+    }
   });
 }
 

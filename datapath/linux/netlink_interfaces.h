@@ -26,8 +26,7 @@ class NetlinkInterfaces final : public Interfaces {
   Status probe(int index, const IpAddress& address, Duration wait,
                std::function<void(std::optional<MacAddress>)> task) override;
   Status reset_connections(const IpAddress& address) override;
-  /// At most one task; kernels that lose messages for lack of buffer count as a change. Errors show as no
-  /// events.
+  /// Kernels that lose messages for lack of buffer count as a change. Errors show as no events.
   void on_change(std::function<void()> task) override;
 
  private:
@@ -51,6 +50,7 @@ class NetlinkInterfaces final : public Interfaces {
   Loop& loop_;
   std::uint64_t last_probe_{0};
   std::map<std::uint64_t, Probe> probes_{};
+  std::vector<std::function<void()>> on_changes_{};
   Fd events_{};
   WatcherId events_watcher_{0};
 };

@@ -53,7 +53,7 @@ bool SimInterfaces::has(const IpAddress& address) {
 
 void SimInterfaces::set_loop(SimLoop* loop) {
   loop_ = loop;
-  fixed_.changed = {};
+  fixed_.on_changes.clear();
 }
 
 Node::Node(Ports ports)

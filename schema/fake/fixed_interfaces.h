@@ -21,7 +21,7 @@ class FixedInterfaces final : public Interfaces {
   std::vector<Probe> probes{};
   std::vector<std::pair<int, IpAddress>> announced{};
   std::vector<IpAddress> reset{};
-  std::function<void()> changed{};
+  std::vector<std::function<void()>> on_changes{};
 
   Result<std::vector<Interface>> list() override { return interfaces; }
   Status add_address(int index, const InterfaceAddress& address) override {
@@ -49,7 +49,10 @@ class FixedInterfaces final : public Interfaces {
     reset.push_back(address);
     return {};
   }
-  void on_change(std::function<void()> task) override { changed = std::move(task); }
+  void on_change(std::function<void()> task) override { on_changes.push_back(std::move(task)); }
+  void tell() const {
+    for (const auto& task : on_changes) task();
+  }
 
   Interface* find(int index) {
     const auto found = std::ranges::find(interfaces, index, &Interface::index);

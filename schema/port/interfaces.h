@@ -58,7 +58,7 @@ class Interfaces {
                        std::function<void(std::optional<MacAddress>)> task) = 0;
   /// Resets every TCP connection whose local address is this one (SOCK_DESTROY). Errors: Unsupported by the kernel.
   virtual Status reset_connections(const IpAddress& address) = 0;
-  /// The task runs after each change of a link or address.
+  /// The task runs after each change of a link or address, besides those given before.
   virtual void on_change(std::function<void()> task) = 0;
 };
 
