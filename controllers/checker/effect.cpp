@@ -88,13 +88,9 @@ void CheckerController::look_at_interfaces(const std::vector<Ask>& asks, Live& l
   for (const Ask& question : asks) {
     if (!is_local(question.check.kind)) continue;
     const std::string resource = resource_of(question.check);
-    // No verdict without a look; the value that it has is confirmed until the next.
-    if (!interfaces) {
-      live.observed.answers[resource] = {question.number, live.memory.states.at(resource).value == Value::Up};
-      continue;
-    }
     const auto ip = parse_ip(question.check.address);  // as written it may differ from how the kernel prints it
-    live.observed.answers[resource] = {question.number, ip && set.contains(*ip)};
+    const auto fine = interfaces ? std::optional{ip && set.contains(*ip)} : std::nullopt;
+    live.observed.answers[resource] = {question.number, fine};
   }
 }
 

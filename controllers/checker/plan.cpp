@@ -90,7 +90,13 @@ void Pass::hear() {
   for (const auto& [resource, answer] : observed.answers) {
     const auto state = plan.memory.states.find(resource);
     if (state == plan.memory.states.end() || state->second.asked == 0 || state->second.asked != answer.first) continue;
-    judge(resource, desired.checks.at(resource), state->second, answer.second);
+    const Check& check = desired.checks.at(resource);
+    if (answer.second) {
+      judge(resource, check, state->second, *answer.second);
+    } else {
+      state->second.asked = 0;
+      queue(resource, state->second, now + std::min(kStartingStep, check.interval));
+    }
   }
 }
 
@@ -127,21 +133,21 @@ Checks checks_of(const spec::Module& module) {
   };
   for (const spec::TcpChecker& tcp : module.checkers.tcp) {
     add({.kind = Kind::Tcp,
-                      .ident = tcp.ident,
-                      .address = tcp.address,
-                      .port = tcp.port,
-                      .interval = tcp.interval,
-                      .timeout = tcp.timeout,
-                      .watch_class = class_of(spec::when_of(module, tcp))});
+         .ident = tcp.ident,
+         .address = tcp.address,
+         .port = tcp.port,
+         .interval = tcp.interval,
+         .timeout = tcp.timeout,
+         .watch_class = class_of(spec::when_of(module, tcp))});
   }
   for (const spec::PingChecker& ping : module.checkers.ping) {
     add({.kind = Kind::Ping,
-                      .ident = ping.ident,
-                      .address = ping.address,
-                      .port = 0,
-                      .interval = ping.interval,
-                      .timeout = ping.timeout,
-                      .watch_class = class_of(ping.when)});
+         .ident = ping.ident,
+         .address = ping.address,
+         .port = 0,
+         .interval = ping.interval,
+         .timeout = ping.timeout,
+         .watch_class = class_of(ping.when)});
   }
   std::vector<spec::IpChecker> ips = module.checkers.ip;
   // The address of a farm is its own controller's matter; nobody sets it here yet.
@@ -150,12 +156,12 @@ Checks checks_of(const spec::Module& module) {
   }
   for (const spec::IpChecker& ip : ips) {
     add({.kind = Kind::Ip,
-                      .ident = ip.ident,
-                      .address = ip.address,
-                      .port = 0,
-                      .interval = ip.interval,
-                      .timeout = {},
-                      .watch_class = class_of(spec::when_of(module, ip))});
+         .ident = ip.ident,
+         .address = ip.address,
+         .port = 0,
+         .interval = ip.interval,
+         .timeout = {},
+         .watch_class = class_of(spec::when_of(module, ip))});
   }
   return checks;
 }

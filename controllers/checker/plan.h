@@ -68,8 +68,8 @@ struct Desired {
 
 /// Since the last pass.
 struct Observed {
-  std::map<std::string, std::pair<std::uint64_t, bool>>
-      answers{};                   ///< by resource: number of the probe, and whether it is fine
+  /// By resource: number of the probe, and whether it is fine; nothing when that could not be looked at.
+  std::map<std::string, std::pair<std::uint64_t, std::optional<bool>>> answers{};
   bool interfaces_changed{false};  ///< some link or address of this node
 };
 

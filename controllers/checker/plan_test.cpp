@@ -42,7 +42,7 @@ struct Bench {
     for (const auto& [resource, value] : plan.changed) values[resource] = value;
     return plan;
   }
-  Plan answer(const std::string& resource, bool fine) {
+  Plan answer(const std::string& resource, std::optional<bool> fine) {
     return pass({.answers = {{resource, {memory.states.at(resource).asked, fine}}}});
   }
   Desired desired;
@@ -63,6 +63,22 @@ TEST(CheckerPlan, AsksAtOnceAndThenAtEachInterval) {
   const Plan same = bench.answer("tcp.web", true);
   EXPECT_THAT(same.changed, IsEmpty()) << "nothing new, nothing to tell";
   EXPECT_FALSE(same.is_all || same.awaited_changed);
+}
+
+TEST(CheckerPlan, WithoutALookThereIsNoVerdict) {
+  Bench bench{{web()}};
+  bench.pass();
+  const Plan plan = bench.answer("tcp.web", std::nullopt);
+  EXPECT_EQ(bench.values.at("tcp.web"), "init");
+  EXPECT_THAT(bench.memory.awaited, ElementsAre("tcp.web"));
+  EXPECT_EQ(plan.recheck_after, kStartingStep) << "it is looked again soon";
+  bench.now = bench.now + kStartingStep;
+  EXPECT_THAT(bench.pass().asks, SizeIs(1));
+  bench.answer("tcp.web", true);
+  bench.now = bench.now + seconds{10};
+  bench.pass();
+  bench.answer("tcp.web", std::nullopt);
+  EXPECT_EQ(bench.values.at("tcp.web"), "up");
 }
 
 TEST(CheckerPlan, TellsWhatIsDownAndNothingOfWhatIsNotWatched) {

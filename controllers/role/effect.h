@@ -16,12 +16,13 @@ namespace safekit::role {
 /// Memory as a fact, so that a restarted daemon goes on where this one was. A service.
 class RoleController final : public engine::Controller {
  public:
-  /// `wake` makes the engine call `reconcile`. `boot` names this boot of the node: a state kept from another boot is history, nothing of it runs any more.
   struct Ports {
     store::Store& store;
     const Clock& clock;
     Power& power;
   };
+  /// `wake` makes the engine call `reconcile`. `boot` names this boot of the node: a state kept from another boot is history,
+  /// nothing of it runs any more.
   RoleController(const Ports& ports, std::string boot, LocalTime local, std::function<void(const engine::Request&)> wake);
 
   /// Takes the kept state of every local module up. Must run before anything is told to the peer: a module that runs

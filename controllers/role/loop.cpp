@@ -6,8 +6,6 @@
 namespace safekit::role {
 namespace {
 
-constexpr std::string_view kDone = "done";
-
 std::string limit_text(const Desired& desired) {
   return fmt::format("{} corrective actions within {}", desired.max_loop, safekit::to_string(desired.loop_interval));
 }

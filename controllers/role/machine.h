@@ -7,6 +7,9 @@
 /// plan.cpp and its parts (operations.cpp, loop.cpp, partner.cpp, rules.cpp, rest_wait.cpp, rest_second.cpp) include this.
 namespace safekit::role {
 
+/// The outcome of a command that was taken; any other one says why it was refused.
+inline constexpr std::string_view kDone = "done";
+
 class Machine {
  public:
   Machine(const Desired& desired, const Observed& observed, const Memory& memory)
@@ -60,7 +63,7 @@ class Machine {
   void reboot_between();
   void act(std::string_view action, std::string_view by, bool from_rule);
 
-  // Operations (spec/operations.md 1.13). Each returns the outcome: `done`, or why it is refused.
+  // Operations (spec/operations.md 1.13). Each returns the outcome.
   std::string operation(const store::Operation& operation);
   std::string carry_out(const store::Operation& operation);
   std::string start_operation(const store::Operation& operation, Intent intent);

@@ -11,8 +11,6 @@
 namespace safekit::role {
 namespace {
 
-constexpr std::string_view kDone = "done";
-
 bool is_corrective(std::string_view verb) { return verb == "restart" || verb == "stopstart" || verb == "swap"; }
 
 std::string refuse(const status::RoleSection& section, std::string_view verb, std::string_view fix) {

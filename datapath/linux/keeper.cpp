@@ -213,7 +213,7 @@ Result<std::map<std::uint64_t, Fd>> Keeper::fetch() {
 void Keeper::release() {
   if (send_message(socket_.get(), {.what = What::Release})) (void)receive_message(socket_.get());  // the end, when all is closed
   if (child_ > 0) {
-    (void)::kill(child_, SIGKILL);  // one that is stopped, or hangs, would be waited for without end
+    (void)::kill(child_, SIGKILL);  // it has let all go, or is stopped, or hangs
     (void)::waitpid(child_, nullptr, 0);
   }
   child_ = 0;

@@ -36,7 +36,7 @@ class Keeper {
   Status drop(std::uint64_t key);
   /// All that it holds. Errors: Unavailable; Conflict when it could not hold everything; Unsupported for another version.
   Result<std::map<std::uint64_t, Fd>> fetch();
-  /// It closes everything and ends; returns when that is done, or has not come in 2 s: then it is killed, if it is a child of this process.
+  /// It closes everything and ends; returns when that is done, or after 2 s. A child of this process is killed then at the latest.
   void release();
 
  private:

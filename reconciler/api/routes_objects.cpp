@@ -303,11 +303,15 @@ Response Routes::apply(const Request& request, std::optional<ObjectKey> only) {
                                                     singular(only->kind), only->name)});
   }
   const bool is_dry = query_of(request, "dryRun") == "All";
-  if (!is_dry && query_of(request, "force") != "true") {
+  if (query_of(request, "force") != "true") {
     doc::Problems blocked{source->file};
     for (std::size_t i = 0; i < wishes.size(); ++i) judge_change(store_, wishes[i], loaded.objects[i], blocked);
-    if (blocked.has_errors()) {
+    if (blocked.has_errors() && !is_dry) {
       return failure(Error{Code::Conflict, "a change needs a module stopped; nothing was applied"}, blocked.list());
+    }
+    for (doc::Problem problem : blocked.list()) {
+      problem.severity = doc::Severity::Warning;  // a plan says it of what would be refused
+      problems.push_back(std::move(problem));
     }
   }
   // First all as a dry run: either every object of a file is applied or none.

@@ -135,6 +135,11 @@ TEST_F(RoutesTest, ANodeThatIsNotOfTheModuleDoesNotKnowWhetherItRuns) {
                [&answer](const Response& response) { answer = response; });
   EXPECT_EQ(answer.status, 409) << answer.body;
   EXPECT_THAT(answer.body, HasSubstr("apply it on a node of the module: node1, node2"));
+  there.handle(Request{.method = Method::Post, .path = std::string{kRoot} + "/apply", .query = {{"file", "f.yaml"}, {"dryRun", "All"}},
+                       .content_type = "application/yaml", .body = other, .user = "root"},
+               [&answer](const Response& response) { answer = response; });
+  EXPECT_EQ(answer.status, 200) << answer.body;
+  EXPECT_THAT(answer.body, HasSubstr("apply it on a node of the module: node1, node2")) << "a plan says so too";
 }
 
 TEST_F(RoutesTest, TellsEveryMistakeWithItsPlaceAndAppliesNothing) {

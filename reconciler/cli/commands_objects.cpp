@@ -1,9 +1,11 @@
 #include <algorithm>
+#include <array>
 
 #include <fmt/format.h>
 
 #include "reconciler/cli/commands.h"
 #include "reconciler/cli/files.h"
+#include "schema/check/change_effect.h"
 #include "schema/check/convert.h"
 #include "schema/check/diff.h"
 #include "schema/check/unhonoured.h"
@@ -72,12 +74,23 @@ std::string change_line(const Node& change) {
                            .after = text_at(change, {"after"})});
 }
 
-/// When a change is in force: check::Effect as the API writes it.
-std::string in_words(const std::string& effect) {
-  if (effect == "in place") return "in force at once";
-  if (effect == "restart") return "in force when the application is started again";
-  if (effect == "next start") return "in force when the module is started again";
-  return "needs the module stopped on all nodes";
+/// When a change is in force, and the command that brings that about.
+struct EffectWords {
+  check::Effect effect{check::Effect::Stop};
+  std::string_view when{};
+  std::string_view command{};
+};
+constexpr std::array kEffectWords{
+    EffectWords{check::Effect::InPlace, "in force at once", ""},
+    EffectWords{check::Effect::Restart, "in force when the application is started again", "restart"},
+    EffectWords{check::Effect::NextStart, "in force when the module is started again", "stopstart"},
+    EffectWords{check::Effect::Stop, "needs the module stopped on all nodes", "stop"},
+};
+/// Nothing: the node is of a release that says something else.
+const EffectWords* words_of(const Node& change) {
+  const std::string effect = text_at(change, {"effect"});
+  const auto found = std::ranges::find_if(kEffectWords, [&](const EffectWords& words) { return to_string(words.effect) == effect; });
+  return found == kEffectWords.end() ? nullptr : &*found;
 }
 
 std::string joined(const Node& list) {
@@ -122,32 +135,36 @@ int take(Session& session) {
   return kFine;
 }
 
+bool runs(const Node& result) {
+  const Node* runs_on = result.find("runsOn");
+  return runs_on != nullptr && !runs_on->children.empty();
+}
+
 /// What becomes of each change while the module runs.
 void print_plan(Session& session, const Node& result) {
-  const Node* runs_on = result.find("runsOn");
-  const bool runs = runs_on != nullptr && !runs_on->children.empty();
   bool needs_stop = false;
   for (const Node& change : result.find("changes")->children) {
-    const std::string effect = text_at(change, {"effect"});
-    needs_stop = needs_stop || effect == "stop";
-    session.output.out(fmt::format("  {}{}\n", change_line(change), runs && !effect.empty() ? fmt::format("  ({})", in_words(effect)) : ""));
+    const EffectWords* words = words_of(change);
+    needs_stop = needs_stop || (words != nullptr && words->effect == check::Effect::Stop);
+    session.output.out(fmt::format("  {}{}\n", change_line(change), runs(result) && words != nullptr ? fmt::format("  ({})", words->when) : ""));
   }
-  if (!runs || !needs_stop) return;
-  session.output.out(fmt::format("  refused while it runs on {}: stop it first (safekit stop -m {})\n", joined(*runs_on),
+  if (!runs(result) || !needs_stop) return;
+  session.output.out(fmt::format("  refused while it runs on {}: stop it first (safekit stop -m {})\n", joined(*result.find("runsOn")),
                                  text_at(result, {"name"})));
 }
 
 /// A module that runs goes on with the old value of some fields.
 void print_what_waits(Session& session, const Node& result) {
-  const Node* runs_on = result.find("runsOn");
-  if (runs_on == nullptr || runs_on->children.empty()) return;
-  std::map<std::string, std::vector<std::string>> paths;
-  for (const Node& change : result.find("changes")->children) paths[text_at(change, {"effect"})].push_back(text_at(change, {"path"}));
-  for (const std::string effect : {"restart", "next start", "stop"}) {
-    if (!paths.contains(effect)) continue;
-    const std::string command = effect == "restart" ? "restart" : effect == "stop" ? "stop" : "stopstart";
-    session.output.err(fmt::format("note: {}: {} (safekit {} -m {}); it runs on {}\n", fmt::join(paths[effect], ", "), in_words(effect),
-                                   command, text_at(result, {"name"}), joined(*runs_on)));
+  if (!runs(result)) return;
+  for (const EffectWords& words : kEffectWords) {
+    if (words.effect == check::Effect::InPlace) continue;
+    std::vector<std::string> paths;
+    for (const Node& change : result.find("changes")->children) {
+      if (words_of(change) == &words) paths.push_back(text_at(change, {"path"}));
+    }
+    if (paths.empty()) continue;
+    session.output.err(fmt::format("note: {}: {} (safekit {} -m {}); it runs on {}\n", fmt::join(paths, ", "), words.when, words.command,
+                                   text_at(result, {"name"}), joined(*result.find("runsOn"))));
   }
 }
 

@@ -128,12 +128,17 @@ def m10(w):
     w.equal()
 
 
-def m20(w):
-    """node1 was SECOND: stopped first, it has the older data."""
+def write_without_node1(w, text):
+    """Both are stopped then, and node1 has the older data."""
     w.stop("node1")
     w.box.wait_state("node2", "app", "ALONE Ready")
-    w.do("node2", "echo newer > file3; sync")
+    w.do("node2", f"echo {text} > file3; sync")
     w.stop("node2")
+
+
+def m20(w):
+    """node1 was SECOND."""
+    write_without_node1(w, "newer")
     w.command("node1", "start")
     w.box.wait_state("node1", "app", "WAIT NotReady")
     w.said("node1", "Action wait from failover rule notuptodate_server")
@@ -147,10 +152,7 @@ def m20(w):
 
 
 def m21(w):
-    w.stop("node1")
-    w.box.wait_state("node2", "app", "ALONE Ready")
-    w.do("node2", "echo lost > file3; sync")
-    w.stop("node2")
+    write_without_node1(w, "lost")
     w.command("node1", "prim")
     w.box.wait_state("node1", "app", "ALONE Ready")
     w.said("node1", "Action prim called by root")
