@@ -48,8 +48,8 @@ def main():
         code, out, err = command(box, node, "rfsdiff", "-m", "app")
         assert code == 0 and "copies 0 bytes of 0 files" in out, (code, out, err)
 
-    note("a changed mode, a changed byte, one file too many, one too few")
-    behind_its_back(box, "node2", "chmod 600 d; printf z | dd of=d/f bs=1 seek=2500000 conv=notrunc; touch -d @1000000000 d/f; : > more; rm any*")
+    note("a changed mode, changed bytes, one file too many, one too few")
+    behind_its_back(box, "node2", "chmod 600 d; printf zzzzzzzz | dd of=d/f bs=1 seek=2500000 conv=notrunc; touch -d @1000000000 d/f; : > more; rm any*")
     wanted = {f"{DATA}/d": "mode", f"{DATA}/more": "only on the secondary", f"{DATA}/any\\xffbyte": "missing on the secondary"}
     for node in box.nodes:
         code, out, err = command(box, node, "rfsverify", "-m", "app", "-o", "json")
