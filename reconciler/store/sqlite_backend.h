@@ -11,7 +11,8 @@ namespace safekit::store {
 /// `history.db` (WAL, synchronous=NORMAL: events, finished operations, relaxed facts). Holds the directory's lock.
 /// History is refused while less than kReserveBytes are free. A history.db that cannot be read is set aside as
 /// `history.db.damaged` and begun anew; a control.db that cannot be read is an error. A service.
-/// Thread: the loop's; checkpoints of both files run on a thread of its own, so that no commit pays for them.
+/// Thread: the loop's; checkpoints of both files run on a thread of its own, so that a commit waits for
+/// the end of one at most, never for the whole.
 class SqliteBackend final : public Backend {
  public:
   /// Errors: Conflict (another safekitd holds it), Unsupported (written by a newer version), Corrupt, Io, Exhausted.

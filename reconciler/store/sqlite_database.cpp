@@ -135,6 +135,9 @@ void Database::checkpoint(const std::string& path) {
   if (sqlite3_open_v2(path.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr) == SQLITE_OK) {
     // Not sqlite3_wal_checkpoint_v2: a connection that has read nothing does not know of the log, and does nothing with success.
     sqlite3_exec(handle, "PRAGMA wal_checkpoint(PASSIVE)", nullptr, nullptr, nullptr);
+    // What was committed meanwhile, which is little, while commits wait: else a log that is always written would never begin anew.
+    sqlite3_busy_timeout(handle, 1000);
+    sqlite3_exec(handle, "PRAGMA wal_checkpoint(RESTART)", nullptr, nullptr, nullptr);
   }
   sqlite3_close(handle);
 }

@@ -60,7 +60,7 @@ class Database {
   /// A statement written in the program's text; it is prepared once.
   [[nodiscard]] Query query(std::string_view sql);
   Status execute(const char* sql);
-  /// Copies the log into the file, as far as readers let it. Thread: any one.
+  /// Copies the log into the file, as far as readers let it; the next commit begins it anew. Thread: any one.
   static void checkpoint(const std::string& path);
   [[nodiscard]] int wal_pages() const { return wal_pages_; }
   void forget_wal_pages() { wal_pages_ = 0; }
