@@ -66,7 +66,22 @@ struct RoleSection {
   friend bool operator==(const RoleSection&, const RoleSection&) = default;
 };
 
-/// Writer: script. What became of the last order.
+/// A program that runs while its checker is watched; with an interval, again and again. Ordered by checker, run by script.
+struct CheckerProgram {
+  std::string exec{};                    ///< absolute, or relative to the module's `bin`
+  std::vector<std::string> arguments{};
+  std::optional<Duration> interval{};
+  Duration timeout{};                    ///< of one run, with an interval
+  friend bool operator==(const CheckerProgram&, const CheckerProgram&) = default;
+};
+/// How the last run of a checker with an interval ended.
+struct CheckerRun {
+  std::uint64_t count{0};  ///< of runs that have ended
+  bool fine{false};        ///< exit code 0, in time
+  friend bool operator==(const CheckerRun&, const CheckerRun&) = default;
+};
+
+/// Writer: script. What became of the last order, and of the programs of checkers.
 struct ScriptSection {
   std::uint64_t run{0};       ///< of the order it speaks of
   bool running{false};
@@ -75,6 +90,7 @@ struct ScriptSection {
   bool missing{false};        ///< there is no such script: that counts as success
   int exit_code{0};           ///< 128 + signal for a script that was killed
   std::string output_file{};
+  std::map<std::string, CheckerRun> checkers{};  ///< by resource; only those with an interval
   friend bool operator==(const ScriptSection&, const ScriptSection&) = default;
 };
 
@@ -147,6 +163,7 @@ struct ErrdSection {
 struct CheckerSection {
   std::set<WatchClass> watched{};
   std::set<std::string> awaited{};  ///< resources that are looked at and have no value yet
+  std::map<std::string, CheckerProgram> programs{};  ///< by resource: what shall run now
   friend bool operator==(const CheckerSection&, const CheckerSection&) = default;
 };
 
