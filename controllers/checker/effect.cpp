@@ -1,19 +1,9 @@
 #include "controllers/checker/effect.h"
 
 #include <algorithm>
-#include <array>
+#include <utility>
 
 namespace safekit::checker {
-namespace {
-
-bool is_ours(std::string_view resource) {
-  return std::ranges::any_of(std::array{Kind::Tcp, Kind::Ping, Kind::Ip}, [&](Kind kind) {
-    return resource.substr(0, resource.find('.')) == class_of(kind);
-  });
-}
-
-}  // namespace
-
 CheckerController::CheckerController(const Ports& ports, Wake wake) : ports_(ports), wake_(std::move(wake)) {
   ports_.interfaces.on_change([this] {
     for (auto& [module, live] : modules_) {
@@ -39,7 +29,13 @@ Result<engine::Outcome> CheckerController::reconcile(const engine::Request& requ
   load(name, live);
   const status::Module& status = ports_.store.status(name);
   live.desired.watched = status.settings.checker ? status.role.watched : std::set<status::WatchClass>{};
-  const Observed observed = std::exchange(live.observed, {});
+  if (live.observed.interfaces_changed) find_links(live);
+  Observed observed = std::exchange(live.observed, {});
+  for (const auto& [resource, program] : live.memory.programs) {
+    const auto set = status.resources.find(resource);
+    if (set != status.resources.end()) observed.set.emplace(resource, set->second.value);
+  }
+  if (!live.memory.programs.empty()) observed.runs = status.script.checkers;
   Plan plan = decide(live.desired, observed, std::move(live.memory), ports_.clock.mono_now());
   live.memory = std::move(plan.memory);
   publish(name, live, plan);
@@ -53,6 +49,17 @@ void CheckerController::load(const ModuleName& name, Live& live) {
   live.spec = spec;
   live.desired.checks = spec == nullptr ? Checks{} : checks_of(*spec);
   ++live.desired.version;
+  find_links(live);
+}
+
+/// A check of a link stays once its network was seen here: the interface that loses its address is down.
+void CheckerController::find_links(Live& live) {
+  if (live.spec == nullptr || !live.spec->vip) return;
+  const auto interfaces = ports_.interfaces.list();
+  if (!interfaces) return;  // the next change of an interface looks again
+  for (auto& [resource, check] : link_checks(*live.spec, *interfaces)) {
+    if (live.desired.checks.emplace(resource, check).second) ++live.desired.version;
+  }
 }
 
 void CheckerController::ask(const std::string& module, const std::vector<Ask>& asks) {
@@ -61,6 +68,10 @@ void CheckerController::ask(const std::string& module, const std::vector<Ask>& a
     const Check& check = question.check;
     if (is_local(check.kind)) {
       local = true;
+      continue;
+    }
+    if (check.kind == Kind::SplitBrain) {
+      ask_witnesses(module, question);
       continue;
     }
     auto told = [this, module, resource = resource_of(check), number = question.number](const Status& status) {
@@ -78,18 +89,28 @@ void CheckerController::ask(const std::string& module, const std::vector<Ask>& a
   wake_(engine::Request{module});
 }
 
+/// The first answer is enough; without any, the last failure tells.
+void CheckerController::ask_witnesses(const std::string& module, const Ask& question) {
+  const auto left = std::make_shared<std::size_t>(question.check.witnesses.size());
+  for (const std::string& witness : question.check.witnesses) {
+    ports_.echo.echo(witness, question.check.timeout,
+                     [this, module, left, resource = resource_of(question.check), number = question.number](const Status& status) {
+                       if (*left == 0 || (--*left > 0 && !status)) return;
+                       *left = 0;
+                       modules_[module].observed.answers[resource] = {number, status.has_value()};
+                       wake_(engine::Request{module});
+                     });
+  }
+}
+
 /// One look answers all that is asked of the interfaces.
 void CheckerController::look_at_interfaces(const std::vector<Ask>& asks, Live& live) {
   const auto interfaces = ports_.interfaces.list();
-  std::set<IpAddress> set;
-  for (const Interface& interface : interfaces ? *interfaces : std::vector<Interface>{}) {
-    for (const InterfaceAddress& address : interface.addresses) set.insert(address.ip);
-  }
   for (const Ask& question : asks) {
     if (!is_local(question.check.kind)) continue;
     const std::string resource = resource_of(question.check);
-    const auto ip = parse_ip(question.check.address);  // as written it may differ from how the kernel prints it
-    const auto fine = interfaces ? std::optional{ip && set.contains(*ip)} : std::nullopt;
+    // A look that failed is no verdict.
+    const auto fine = interfaces ? std::optional{is_fine(question.check, *interfaces)} : std::nullopt;
     live.observed.answers[resource] = {question.number, fine};
   }
 }
@@ -103,11 +124,8 @@ void CheckerController::publish(const ModuleName& name, const Live& live, const 
   ports_.store.update_status(name, [&](status::Module& m) {
     m.checker.watched = m.role.watched;
     m.checker.awaited = live.memory.awaited;
-    if (plan.is_all) {
-      std::erase_if(m.resources, [&](const auto& resource) {
-        return is_ours(resource.first) && !plan.changed.contains(resource.first);
-      });
-    }
+    m.checker.programs = live.memory.programs;
+    for (const std::string& resource : plan.gone) m.resources.erase(resource);
     for (const auto& [resource, value] : plan.changed) {
       status::ResourceValue& old = m.resources[resource];
       if (old.value == value) continue;

@@ -40,7 +40,9 @@ class CheckerController final : public engine::Controller {
   };
 
   void load(const ModuleName& name, Live& live);
+  void find_links(Live& live);
   void ask(const std::string& module, const std::vector<Ask>& asks);
+  void ask_witnesses(const std::string& module, const Ask& question);
   void look_at_interfaces(const std::vector<Ask>& asks, Live& live);
   void publish(const ModuleName& name, const Live& live, const Plan& plan);
 

@@ -93,6 +93,47 @@ TEST_F(CheckerTest, AsksForEchoesBeforeTheApplicationRuns) {
   EXPECT_EQ(store.status(kDb).resources.at("ping.gw").source, "pingcheck");
 }
 
+TEST_F(CheckerTest, OneWitnessIsEnough) {
+  const auto module = store.apply(
+      {store::Kind::Module, "db"},
+      R"({"apiVersion":"safekit/v1","kind":"Module","metadata":{"name":"db"},"spec":{"mode":"mirror","nodes":["a","b"],)"
+      R"("heartbeats":{"lans":["net"]},"checkers":{"splitBrain":{"ident":"w","witnesses":["10.0.0.1","10.0.0.2"]}}}})",
+      {});
+  ASSERT_TRUE(module.has_value()) << module.error().what;
+  store.update_status(kDb, [](status::Module& m) { m.role.watched = {status::WatchClass::Pre}; });
+  pass();
+  ASSERT_EQ(echo.asked.size(), 2U);
+  const Status late = Error{Code::Timeout, "no answer in time"};
+  echo.asked[0].second(late);
+  pass();
+  EXPECT_EQ(value("splitbrain.w"), "init");
+  echo.asked[1].second(Status{});
+  pass();
+  EXPECT_EQ(value("splitbrain.w"), "up");
+  clock.advance(seconds{10});
+  pass();
+  echo.asked[2].second(late);
+  echo.asked[3].second(late);
+  pass();
+  EXPECT_EQ(value("splitbrain.w"), "down");
+}
+
+TEST_F(CheckerTest, TheLinkOfAVirtualAddressIsChecked) {
+  store.update_status(kDb, [](status::Module& m) { m.role.watched = {status::WatchClass::Pre}; });
+  interfaces.interfaces[0].carrier = true;
+  interfaces.interfaces[0].addresses.push_back({.ip = parse_ip("2001:db8::1").value(), .prefix_length = 64});
+  pass();
+  EXPECT_EQ(value("intf.2001:db8::"), "up");
+  interfaces.interfaces[0].carrier = false;
+  interfaces.tell();
+  pass();
+  EXPECT_EQ(value("intf.2001:db8::"), "down");
+  interfaces.interfaces.clear();  // the whole card
+  interfaces.tell();
+  pass();
+  EXPECT_EQ(value("intf.2001:db8::"), "down");
+}
+
 TEST_F(CheckerTest, TellsWhenTheAddressIsGone) {
   store.update_status(kDb, [](status::Module& m) { m.role.watched = {status::WatchClass::Prim}; });
   pass();

@@ -4,20 +4,8 @@
 
 #include <fmt/format.h>
 
-#include "schema/spec/defaults.h"
-
 namespace safekit::checker {
 namespace {
-
-status::WatchClass class_of(spec::When when) {
-  switch (when) {
-    case spec::When::Pre: return status::WatchClass::Pre;
-    case spec::When::Prim: return status::WatchClass::Prim;
-    case spec::When::Both: return status::WatchClass::Both;
-    case spec::When::Second: return status::WatchClass::Second;
-  }
-  return status::WatchClass::Prim;
-}
 
 const char* value_text(Value value) {
   switch (value) {
@@ -37,7 +25,9 @@ struct Pass {
 
   void take_up();
   void judge(const std::string& resource, const Check& check, State& state, bool fine);
+  void assign(const std::string& resource, const std::string& component, State& state, bool fine);
   void hear();
+  void hear_programs();
   void look_at_interfaces_again();
   void ask();
 
@@ -53,18 +43,34 @@ void Pass::take_up() {
   if (memory.version == desired.version && memory.watched == desired.watched) return;
   plan.is_all = true;
   std::map<std::string, State> states;
+  std::map<std::string, status::CheckerProgram> programs;
   memory.queue.clear();
   memory.awaited.clear();
   for (const auto& [resource, check] : desired.checks) {
-    plan.changed[resource] = value_text(Value::Init);
-    if (!desired.watched.contains(check.watch_class)) continue;
+    const bool is_watched = desired.watched.contains(check.watch_class);
     const auto known = memory.states.find(resource);
-    State& state = states[resource];
-    state = known == memory.states.end() ? State{.value = Value::Init, .enabled = now, .due = now} : known->second;
-    plan.changed[resource] = value_text(state.value);
-    if (state.value == Value::Init) memory.awaited.insert(resource);
-    if (state.asked == 0) queue(resource, state, std::min(state.due, now + check.interval));
+    const bool goes_on = is_watched && known != memory.states.end();
+    const State state = goes_on ? known->second : State{.value = Value::Init, .enabled = now, .due = now};
+    // What a program has set stays with its resource.
+    if (!goes_on || check.kind != Kind::Custom) plan.changed[resource] = value_text(state.value);
+    if (!is_watched) continue;
+    State& kept = states[resource] = state;
+    if (check.kind == Kind::Custom) {
+      programs[resource] = check.program;
+      const auto run = observed.runs.find(resource);
+      if (!goes_on) memory.runs[resource] = run == observed.runs.end() ? 0 : run->second.count;
+      continue;
+    }
+    if (kept.value == Value::Init) memory.awaited.insert(resource);
+    if (kept.asked == 0) queue(resource, kept, std::min(kept.due, now + check.interval));
   }
+  for (const std::string& resource : memory.resources) {
+    if (!desired.checks.contains(resource)) plan.gone.push_back(resource);
+  }
+  memory.resources.clear();
+  for (const auto& [resource, check] : desired.checks) memory.resources.insert(resource);
+  std::erase_if(memory.runs, [&](const auto& run) { return !programs.contains(run.first); });
+  memory.programs = std::move(programs);
   memory.states = std::move(states);
   memory.version = desired.version;
   memory.watched = desired.watched;
@@ -76,12 +82,15 @@ void Pass::judge(const std::string& resource, const Check& check, State& state, 
                         now < state.enabled + check.interval;
   if (!fine && starting) return queue(resource, state, now + std::min(kStartingStep, check.interval));
   queue(resource, state, now + check.interval);
+  assign(resource, fmt::format("{}check", class_of(check.kind)), state, fine);
+}
+
+void Pass::assign(const std::string& resource, const std::string& component, State& state, bool fine) {
   const Value value = fine ? Value::Up : Value::Down;
   if (value == state.value) return;
   state.value = value;
   plan.memory.awaited.erase(resource);
   plan.changed[resource] = value_text(value);
-  const std::string component = fmt::format("{}check", class_of(check.kind));
   plan.lines.push_back({fine ? 'I' : 'E', component,
                         fmt::format("Resource {} set to {} by {}", resource, value_text(value), component)});
 }
@@ -97,6 +106,25 @@ void Pass::hear() {
       state->second.asked = 0;
       queue(resource, state->second, now + std::min(kStartingStep, check.interval));
     }
+  }
+}
+
+void Pass::hear_programs() {
+  Memory& memory = plan.memory;
+  for (const auto& [resource, program] : memory.programs) {
+    const auto run = observed.runs.find(resource);
+    std::uint64_t& judged = memory.runs.at(resource);
+    if (program.interval && run != observed.runs.end() && run->second.count != judged) {
+      judged = run->second.count;
+      assign(resource, program.exec.substr(program.exec.rfind('/') + 1), memory.states.at(resource), run->second.fine);
+    }
+    const auto set = observed.set.find(resource);
+    const bool is_init = !plan.changed.contains(resource) ? set == observed.set.end() || set->second == "init"
+                                                           : plan.changed.at(resource) == "init";
+    if (is_init)
+      memory.awaited.insert(resource);
+    else
+      memory.awaited.erase(resource);
   }
 }
 
@@ -124,60 +152,21 @@ void Pass::ask() {
 
 }  // namespace
 
-Checks checks_of(const spec::Module& module) {
-  Checks checks;
-  // Of two with one name, which validation refuses, the first.
-  const auto add = [&checks](Check&& check) {
-    std::string resource = resource_of(check);
-    checks.emplace(std::move(resource), std::move(check));
-  };
-  for (const spec::TcpChecker& tcp : module.checkers.tcp) {
-    add({.kind = Kind::Tcp,
-         .ident = tcp.ident,
-         .address = tcp.address,
-         .port = tcp.port,
-         .interval = tcp.interval,
-         .timeout = tcp.timeout,
-         .watch_class = class_of(spec::when_of(module, tcp))});
-  }
-  for (const spec::PingChecker& ping : module.checkers.ping) {
-    add({.kind = Kind::Ping,
-         .ident = ping.ident,
-         .address = ping.address,
-         .port = 0,
-         .interval = ping.interval,
-         .timeout = ping.timeout,
-         .watch_class = class_of(ping.when)});
-  }
-  std::vector<spec::IpChecker> ips = module.checkers.ip;
-  // The address of a farm is its own controller's matter; nobody sets it here yet.
-  if (module.mode == spec::Mode::Mirror) {
-    for (const spec::IpChecker& made : spec::generated_ip_checkers(module)) ips.push_back(made);
-  }
-  for (const spec::IpChecker& ip : ips) {
-    add({.kind = Kind::Ip,
-         .ident = ip.ident,
-         .address = ip.address,
-         .port = 0,
-         .interval = ip.interval,
-         .timeout = {},
-         .watch_class = class_of(spec::when_of(module, ip))});
-  }
-  return checks;
-}
-
 std::string_view class_of(Kind kind) {
   switch (kind) {
     case Kind::Tcp: return "tcp";
     case Kind::Ping: return "ping";
     case Kind::Ip: return "ip";
+    case Kind::Intf: return "intf";
+    case Kind::Custom: return "custom";
+    case Kind::SplitBrain: return "splitbrain";
   }
   return "";
 }
 
 std::string resource_of(const Check& check) { return fmt::format("{}.{}", class_of(check.kind), check.ident); }
 
-bool is_local(Kind kind) { return kind == Kind::Ip; }
+bool is_local(Kind kind) { return kind == Kind::Ip || kind == Kind::Intf; }
 
 Plan decide(const Desired& desired, const Observed& observed, Memory memory, MonoTime now) {
   Pass pass{.desired = desired, .observed = observed, .now = now};
@@ -185,6 +174,7 @@ Plan decide(const Desired& desired, const Observed& observed, Memory memory, Mon
   pass.plan.memory = std::move(memory);
   pass.take_up();
   pass.hear();
+  pass.hear_programs();
   pass.look_at_interfaces_again();
   pass.ask();
   pass.plan.awaited_changed = pass.plan.memory.awaited != awaited;

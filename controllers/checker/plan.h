@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "schema/base/time.h"
+#include "schema/port/interfaces.h"
 #include "schema/spec/module.h"
 #include "schema/status/module.h"
 
@@ -17,7 +18,8 @@
 /// only new values are told.
 namespace safekit::checker {
 
-enum class Kind { Tcp, Ping, Ip };
+/// SplitBrain: of several addresses one must answer. Custom: a program of the module, run by the script controller, says it.
+enum class Kind { Tcp, Ping, Ip, Intf, Custom, SplitBrain };
 
 struct Check {
   Kind kind{Kind::Tcp};
@@ -27,9 +29,11 @@ struct Check {
   Duration interval{seconds{10}};
   Duration timeout{seconds{5}};
   status::WatchClass watch_class{status::WatchClass::Prim};
+  std::vector<std::string> witnesses{};  ///< SplitBrain
+  status::CheckerProgram program{};      ///< Custom
   friend bool operator==(const Check&, const Check&) = default;
 };
-/// `tcp`, `ping`, `ip`: the class of its resource; it is set by `tcpcheck`, `pingcheck`, `ipcheck`.
+/// `tcp`, `ping`, `ip` ...: the class of its resource; it is set by `tcpcheck`, `pingcheck`, `ipcheck` ...
 [[nodiscard]] std::string_view class_of(Kind kind);
 /// `tcp.web`, `ip.10.0.0.9`
 [[nodiscard]] std::string resource_of(const Check& check);
@@ -39,6 +43,10 @@ struct Check {
 /// By resource.
 using Checks = std::map<std::string, Check>;
 [[nodiscard]] Checks checks_of(const spec::Module& module);
+/// The intf checks that the interfaces of virtual addresses make, as far as this node has their networks now.
+[[nodiscard]] Checks link_checks(const spec::Module& module, const std::vector<Interface>& interfaces);
+/// What the interfaces say of a local check.
+[[nodiscard]] bool is_fine(const Check& check, const std::vector<Interface>& interfaces);
 
 enum class Value { Init, Up, Down };
 
@@ -56,6 +64,9 @@ struct Memory {
   std::map<std::string, State> states{};   ///< by resource; only what is watched
   std::set<std::pair<MonoTime, std::string>> queue{};  ///< what is to be looked at next, and when; not what is being asked
   std::set<std::string> awaited{};         ///< watched, and without a value yet
+  std::set<std::string> resources{};       ///< told of, watched or not
+  std::map<std::string, status::CheckerProgram> programs{};  ///< what shall run
+  std::map<std::string, std::uint64_t> runs{};  ///< of programs with an interval: the last one judged
   std::uint64_t probes{0};                 ///< numbers of probes given out
   friend bool operator==(const Memory&, const Memory&) = default;
 };
@@ -71,6 +82,8 @@ struct Observed {
   /// By resource: number of the probe, and whether it is fine; nothing when that could not be looked at.
   std::map<std::string, std::pair<std::uint64_t, std::optional<bool>>> answers{};
   bool interfaces_changed{false};  ///< some link or address of this node
+  std::map<std::string, std::string> set{};  ///< values that programs have set, of Memory::programs
+  std::map<std::string, status::CheckerRun> runs{};
 };
 
 struct Ask {
@@ -89,7 +102,8 @@ struct Plan {
   std::vector<Ask> asks{};
   std::vector<Line> lines{};
   std::map<std::string, std::string> changed{};  ///< resources with their new values
-  bool is_all{false};                            ///< `changed` has every resource there is
+  bool is_all{false};                            ///< `changed` has every resource there is, but those of programs that go on
+  std::vector<std::string> gone{};               ///< resources of checks that there are no more
   bool awaited_changed{false};
   std::optional<Duration> recheck_after{};
   friend bool operator==(const Plan&, const Plan&) = default;

@@ -172,6 +172,71 @@ TEST(CheckerPlan, OtherChecksLeaveTheRestAsItIs) {
   EXPECT_FALSE(bench.memory.states.contains("tcp.web"));
 }
 
+Check disk(std::optional<Duration> interval = {}) {
+  return {.kind = Kind::Custom,
+          .ident = "disk",
+          .watch_class = WatchClass::Pre,
+          .program = {.exec = "bin/disk.sh", .interval = interval}};
+}
+
+TEST(CheckerPlan, AProgramSetsItsResourceItself) {
+  Bench bench{{disk()}};
+  bench.pass();
+  EXPECT_EQ(bench.values.at("custom.disk"), "init");
+  EXPECT_THAT(bench.memory.awaited, ElementsAre("custom.disk"));
+  EXPECT_EQ(bench.memory.programs.at("custom.disk"), disk().program);
+  Plan plan = bench.pass({.set = {{"custom.disk", "up"}}});
+  EXPECT_TRUE(plan.awaited_changed);
+  EXPECT_THAT(plan.changed, IsEmpty());
+  bench.desired.version = 2;
+  EXPECT_FALSE(bench.pass({.set = {{"custom.disk", "up"}}}).changed.contains("custom.disk")) << "another apply leaves what it set";
+  bench.desired.watched.clear();
+  bench.pass({.set = {{"custom.disk", "up"}}});
+  EXPECT_EQ(bench.values.at("custom.disk"), "init");
+  EXPECT_THAT(bench.memory.programs, IsEmpty());
+}
+
+TEST(CheckerPlan, AProgramWithAnIntervalIsJudgedByItsEnd) {
+  Bench bench{{disk(seconds{10})}};
+  bench.pass({.runs = {{"custom.disk", {.count = 4, .fine = true}}}});
+  EXPECT_EQ(bench.values.at("custom.disk"), "init") << "a run from before says nothing";
+  const Plan plan = bench.pass({.runs = {{"custom.disk", {.count = 1, .fine = false}}}});
+  EXPECT_THAT(plan.lines, ElementsAre(Line{'E', "disk.sh", "Resource custom.disk set to down by disk.sh"}));
+  EXPECT_EQ(bench.values.at("custom.disk"), "down");
+  bench.pass({.runs = {{"custom.disk", {.count = 2, .fine = true}}}, });
+  EXPECT_EQ(bench.values.at("custom.disk"), "up");
+}
+
+TEST(CheckerChecks, ALinkIsFineWithItsCarrier) {
+  spec::Module module;
+  module.vip = spec::Vip{};
+  module.vip->interfaces.resize(1);
+  module.vip->interfaces[0].addresses = {{.address = "10.0.0.9"}, {.address = "10.0.0.10"}, {.address = "fd00::9"}};
+  Interface eth{.index = 2, .name = "eth0", .up = true, .carrier = true};
+  eth.addresses = {{parse_ip("10.0.0.9").value(), 24}, {parse_ip("10.0.0.1").value(), 24}, {parse_ip("fd00::1").value(), 64}};
+  const Checks checks = link_checks(module, {eth});
+  ASSERT_EQ(checks.size(), 2U) << "one for each network";
+  const Check& link = checks.at("intf.10.0.0.0");
+  EXPECT_EQ(link.address, "10.0.0.1");
+  EXPECT_EQ(link.watch_class, WatchClass::Pre);
+  EXPECT_TRUE(checks.contains("intf.fd00::"));
+  EXPECT_TRUE(is_fine(link, {eth}));
+  Interface cut = eth;
+  cut.carrier = false;
+  EXPECT_FALSE(is_fine(link, {cut}));
+  EXPECT_TRUE(is_fine({.kind = Kind::Ip, .address = "10.0.0.9"}, {cut})) << "the address is there";
+  EXPECT_FALSE(is_fine(link, {}));
+  module.vip->interfaces[0].check = false;
+  EXPECT_THAT(link_checks(module, {eth}), IsEmpty());
+}
+
+TEST(CheckerChecks, AProgramIsCalledWithItsModuleResourceAndWords) {
+  spec::Module module;
+  module.metadata.name = "db";
+  module.checkers.custom = {{.ident = "disk", .when = spec::When::Pre, .exec = "disk.sh", .arg = " /srv  3 "}};
+  EXPECT_THAT(checks_of(module).at("custom.disk").program.arguments, ElementsAre("db", "custom.disk", "/srv", "3"));
+}
+
 TEST(CheckerChecks, ComeFromTheModule) {
   spec::Module module;
   module.checkers.tcp = {{.ident = "web", .address = "localhost", .port = 80},

@@ -27,7 +27,9 @@ ScriptController::ScriptController(store::Store& store, const Clock& clock, Proc
       processes_(processes),
       files_(files),
       wake_(std::move(wake)),
-      paths_(std::move(paths)) {}
+      paths_(std::move(paths)),
+      programs_({store, clock, processes, files}, paths_.state_dir, paths_.program_dir,
+                [this](const std::string& module) { wake_(engine::Request{module}); }) {}
 
 std::optional<engine::Request> ScriptController::wants(const store::Change& change) const {
   const bool mine = change.what == store::Change::What::Object || change.what == store::Change::What::Status;
@@ -60,11 +62,22 @@ Result<engine::Outcome> ScriptController::reconcile(const engine::Request& reque
 
   const Plan plan = decide(desired, observed, clock_.mono_now());
   for (const Action& action : plan.actions) SK_TRY_VOID(apply(module, live, action));
-  if (live.record) {
-    store_.update_status(ModuleName{module},
-                         [&](status::Module& m) { m.script = section_of(live.record->run); });
+  SK_TRY(const auto programs_due, run_programs(module, spec.get()));
+  status::ScriptSection section = live.record ? section_of(live.record->run) : status::ScriptSection{};
+  section.checkers = programs_.runs(module);
+  if (section != store_.status(ModuleName{module}).script) {
+    store_.update_status(ModuleName{module}, [&](status::Module& m) { m.script = section; });
   }
-  return engine::Outcome{.requeue_after = plan.recheck_after};
+  const bool sooner = programs_due && (!plan.recheck_after || *programs_due < *plan.recheck_after);
+  return engine::Outcome{.requeue_after = sooner ? programs_due : plan.recheck_after};
+}
+
+Result<std::optional<Duration>> ScriptController::run_programs(const std::string& module, const spec::Module* spec) {
+  const spec::Scripts defaults;
+  const spec::Scripts* scripts = scripts_of(spec);
+  if (scripts == nullptr) scripts = &defaults;
+  return programs_.pass(module, store_.status(ModuleName{module}).checker.programs, environment(module, *scripts),
+                        scripts->logging == spec::ScriptLogging::UserLog);
 }
 
 void ScriptController::load(const std::string& module, Live& live) {
@@ -214,14 +227,6 @@ Status ScriptController::start(const std::string& module, Live& live, const stat
   run.output_file = logged ? var + "/" + output : std::string{};
   SK_TRY_VOID(save(module, *live.record));  // before the start: who finds it looks for the runner
 
-  Environment environment{.module = module,
-                          .state_dir = paths_.state_dir,
-                          .program_dir = paths_.program_dir,
-                          .variables = {},
-                          .extra = paths_.extra_environment};
-  for (const spec::Variable& variable : scripts->environment) {
-    environment.variables.emplace_back(variable.name, variable.value);
-  }
   ProcessSpec process;
   const std::string bin = private_bin(paths_.state_dir, module);
   process.argv = {paths_.program_dir + "/safekit-runner",
@@ -234,7 +239,7 @@ Status ScriptController::start(const std::string& module, Live& live, const stat
                   "--",
                   bin + "/" + order.name};
   process.argv.insert(process.argv.end(), order.arguments.begin(), order.arguments.end());
-  process.environment = environment_of(environment);
+  process.environment = environment(module, *scripts);
   process.directory = bin;
   const auto runner =
       processes_.start(process, [this, module](const ExitStatus&) { wake_(engine::Request{module}); });
@@ -248,6 +253,18 @@ Status ScriptController::start(const std::string& module, Live& live, const stat
   live.record->runner_ticks = runner->start_ticks;
   store_.record(ModuleName{module}, "userplug", 'S', log_line(order, output));
   return save(module, *live.record);
+}
+
+std::vector<std::string> ScriptController::environment(const std::string& module, const spec::Scripts& scripts) const {
+  Environment environment{.module = module,
+                          .state_dir = paths_.state_dir,
+                          .program_dir = paths_.program_dir,
+                          .variables = {},
+                          .extra = paths_.extra_environment};
+  for (const spec::Variable& variable : scripts.environment) {
+    environment.variables.emplace_back(variable.name, variable.value);
+  }
+  return environment_of(environment);
 }
 
 Status ScriptController::signal(const std::string& module, Live& live, const Signal& wanted) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "controllers/script/plan.h"
+#include "controllers/script/program_runner.h"
 #include "reconciler/engine/controller.h"
 #include "reconciler/store/store.h"
 #include "schema/port/clock.h"
@@ -20,7 +21,7 @@ struct Paths {
   std::vector<std::string> extra_environment{};  ///< NAME=value for every script of this node
 };
 
-/// Runs the scripts that RoleSection::script orders; writes ScriptSection. A script runs under
+/// Runs the scripts that RoleSection::script orders, and the programs of checkers; writes ScriptSection. A script runs under
 /// `safekit-runner` in a session of its own: it does not notice that safekitd goes away, and a new safekitd
 /// finds it by the stored fact `script/<module>` (written before the start) and the runner's status file. A
 /// service.
@@ -51,6 +52,8 @@ class ScriptController final : public engine::Controller {
   Status replace_if_new(const std::string& path, const std::string& text, std::uint32_t mode);
   Status start(const std::string& module, Live& live, const status::ScriptOrder& order);
   Status signal(const std::string& module, Live& live, const Signal& signal);
+  [[nodiscard]] std::vector<std::string> environment(const std::string& module, const spec::Scripts& scripts) const;
+  Result<std::optional<Duration>> run_programs(const std::string& module, const spec::Module* spec);
   Status save(const std::string& module, const Record& record);
   void keep_house(const std::string& module, std::uint64_t size_limit_bytes);
   [[nodiscard]] bool exists(const std::string& module, const std::string& script) const;
@@ -63,6 +66,7 @@ class ScriptController final : public engine::Controller {
   Files& files_;
   Wake wake_;
   Paths paths_;
+  ProgramRunner programs_;
   std::map<std::string, Live> modules_{};
 };
 

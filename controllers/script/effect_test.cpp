@@ -234,5 +234,36 @@ TEST_F(ScriptTest, KeepsNoFactOfADeletedModuleButThatOfOneThatIsStillBeingStoppe
   EXPECT_FALSE(store->fact(kFact).has_value());
 }
 
+TEST_F(ScriptTest, RunsTheProgramOfACheckerWhileItIsWatched) {
+  apply(R"({"files":{"disk.sh":"#!/bin/sh\nexit 0\n"}})");
+  store->update_status(kDb, [](status::Module& m) {
+    m.role.since = WallTime{1};
+    m.checker.programs["custom.disk"] = {.exec = "disk.sh", .arguments = {"db", "custom.disk"}, .interval = seconds{10}, .timeout = seconds{3}};
+  });
+  EXPECT_EQ(pass().requeue_after, seconds{3});
+  ASSERT_EQ(processes.started.size(), 1U);
+  EXPECT_THAT(processes.started[0].argv,
+              ElementsAre("/usr/bin/safekit-runner", "--status", "/state/modules/db/run/checker-custom.disk.status", "--output",
+                          "/state/modules/db/userlog_custom.disk.ulog", "--", kBin + "/disk.sh", "db", "custom.disk"));
+  EXPECT_THAT(processes.started[0].environment, Contains("SAFEMODULE=db"));
+  EXPECT_TRUE(files.entries.contains(kBin + "/disk.sh"));
+  processes.end(processes.running.begin()->first, {.code = 1, .signal = {}});
+  pass();
+  EXPECT_EQ(section().checkers.at("custom.disk"), (status::CheckerRun{.count = 1, .fine = false}));
+  store->update_status(kDb, [](status::Module& m) { m.checker.programs.clear(); });
+  pass();
+  EXPECT_TRUE(section().checkers.empty());
+}
+
+TEST_F(ScriptTest, EndsTheCheckersThatAnOlderSafekitdLeft) {
+  apply("");
+  const ProcessIdentity left = processes.add("disk.sh", "disk.sh db custom.disk");
+  files.entries["/state/modules/db/run/checker-custom.disk.status"].text =
+      "pid=" + std::to_string(left.pid) + "\nstart_ticks=" + std::to_string(left.start_ticks) + "\n";
+  pass();
+  EXPECT_THAT(processes.signals, ElementsAre(std::pair{left.pid, SIGKILL}));
+  EXPECT_FALSE(files.entries.contains("/state/modules/db/run/checker-custom.disk.status"));
+}
+
 }  // namespace
 }  // namespace safekit::script

@@ -24,6 +24,7 @@ def module():
              "  nodes: [node1, node2]", "  scripts:", "    files:", "      start_both: |", "        #!/bin/sh",
              f"        for i in $(seq 1 {PROCESSES}); do",
              "          pgrep -x work$i > /dev/null || setsid /srv/work$i 100000 < /dev/null > /dev/null 2>&1 &", "        done",
+             f"        until [ $(pgrep -c ^work) -ge {PROCESSES} ]; do sleep 0.1; done",
              "  checkers:", "    tcp:"]
     half = CHECKERS // 2
     lines += [f"    - {{ident: port{i}, address: 127.0.0.1, port: {PORT}, when: both}}" for i in range(half)]

@@ -68,6 +68,7 @@ def case_each_action(w):
     w.says("node1", "Action swap from failover rule c_swap")
     w.box.wait_state("node2", "app", "PRIM Ready")
     w.box.wait_state("node1", "app", "SECOND Ready")
+    w.set("node1", "custom.load", "up")  # or the rule would give the role back as soon as this node has it again
     note("   stopstart of the primary: the other node takes over")
     w.set("node2", "custom.over", "down")
     w.says("node2", "Action stopstart from failover rule c_over")

@@ -80,11 +80,9 @@ void look_at_errd(const Module& module, Found& found) {
 
 void look_at_checkers(const Module& module, Found& found) {
   const spec::Checkers& checkers = module.checkers;
-  found.note(!checkers.interfaces.empty(), "spec.checkers.interfaces", "intf checkers do not run");
-  found.note(!checkers.custom.empty(), "spec.checkers.custom", "custom checkers do not run");
   found.note(!checkers.modules.empty(), "spec.checkers.modules", "module checkers do not run");
   found.note(checkers.split_brain.has_value(), "spec.checkers.splitBrain",
-             "the witness is not asked: cut all networks and both nodes may become primary");
+             "the witness is asked and nothing follows from its answer: cut all networks and both nodes may become primary");
   if (!module.failover_rules) return;
   const spec::FailoverRules& rules = *module.failover_rules;
   found.note(rules.period != spec::FailoverRules{}.period, "spec.failoverRules.period",

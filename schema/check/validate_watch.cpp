@@ -114,6 +114,7 @@ void judge_other_checkers(const Judge& judge, const Module& module) {
     const std::string at = fmt::format("spec.checkers.custom[{}]", i);
     judge_ident(judge, at, "custom", custom.ident, idents);
     judge_action(judge, at, "custom", when_of(module, custom), custom.action);
+    if (custom.interval) judge_interval(judge, at, *custom.interval);
   }
   idents.clear();
   for (std::size_t i = 0; i < module.checkers.modules.size(); ++i) {

@@ -295,6 +295,8 @@ void fields(Form& form, spec::CustomChecker& v) {
   form("action", v.action);
   form("exec", v.exec, Use::Required);
   form("arg", v.arg);
+  form("interval", v.interval);
+  form("timeout", v.timeout);
 }
 
 template <class Form>

@@ -231,7 +231,9 @@ const XmlElement kCustom{"custom",
                           {"when", "when", As::Word, kWhen, kRequired},
                           {"exec", "exec", As::Text, "", kRequired},
                           {"arg", "arg"},
-                          kCheckerAction},
+                          kCheckerAction,
+                          kInterval,
+                          kTimeout},
                          {},
                          {}};
 const XmlElement kModuleTo{

@@ -22,6 +22,9 @@ struct IpAddress {
 /// Takes `192.0.2.1`, `2001:db8::1` and `[2001:db8::1]`; no name look-up. Errors: Invalid.
 [[nodiscard]] Result<IpAddress> parse_ip(std::string_view text);
 
+/// The first address of the network that holds this one; a prefix longer than the address counts as all of it.
+[[nodiscard]] IpAddress network_of(const IpAddress& address, std::uint8_t prefix_length);
+
 using MacAddress = std::array<std::uint8_t, 6>;
 [[nodiscard]] std::string to_string(const MacAddress& mac);
 

@@ -53,13 +53,16 @@ struct IpChecker {
   friend bool operator==(const IpChecker&, const IpChecker&) = default;
 };
 
-/// `<custom>`: a program of the module that sets `custom.<ident>` itself; rule `c_<ident>` unless NoAction.
+/// `<custom>`: a program of the module that sets `custom.<ident>` itself, for as long as it is watched; or, with an
+/// interval, one that is run each time and tells by its exit code (0: up). Rule `c_<ident>` unless NoAction.
 struct CustomChecker {
   std::string ident{};
   std::optional<When> when{};
   CheckerAction action{CheckerAction::NoAction};
   std::string exec{};
   std::string arg{};  ///< words, split at white space
+  std::optional<Duration> interval{};
+  Duration timeout{seconds{5}};  ///< of one run, with an interval: then it is ended and counts as down
   friend bool operator==(const CustomChecker&, const CustomChecker&) = default;
 };
 

@@ -61,12 +61,28 @@ struct RoleSection {
   std::optional<ScriptOrder> script{};
   ReplicaOrder replica{};
   bool addresses_wanted{false};
+  bool lease_wanted{false};  ///< it is, or is about to be, active without its peer: the module's witness is asked for that
   std::set<WatchClass> watched{};
   std::uint32_t loop_count{0};        ///< corrective actions inside loop_interval
   friend bool operator==(const RoleSection&, const RoleSection&) = default;
 };
 
-/// Writer: script. What became of the last order.
+/// A program that runs while its checker is watched; with an interval, again and again. Ordered by checker, run by script.
+struct CheckerProgram {
+  std::string exec{};                    ///< absolute, or relative to the module's `bin`
+  std::vector<std::string> arguments{};
+  std::optional<Duration> interval{};
+  Duration timeout{};                    ///< of one run, with an interval
+  friend bool operator==(const CheckerProgram&, const CheckerProgram&) = default;
+};
+/// How the last run of a checker with an interval ended.
+struct CheckerRun {
+  std::uint64_t count{0};  ///< of runs that have ended
+  bool fine{false};        ///< exit code 0, in time
+  friend bool operator==(const CheckerRun&, const CheckerRun&) = default;
+};
+
+/// Writer: script. What became of the last order, and of the programs of checkers.
 struct ScriptSection {
   std::uint64_t run{0};       ///< of the order it speaks of
   bool running{false};
@@ -75,6 +91,7 @@ struct ScriptSection {
   bool missing{false};        ///< there is no such script: that counts as success
   int exit_code{0};           ///< 128 + signal for a script that was killed
   std::string output_file{};
+  std::map<std::string, CheckerRun> checkers{};  ///< by resource; only those with an interval
   friend bool operator==(const ScriptSection&, const ScriptSection&) = default;
 };
 
@@ -147,6 +164,7 @@ struct ErrdSection {
 struct CheckerSection {
   std::set<WatchClass> watched{};
   std::set<std::string> awaited{};  ///< resources that are looked at and have no value yet
+  std::map<std::string, CheckerProgram> programs{};  ///< by resource: what shall run now
   friend bool operator==(const CheckerSection&, const CheckerSection&) = default;
 };
 
@@ -158,6 +176,29 @@ struct RuleVerdict {
   std::vector<std::string> because{};  ///< `tcp.web is down`: what decides it
   WallTime since{};
   friend bool operator==(const RuleVerdict&, const RuleVerdict&) = default;
+};
+
+/// Writer: lease. What the module's witness says to RoleSection::lease_wanted.
+struct LeaseSection {
+  enum class Witness {
+    None,
+    Reachable,  ///< one that only answers (SafeKit's `ping`): who reaches it may go on, and both may
+    Grants,     ///< one that grants a lease to one node at a time
+  };
+  enum class Answer {
+    NotAsked,
+    Asked,    ///< and nothing has come back yet
+    Granted,
+    Refused,  ///< the peer holds the lease
+    Silent,   ///< the witness was not reached
+  };
+  Witness witness{Witness::None};
+  Answer answer{Answer::NotAsked};
+  /// With Grants and Granted: when the lease ends, by this node's CLOCK_BOOTTIME and counted from before the witness was
+  /// asked. It moves on with each renewal; what this node alone may do (acknowledge writes, own addresses) ends before it.
+  MonoTime until{};
+  std::string detail{};  ///< for people: who holds it, why it was not reached
+  friend bool operator==(const LeaseSection&, const LeaseSection&) = default;
 };
 
 /// Writer: failover.
@@ -219,6 +260,7 @@ struct Module {
   ErrdSection errd{};
   CheckerSection checker{};
   FailoverSection failover{};
+  LeaseSection lease{};
   PeerSection peer{};
   Settings settings{};
   std::map<std::string, ResourceValue> resources{};  ///< `class.id` -> value; each has one writer
