@@ -43,7 +43,7 @@ TEST(ConfigController, TellsOfSettingsOnlyWhereTheModuleIs) {
   const auto apply = [&](const std::string& name, const std::string& node) {
     const std::string spec = R"({"apiVersion":"safekit/v1","kind":"Module","metadata":{"name":")" + name +
                              R"("},"spec":{"mode":"light","nodes":[")" + node +
-                             R"("],"checkers":{"custom":[{"ident":"gw","exec":"gw"}]}}})";
+                             R"("],"virtualHostnames":[{"name":"db","envFile":"host.env"}]}})";
     ASSERT_TRUE(store.apply({store::Kind::Module, name}, spec, {}).has_value());
     ASSERT_TRUE(controller.reconcile({name}).has_value());
   };

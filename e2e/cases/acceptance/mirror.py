@@ -191,7 +191,7 @@ def m11(w):
 
 
 def m19(w):
-    w.box.call("cut", "default")
+    w.box.call("cut", "default", "--silent")
     until(lambda: w.value("node1", "heartbeat.default") == "down" == w.value("node2", "heartbeat.default"), 15, "both know of it")
     w.states("PRIM Ready", "SECOND Ready")
     for node in w.box.nodes:
@@ -202,7 +202,7 @@ def m19(w):
 
 def m13(w):
     for network in ("default", "replication"):
-        w.box.call("cut", network)
+        w.box.call("cut", network, "--silent")
     w.states("ALONE Ready", "ALONE Ready")
     for node in w.box.nodes:
         w.said(node, "Remote state UNKNOWN", "Local state ALONE Ready")
