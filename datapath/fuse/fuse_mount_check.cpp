@@ -161,6 +161,10 @@ class CopyingSink : public replica::Sink {
 
   Result<std::uint32_t> begin_change(std::span<const replica::Change>) override { return 0U; }
   void end_change(std::uint32_t) override {}
+  void doubt(const replica::Change&) override {
+    const std::lock_guard lock{mutex_};
+    ++failed_;
+  }
   SequenceNumber append(const wire::Operation& operation, BytesView data) override {
     std::unique_lock lock{mutex_};
     room_.wait(lock, [this] { return queue_.size() < kQueueMax; });
@@ -268,6 +272,7 @@ class NullSink : public replica::Sink {
  public:
   Result<std::uint32_t> begin_change(std::span<const replica::Change>) override { return 0U; }
   void end_change(std::uint32_t) override {}
+  void doubt(const replica::Change&) override {}
   SequenceNumber append(const wire::Operation&, BytesView) override { return {}; }
   Status wait(SequenceNumber, replica::Acknowledged) override { return {}; }
 };

@@ -129,7 +129,8 @@ class Operations {
   Call<void> finish(const Made& made, Reply& reply);
   Call<void> open_existing(Inode& inode, std::uint32_t flags, bool kill_set_id, Attempt& attempt);
   Call<void> synchronise(Inode& inode, bool data_only);
-  Call<void> send_nameless(Inode& inode);
+  void send_nameless(Inode& inode);
+  Call<void> send_all_of(Inode& inode);
   Call<void> send_content(Inode& inode);
   Call<void> send_xattrs(Inode& inode);
   Call<void> remove(const Request& request, bool directory);
@@ -163,7 +164,7 @@ class Operations {
   Call<void> stage(Moved& moved);
   void unstage(Moved& moved);
   Call<void> stage_entry(Inode& inode, InodeId parent, const std::string& name, const std::string& path, Staged& staged);
-  Call<void> send_staged(const Staged& staged);
+  void send_staged(const Staged& staged);
   void find_gone(Inode& inode, const std::string& before, const std::optional<std::string>& after, std::vector<Inode*>& gone);
   void leave_out(std::vector<Inode*>& gone);
 

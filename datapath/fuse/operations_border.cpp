@@ -70,7 +70,7 @@ Call<void> Operations::move_across(const Move& move, Crossing& crossing) {
   }
   for (Moved& moved : crossing) {
     // What came in below a directory that was made anew.
-    if (done && moved.made_anew) done = send_staged(moved.staged);
+    if (done && moved.made_anew) send_staged(moved.staged);
     for (const Inode* inode : moved.staged.inodes) inodes_.unpin(inode->id);
     if (moved.inode != nullptr) inodes_.unpin(moved.inode->id);
   }
@@ -152,7 +152,8 @@ Call<void> Operations::stage(Moved& moved) {
     const auto names = order_.names_exclusive();
     SK_TRY_VOID(stage_entry(*moved.inode, inodes_.root_id(root_), moved.staged.name, moved.path_after, moved.staged));
   }
-  return send_staged(moved.staged);
+  send_staged(moved.staged);
+  return {};
 }
 
 /// The caller holds names exclusively.
@@ -204,12 +205,11 @@ Call<void> Operations::stage_entry(Inode& inode, InodeId parent, const std::stri
 }
 
 /// What the inodes hold, with no names held; live changes follow.
-Call<void> Operations::send_staged(const Staged& staged) {
+void Operations::send_staged(const Staged& staged) {
   for (Inode* inode : staged.inodes) {
     const auto content = order_.content(inode->id);
-    SK_TRY_VOID(send_nameless(*inode));
+    send_nameless(*inode);
   }
-  return {};
 }
 
 /// The inodes below a directory, and itself, that were replicated at one path and are not at another (or at none). Only those

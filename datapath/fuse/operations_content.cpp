@@ -4,6 +4,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 
 #include "datapath/fuse/operations.h"
@@ -14,13 +16,20 @@ namespace {
 /// Piece in which the content of a file that gets its first name is sent.
 constexpr std::size_t kPieceBytes = 1 << 20;
 
-using What = replica::Change::What;
+using replica::Change;
+using What = Change::What;
 
 /// What ext4 has allocated before the disk was full, it leaves as growth of the file; the kernel above and the peer know of none.
 void take_back_growth(int file, off_t size) {
   struct stat now {};
   if (::fstat(file, &now) != 0 || now.st_size <= size) return;
   (void)!::ftruncate(file, size);  // only room is given back: refused by a broken disk alone
+}
+
+/// Not refused at its beginning, for what was asked: XFS has punched a range that it finds no room for to fill with zeros.
+bool may_be_made_in_part(Errno error) {
+  constexpr std::array kBegun{ENOSPC, EDQUOT, EIO, EINTR, ENOMEM};
+  return std::ranges::find(kBegun, error.number) != kBegun.end();
 }
 
 }  // namespace
@@ -170,9 +179,8 @@ Call<void> Operations::fallocate(const Request& request, Reply&) {
   // Collapsing or inserting moves all that is behind it.
   const bool moves = (in.mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE)) != 0;
   {
-    const What what = moves ? What::Tail : What::Content;
-    SK_TRY(const auto scope,
-           outbox_.changing({{.what = what, .id = noted_id(*inode), .offset = in.offset, .size = in.length}}));
+    const Change change{.what = moves ? What::Tail : What::Content, .id = noted_id(*inode), .offset = in.offset, .size = in.length};
+    SK_TRY(const auto scope, outbox_.changing({change}));
     const auto content = order_.content(inode->id);
     struct stat before {};
     SK_TRY_VOID(checked(::fstat(file->get(), &before)));
@@ -180,6 +188,8 @@ Call<void> Operations::fallocate(const Request& request, Reply&) {
                                           static_cast<off_t>(in.length)));
     if (!done) {
       take_back_growth(file->get(), before.st_size);
+      const bool replaces = moves || (in.mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0;
+      if (replaces && may_be_made_in_part(done.error())) outbox_.doubt(change);
       outbox_.touch(*inode);
       return done.error();
     }
@@ -202,8 +212,12 @@ Call<void> Operations::lseek(const Request& request, Reply& reply) {
   return {};
 }
 
-/// Content, xattrs and mtime of what has just got its first name. The caller holds content.
-Call<void> Operations::send_nameless(Inode& inode) {
+/// Content, xattrs and mtime of what has just got its first name; it has that name, whatever comes. The caller holds content.
+void Operations::send_nameless(Inode& inode) {
+  if (!send_all_of(inode)) outbox_.doubt({.what = What::Tail, .id = inode.id});
+}
+
+Call<void> Operations::send_all_of(Inode& inode) {
   if (!S_ISREG(inode.type)) {  // a FIFO is not opened without somebody at its other end
     SK_TRY_VOID(send_xattrs(inode));
     inode.touched = true;

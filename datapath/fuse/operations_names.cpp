@@ -282,7 +282,7 @@ Call<void> Operations::link(const Request& request, Reply& reply) {
       request.attempt().counted(inode->id);
       outbox_.touch(*parent);
     }
-    if (first_name) SK_TRY_VOID(send_nameless(*inode));  // the names stand free while its content is sent
+    if (first_name) send_nameless(*inode);  // the names stand free while its content is sent
   }
   add_entry(reply, *inode, attributes);
   return outbox_.after_change(*inode);

@@ -35,6 +35,10 @@ class Outbox {
 
   /// Before the local call of each of them, until it is appended. Ids by `noted_id`. Errors: EIO when nothing may be changed.
   [[nodiscard]] Call<replica::ChangeScope> changing(std::initializer_list<replica::Change> changes);
+  /// Before the scope of `changing` ends: what failed may have been made in part, or the peer cannot be told of it.
+  void doubt(const replica::Change& change) {
+    if (change.id.value != 0) sink_.doubt(change);
+  }
   /// The caller holds names exclusively (Create, Link, Remove, Rename) or content(id).
   SequenceNumber append(const wire::Operation& operation, BytesView data = {});
   /// An operation on one inode; nothing happens if it has no name. The caller holds content(id).

@@ -69,6 +69,15 @@ void Primary::end_change(std::uint32_t ticket) {
   if (activity_ != nullptr) activity_->end(ticket);
 }
 
+void Primary::doubt(const Change& change) {
+  const std::lock_guard lock{mutex_};
+  const bool is_range = change.what == Change::What::Content;
+  mark({.what = is_range ? Touch::kContent : Touch::kWhole, .id = change.id, .offset = change.offset, .size = change.size});
+  if (mode_ == Mode::Alone) note_alone();
+  if (mode_ == Mode::Waiting) unconfirmed_ = true;
+  if (link_) lose(link_->number, "a change that failed may have been made in part: it is compared");
+}
+
 SequenceNumber Primary::append(const wire::Operation& operation, BytesView data) {
   Lock lock{mutex_};
   if (const auto* gone = std::get_if<wire::Forget>(&operation)) {

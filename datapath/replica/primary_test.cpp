@@ -340,6 +340,15 @@ TEST_F(PrimaryTest, AnInodeThatCannotBeNamedLosesTheLinkAndAllIsCompared) {
   EXPECT_EQ(peer_.connections, 2);
 }
 
+TEST_F(PrimaryTest, WhatFailedInItsMiddleIsCompared) {
+  begin();
+  primary_->doubt({.what = Change::What::Tail, .id = {1}});
+  EXPECT_TRUE(logged("may have been made in part"));
+  EXPECT_TRUE(becomes([&] { return peer_.connections == 2 && primary_->status().peer_synchronised; }));
+  EXPECT_EQ(peer_.zone_comparisons, 1);
+  EXPECT_EQ(peer_.full_comparisons, 0);
+}
+
 TEST_F(PrimaryTest, APeerThatCrashedIsSentWhatTheLogNames) {
   keep_log();
   peer_.crashed_at = 1;

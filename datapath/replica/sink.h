@@ -72,6 +72,9 @@ class Sink {
   /// While the peer is away it only marks zones. May block while the window is full, at most the send time-out.
   /// `data` (of a Write) is copied or sent before the call returns.
   virtual SequenceNumber append(const wire::Operation& operation, BytesView data = {}) = 0;
+  /// Of a change between begin_change and end_change that failed and may have been made in part, or cannot be told: the peer gets
+  /// by a synchronisation what stands here. Any lock of TreeOrder may be held.
+  virtual void doubt(const Change& change) = 0;
   /// Waits, with no lock held, until the peer has acknowledged everything up to `sequence`, or the node may go on
   /// without its peer. Errors: Fenced when this node must not acknowledge writes any more (the caller answers EIO).
   virtual Status wait(SequenceNumber sequence, Acknowledged level) = 0;

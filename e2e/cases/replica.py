@@ -445,6 +445,21 @@ def case_an_allocation_that_finds_no_room_changes_nothing(pair):
     assert_equal(pair)
 
 
+def case_a_range_that_is_zeroed_without_room_is_compared(pair):
+    """XFS has punched it when it finds no room for the zeros: the call fails, and the content is another."""
+    image, disk = f"{pair.root}/a.xfs", f"{pair.root}/disk-a"
+    os.makedirs(disk)
+    pair.a.run("sh", "-ec", f"truncate -s 300m {image}; mkfs.xfs -q {image}; mount -o loop {image} {disk}; mount --bind {disk} {pair.mount}")
+    pair.a.data = f"/proc/{pair.a.keeper.pid}/root{disk}"
+    mirrored(pair)
+    pair.a.run("sh", "-ec", f"cd {pair.mount}; yes | head -c 4000000 > file; sync file; ! fallocate --zero-range -n -o 0 -l 1G file 2> /dev/null")
+    pair.a.synchronised()
+    pair.a.run("sync", f"{pair.mount}/file")
+    with open(f"{pair.a.data}/file", "rb") as file:
+        assert file.read(4) == bytes(4), "the case needs a call that fails in its middle"
+    assert_equal(pair)
+
+
 def case_rounds_of_losses(pair):
     """Random losses under load, also in the middle of a synchronisation; after each both copies are equal again and no
     acknowledged append is missing. SK_ROUNDS and SK_SEED choose how many and which."""
