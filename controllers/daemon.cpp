@@ -14,6 +14,7 @@
 #include "controllers/copy_inspections.h"
 #include "controllers/errd/effect.h"
 #include "controllers/failover/effect.h"
+#include "controllers/lease/effect.h"
 #include "controllers/lost_writes.h"
 #include "controllers/membership/effect.h"
 #include "controllers/membership/port_watch.h"
@@ -40,6 +41,9 @@
 #include "reconciler/peer/links.h"
 #include "reconciler/store/sqlite_backend.h"
 #include "reconciler/store/store.h"
+#include "reconciler/witness/client.h"
+#include "reconciler/witness/protocol.h"
+#include "reconciler/witness/service.h"
 
 namespace safekit {
 namespace {
@@ -75,6 +79,10 @@ Result<NodeName> node_name(const DaemonOptions& options, const Result<peer::Clus
   return NodeName{host};
 }
 
+std::string without_brackets(const std::string& address) {
+  return address.starts_with('[') && address.ends_with(']') ? address.substr(1, address.size() - 2) : address;
+}
+
 std::string metrics_text(const engine::Engine& engine) {
   std::string out = "# TYPE safekit_reconcile_passes_total counter\n";
   for (const auto& [name, health] : engine.health().controllers()) {
@@ -102,8 +110,10 @@ struct Daemon::Impl {
   void wire_controllers();
   void wire_peers();
   void wire_api();
+  void wire_witness();
   Status activate(const peer::ClusterIdentity& identity);
   Result<replication::ClusterIdentity> replica_identity() const;
+  Result<witness::RemoteWitness::NodeAccess> reach(const std::string& node) const;
   void renew();
   void look_at_ports();
 
@@ -113,6 +123,8 @@ struct Daemon::Impl {
   linux_os::SystemPower power{ports.processes, options.may_reboot};
   linux_os::SystemTcpProbe tcp{ports.loop};
   linux_os::SystemEchoProbe echo{ports.loop};
+  witness::LeaseService leases{{ports.files, ports.clock, ports.random}, options.state_dir + "/witness/leases"};  ///< for other nodes' modules
+  witness::RemoteWitness witnesses{ports.loop, [this](const std::string& node) { return reach(node); }};
   std::unique_ptr<store::SqliteBackend> backend;
   store::Store store;
   engine::Engine engine{{store, ports.loop, ports.clock, ports.random, ports.log}};
@@ -163,7 +175,10 @@ void Daemon::Impl::wire_controllers() {
   add(std::make_unique<vip::VipController>(store, ports.clock, interfaces, engine.waker("vip")));
   add(std::make_unique<errd::ErrdController>(store, ports.clock, ports.processes, engine.waker("errd")));
   add(std::make_unique<checker::CheckerController>(
-      checker::CheckerController::Ports{store, ports.clock, tcp, echo, interfaces}, engine.waker("checker")));
+      checker::CheckerController::Ports{store, ports.clock, tcp, echo, witnesses, interfaces}, engine.waker("checker")));
+  add(std::make_unique<lease::LeaseController>(
+      lease::LeaseController::Ports{store, ports.clock, witnesses, echo},
+      [this] { return identity ? identity->cluster_id : std::string{}; }, engine.waker("lease")));
   add(std::make_unique<failover::FailoverController>(store, ports.clock));
   add(std::make_unique<membership::MembershipController>(store, ports.clock, heartbeats, engine.waker("membership")));
   add(std::make_unique<boot::BootController>(store, ports.clock, boot));
@@ -212,12 +227,23 @@ void Daemon::Impl::wire_api() {
                          const auto authority = trust.authority();
                          respond(authority ? api::text(200, *authority) : api::failure(authority.error()));
                        });
+  wire_witness();
   lost_writes.add_routes(server->routes());
   inspections->add_routes(server->routes());
   server->routes().add(api::Method::Get, "modules/*/spread",
                        [this](const api::Request& request, const api::Routes::Parameters& at, const api::Respond& respond) {
                          spread.answer(request, at.front(), respond);
                        });
+}
+
+/// This node as the witness of modules that run on others.
+void Daemon::Impl::wire_witness() {
+  const auto answer = [this](const api::Request& request, const api::Routes::Parameters&, const api::Respond& respond) {
+    respond(leases.answer(request));
+  };
+  server->routes().add(api::Method::Get, witness::pattern_of(witness::kAliveRoute), answer);
+  server->routes().add(api::Method::Post, witness::pattern_of(witness::kAcquireRoute), answer);
+  server->routes().add(api::Method::Post, witness::pattern_of(witness::kReleaseRoute), answer);
 }
 
 /// From here on this node speaks to its peers.
@@ -249,6 +275,22 @@ Result<replication::ClusterIdentity> Daemon::Impl::replica_identity() const {
                                       .certificate_file = pki_dir + "node.pem",
                                       .key_file = pki_dir + "node.key",
                                       .authority_file = pki_dir + "ca.pem"};
+}
+
+/// Another node as a witness: its API, by the token that all nodes of the cluster share.
+Result<witness::RemoteWitness::NodeAccess> Daemon::Impl::reach(const std::string& node) const {
+  if (!identity) return Error{Code::NotFound, "this node belongs to no cluster yet"};
+  witness::RemoteWitness::NodeAccess access{
+      .port = api::kHttpsPort, .token = identity->admin_token, .authority_pem = identity->authority_pem};
+  if (const auto cluster = store.cluster()) {
+    for (const spec::Lan& lan : cluster->lans) {
+      for (const spec::NodeAddress& there : lan.nodes) {
+        if (there.name.str() == node) access.addresses.push_back(without_brackets(there.address));
+      }
+    }
+  }
+  if (access.addresses.empty()) return Error{Code::NotFound, fmt::format("the cluster has no node '{}'", node)};
+  return access;
 }
 
 /// Ports that another program has: tried again, and told of, for as long as it has them.
@@ -311,7 +353,11 @@ Status Daemon::run() {
   d.role->adopt();
   d.engine.start();
   SK_TRY_VOID(d.server->start());
-  if (auto known = d.pki.load()) {
+  auto known = d.pki.load();
+  // Who belongs to no cluster yet has granted no lease in it.
+  const auto before = known ? witness::LeaseService::Before::Unknown : witness::LeaseService::Before::Nothing;
+  if (const auto open = d.leases.open(before); !open) d.ports.log.write(LogLevel::Error, "witness", open.error().what);
+  if (known) {
     SK_TRY_VOID(d.activate(*known));
   } else if (known.error().code != Code::NotFound) {
     return std::move(known).error();

@@ -97,7 +97,8 @@ Checks checks_of(const spec::Module& module) {
     put(checks, {.kind = Kind::SplitBrain,
                  .ident = witness->ident,
                  .watch_class = status::WatchClass::Pre,
-                 .witnesses = witness->witnesses});
+                 .witnesses = witness->witnesses,
+                 .grants = witness_kind(witness->exec)});
   }
   return checks;
 }

@@ -89,17 +89,24 @@ void CheckerController::ask(const std::string& module, const std::vector<Ask>& a
   wake_(engine::Request{module});
 }
 
-/// The first answer is enough; without any, the last failure tells.
+/// Of addresses the first answer is enough; without any, the last failure tells.
 void CheckerController::ask_witnesses(const std::string& module, const Ask& question) {
-  const auto left = std::make_shared<std::size_t>(question.check.witnesses.size());
-  for (const std::string& witness : question.check.witnesses) {
-    ports_.echo.echo(witness, question.check.timeout,
-                     [this, module, left, resource = resource_of(question.check), number = question.number](const Status& status) {
-                       if (*left == 0 || (--*left > 0 && !status)) return;
-                       *left = 0;
-                       modules_[module].observed.answers[resource] = {number, status.has_value()};
-                       wake_(engine::Request{module});
-                     });
+  const Check& check = question.check;
+  const auto told = [this, module, resource = resource_of(check), number = question.number](const Status& status) {
+    modules_[module].observed.answers[resource] = {number, status.has_value()};
+    wake_(engine::Request{module});
+  };
+  if (check.grants) {
+    ports_.witness.probe({.kind = *check.grants, .addresses = check.witnesses}, check.timeout, told);
+    return;
+  }
+  const auto left = std::make_shared<std::size_t>(check.witnesses.size());
+  for (const std::string& witness : check.witnesses) {
+    ports_.echo.echo(witness, check.timeout, [left, told](const Status& status) {
+      if (*left == 0 || (--*left > 0 && !status)) return;
+      *left = 0;
+      told(status);
+    });
   }
 }
 

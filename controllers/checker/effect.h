@@ -11,6 +11,7 @@
 #include "schema/port/clock.h"
 #include "schema/port/interfaces.h"
 #include "schema/port/network.h"
+#include "schema/port/witness.h"
 
 namespace safekit::checker {
 
@@ -24,6 +25,7 @@ class CheckerController final : public engine::Controller {
     const Clock& clock;
     TcpProbe& tcp;
     EchoProbe& echo;
+    Witness& witness;
     Interfaces& interfaces;
   };
   CheckerController(const Ports& ports, Wake wake);

@@ -6,6 +6,7 @@
 #include "reconciler/store/memory_backend.h"
 #include "schema/fake/fixed_interfaces.h"
 #include "schema/fake/manual_clock.h"
+#include "schema/fake/scripted_witness.h"
 
 namespace safekit::checker {
 namespace {
@@ -30,7 +31,7 @@ class FakeEcho final : public EchoProbe {
 
 class CheckerTest : public ::testing::Test {
  protected:
-  CheckerTest() : controller({store, clock, tcp, echo, interfaces}, [this](const engine::Request&) { ++wakes; }) {
+  CheckerTest() : controller({store, clock, tcp, echo, witness, interfaces}, [this](const engine::Request&) { ++wakes; }) {
     const auto module = store.apply(
         {store::Kind::Module, "db"},
         R"({"apiVersion":"safekit/v1","kind":"Module","metadata":{"name":"db"},"spec":{"mode":"mirror",)"
@@ -54,6 +55,7 @@ class CheckerTest : public ::testing::Test {
   fake::FixedInterfaces interfaces{};
   FakeTcp tcp{};
   FakeEcho echo{};
+  fake::ScriptedWitness witness{};
   store::MemoryBackend backend{};
   store::Store store{backend, clock, NodeName{"a"}};
   int wakes{0};
@@ -116,6 +118,25 @@ TEST_F(CheckerTest, OneWitnessIsEnough) {
   echo.asked[3].second(late);
   pass();
   EXPECT_EQ(value("splitbrain.w"), "down");
+}
+
+TEST_F(CheckerTest, AWitnessThatGrantsLeasesIsProbed) {
+  const auto module = store.apply(
+      {store::Kind::Module, "db"},
+      R"({"apiVersion":"safekit/v1","kind":"Module","metadata":{"name":"db"},"spec":{"mode":"mirror","nodes":["a","b"],)"
+      R"("heartbeats":{"lans":["net"]},"checkers":{"splitBrain":{"ident":"w","exec":"etcd","witnesses":["http://e1","http://e2"]}}}})",
+      {});
+  ASSERT_TRUE(module.has_value()) << module.error().what;
+  store.update_status(kDb, [](status::Module& m) { m.role.watched = {status::WatchClass::Pre}; });
+  pass();
+  EXPECT_TRUE(echo.asked.empty());
+  ASSERT_EQ(witness.probed.size(), 1U);
+  EXPECT_EQ(witness.probed[0].first,
+            (WitnessPlace{.kind = WitnessPlace::Kind::Etcd, .addresses = {"http://e1", "http://e2"}}));
+  witness.probed[0].second(Error{Code::Unavailable, "nothing answers"});
+  pass();
+  EXPECT_EQ(value("splitbrain.w"), "down");
+  EXPECT_TRUE(witness.acquired.empty());
 }
 
 TEST_F(CheckerTest, TheLinkOfAVirtualAddressIsChecked) {

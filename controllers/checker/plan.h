@@ -10,6 +10,7 @@
 
 #include "schema/base/time.h"
 #include "schema/port/interfaces.h"
+#include "schema/port/witness.h"
 #include "schema/spec/module.h"
 #include "schema/status/module.h"
 
@@ -18,7 +19,7 @@
 /// only new values are told.
 namespace safekit::checker {
 
-/// SplitBrain: of several addresses one must answer. Custom: a program of the module, run by the script controller, says it.
+/// SplitBrain: of several witnesses one must answer. Custom: a program of the module, run by the script controller, says it.
 enum class Kind { Tcp, Ping, Ip, Intf, Custom, SplitBrain };
 
 struct Check {
@@ -30,6 +31,7 @@ struct Check {
   Duration timeout{seconds{5}};
   status::WatchClass watch_class{status::WatchClass::Prim};
   std::vector<std::string> witnesses{};  ///< SplitBrain
+  std::optional<WitnessPlace::Kind> grants{};  ///< SplitBrain: they are where one that grants leases is
   status::CheckerProgram program{};      ///< Custom
   friend bool operator==(const Check&, const Check&) = default;
 };

@@ -25,6 +25,12 @@ class NoEcho final : public EchoProbe {
  public:
   void echo(const std::string&, Duration, std::function<void(Status)>) override {}
 };
+class NoWitness final : public Witness {
+ public:
+  void acquire(const LeaseAsk&, Duration, std::function<void(Result<LeaseReply>)>) override {}
+  void release(const LeaseAsk&, Duration, std::function<void(Status)>) override {}
+  void probe(const WitnessPlace&, Duration, std::function<void(Status)>) override {}
+};
 
 }  // namespace
 
@@ -65,7 +71,8 @@ Node::Node(Ports ports)
       interfaces_(ports_.world, ports_.name.str() == "a" ? "10.0.0.1" : "10.0.0.2"),
       random_(ports_.world),
       tcp_(std::make_unique<NoTcp>()),
-      echo_(std::make_unique<NoEcho>()) {
+      echo_(std::make_unique<NoEcho>()),
+      witness_(std::make_unique<NoWitness>()) {
   processes_.begin = [this](ProcessIdentity process, const ProcessSpec& spec) { begin(process, spec); };
   processes_.signalled = [this](ProcessIdentity process, int number) { signalled(process, number); };
   interfaces_.elsewhere = [this](const IpAddress& address) { return ports_.address_elsewhere(*this, address); };
@@ -183,8 +190,10 @@ void Node::wire(Daemon& d) {
       replication::Paths{.state_dir = kState, .program_dir = kPrograms}));
   add(std::make_unique<vip::VipController>(*d.store, clock_, interfaces_, d.engine->waker("vip")));
   add(std::make_unique<errd::ErrdController>(*d.store, clock_, processes_, d.engine->waker("errd")));
-  add(std::make_unique<checker::CheckerController>(checker::CheckerController::Ports{*d.store, clock_, *tcp_, *echo_, interfaces_},
+  add(std::make_unique<checker::CheckerController>(checker::CheckerController::Ports{*d.store, clock_, *tcp_, *echo_, *witness_, interfaces_},
                                                    d.engine->waker("checker")));
+  add(std::make_unique<lease::LeaseController>(lease::LeaseController::Ports{*d.store, clock_, *witness_, *echo_},
+                                               [] { return std::string{"c"}; }, d.engine->waker("lease")));
   add(std::make_unique<failover::FailoverController>(*d.store, clock_));
   add(std::make_unique<membership::MembershipController>(*d.store, clock_, *d.heartbeats, d.engine->waker("membership")));
   add(std::make_unique<boot::BootController>(*d.store, clock_, boot));

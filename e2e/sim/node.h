@@ -7,6 +7,7 @@
 #include "controllers/boot/effect.h"
 #include "controllers/errd/effect.h"
 #include "controllers/failover/effect.h"
+#include "controllers/lease/effect.h"
 #include "controllers/checker/effect.h"
 #include "controllers/membership/effect.h"
 #include "controllers/replication/effect.h"
@@ -141,6 +142,7 @@ class Node {
   std::unique_ptr<Daemon> daemon_{};
   std::unique_ptr<TcpProbe> tcp_{};
   std::unique_ptr<EchoProbe> echo_{};
+  std::unique_ptr<Witness> witness_{};
 };
 
 }  // namespace safekit::sim

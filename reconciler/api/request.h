@@ -27,8 +27,8 @@ inline constexpr std::string_view kSourceType = "application/vnd.safekit.source+
 enum class Method { Get, Post, Put, Patch, Delete };
 [[nodiscard]] std::string_view to_string(Method method);
 
-/// Where a request came in. Probe: plain HTTP, for load balancers, without log-in.
-enum class Door { Local, Https, Probe, Peer };
+/// Where a request came in. Probe: plain HTTP, for load balancers, without log-in. Plain: Https without the TLS, of a witness only.
+enum class Door { Local, Https, Probe, Peer, Plain };
 
 /// A value. `user` is who asks, as logs show it: `root`, `admin@10.0.0.7`, or as `passed_on` says; empty: nobody has logged
 /// in.

@@ -35,6 +35,7 @@ _safekit() {
       esac ;;
     cluster) COMPREPLY=($(compgen -W "init join token status state config" -- "$word")) ;;
     sandbox) COMPREPLY=($(compgen -W "up down status exec kill start cut heal" -- "$word")) ;;
+    witness) COMPREPLY=($(compgen -W "--listen --port --state-dir --plain --show" -- "$word")) ;;
     errd|checker|failover|boot) COMPREPLY=($(compgen -W "on off status -m" -- "$word")) ;;
     prim|second) COMPREPLY=($(compgen -W "fullsync -m" -- "$word")) ;;
     rfssync) COMPREPLY=($(compgen -W "full external prim second default -d -m" -- "$word")) ;;

@@ -63,7 +63,7 @@ void loop_options(CLI::App& app, Arguments& args) {
   app.add_option("-i", args.identity, "who counts, for the log")->type_name("IDENTITY");
 }
 void no_options(CLI::App&, Arguments&) {}
-void sandbox_options(CLI::App& app, Arguments&) {
+void program_options(CLI::App& app, Arguments&) {
   app.prefix_command();
 }
 void state_options(CLI::App& app, Arguments& args) {
@@ -306,7 +306,9 @@ const std::vector<Command>& commands() {
        "  safekit cluster status\n  safekit cluster config -f cluster.xml",
        cluster_options, cluster},
       {"sandbox", kCluster, "a cluster of several nodes on this machine, to try things",
-       "  safekit sandbox up\n  safekit sandbox --help", sandbox_options, nullptr, false},
+       "  safekit sandbox up\n  safekit sandbox --help", program_options, nullptr, false},
+      {"witness", kCluster, "on a third machine: lets one of two nodes go on that cannot hear each other",
+       "  safekit witness\n  safekit witness --show\n  safekit witness --help", program_options, nullptr, false},
       {"completion", kCluster, "completion for the shell", "  source <(safekit completion bash)",
        completion_options, completion, false},
       {"version", kCluster, "the version", "", no_options, version, false},
@@ -488,9 +490,8 @@ int run(const std::vector<std::string>& words, World& world) {
                                     [&args](const Command& each) { return args.command == each.name; });
   SK_ASSERT(command != commands().end());
   if (command->run == nullptr) {
-    world.output.err(
-        "Error: safekit sandbox is a program of its own, safekit-sandbox, which is not installed beside "
-        "safekit\n");
+    world.output.err(fmt::format(
+        "Error: safekit {0} is a program of its own, safekit-{0}, which is not installed beside safekit\n", args.command));
     return kFailed;
   }
   return dispatch(*command, args, world);

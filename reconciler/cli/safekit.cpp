@@ -21,11 +21,10 @@ class StandardOutput final : public safekit::cli::Output {
   [[nodiscard]] bool is_broken() const override { return std::ferror(stdout) != 0; }
 };
 
-/// Becomes the sandbox program beside this one; comes back only when there is none.
-void run_sandbox(char** arguments) {
+/// Becomes a program beside this one, with the words after its name; comes back only when there is none.
+void run_beside(const char* name, char** arguments) {
   std::error_code error;
-  const std::string program =
-      std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / "safekit-sandbox";
+  const std::string program = std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / name;
   if (!error) ::execv(program.c_str(), arguments);
 }
 
@@ -34,7 +33,8 @@ void run_sandbox(char** arguments) {
 int main(int argc, char** argv) {
   // A server that goes away is an error to print, not a silent end.
   std::signal(SIGPIPE, SIG_IGN);
-  if (argc > 1 && std::strcmp(argv[1], "sandbox") == 0) run_sandbox(argv + 1);
+  if (argc > 1 && std::strcmp(argv[1], "sandbox") == 0) run_beside("safekit-sandbox", argv + 1);
+  if (argc > 1 && std::strcmp(argv[1], "witness") == 0) run_beside("safekit-witness", argv + 1);
   StandardOutput output;
   safekit::cli::World world{.output = output};
   for (char** variable = environ; *variable != nullptr; ++variable) {

@@ -44,7 +44,7 @@ void judge_regex(const Judge& judge, const std::string& path, std::string_view t
 
 void judge_vip(const Judge& judge, const spec::Module& module, const Surroundings& around);
 void judge_replication(const Judge& judge, const spec::Module& module, const Surroundings& around);
-void judge_checkers(const Judge& judge, const spec::Module& module);
+void judge_checkers(const Judge& judge, const spec::Module& module, const Surroundings& around);
 void judge_errd(const Judge& judge, const spec::Module& module, const Surroundings& around);
 void judge_failover_rules(const Judge& judge, const spec::Module& module);
 

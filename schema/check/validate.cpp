@@ -267,7 +267,7 @@ void validate(const Module& module, const Surroundings& around, const codec::Pos
   judge_scripts(judge, module);
   judge_virtual_hostnames(judge, module);
   judge_errd(judge, module, around);
-  judge_checkers(judge, module);
+  judge_checkers(judge, module, around);
   judge_failover_rules(judge, module);
 }
 

@@ -41,6 +41,8 @@ std::string mirror(const std::string& sections, const std::string& attributes = 
   return "<safe><service mode=\"mirror\" " + attributes + "><heart><heartbeat name=\"default\"/></heart>" +
          sections + "</service></safe>";
 }
+const std::string kKey(64, '7');
+const std::string kOtherKey(64, '8');
 std::string farm(const std::string& sections) {
   return "<safe><service mode=\"farm\"><farm><lan name=\"default\"/></farm>" + sections + "</service></safe>";
 }
@@ -402,8 +404,33 @@ TEST(Validate, CheckersAndProcesses) {
        {"E line 3, column 1 of these rules: Rules.disable: the label of a rule, such as \"ip_failure\""}},
       {51,
        check("<splitbrain ident='w' exec='arping' arg='x'/>"),
-       {"E exec 'arping' of <splitbrain> must be ping"}},
+       {"E exec 'arping' of <splitbrain> must be ping (or, beyond SafeKit, http, node or etcd)"}},
       {51, check("<splitbrain ident='w' exec='ping' arg=' '/>"), {"E <splitbrain> names no witness"}},
+      {51,
+       check("<splitbrain ident='w' exec='ping' arg='x' lease='20'/>"),
+       {"W lease of <splitbrain> is ignored with exec ping: an echo grants nothing"}},
+      {51,
+       check("<splitbrain ident='w' exec='etcd' arg='http://e1 https://e2:2379' lease='2'/>"),
+       {"E lease of <splitbrain> must be from 3s to 1m"}},
+      {51,
+       check("<splitbrain ident='w' exec='etcd' arg='e1'/>"),
+       {"E witness 'e1' of <splitbrain>: it must begin with https:// or http://"}},
+      {51,
+       check("<splitbrain ident='w' exec='http' arg='https://w/" + kKey + " https://w.b/" + kKey + "' lease='60'/>"),
+       {}},
+      {51,
+       check("<splitbrain ident='w' exec='http' arg='https://w'/>"),
+       {"E witness 'https://w' of <splitbrain>: it must end with '/' and the witness's key (`safekit witness --show` prints it)"}},
+      {51,
+       check("<splitbrain ident='w' exec='http' arg='https://w/" + kKey + " https://v/" + kOtherKey + "'/>"),
+       {"E the URLs of <splitbrain> lead to different witnesses (their keys differ)"}},
+      {51,
+       check("<splitbrain ident='w' exec='node' arg='n1'/>"),
+       {"E the witness 'n1' of <splitbrain> is a node of the module itself"}},
+      {51,
+       check("<splitbrain ident='w' exec='node' arg='n9 n8'/>"),
+       {"E <splitbrain> names more than one node", "E the cluster has no node 'n9', the witness of <splitbrain>",
+        "E the cluster has no node 'n8', the witness of <splitbrain>"}},
       {51,
        check("<splitbrain ident='w' exec='ping' arg='x' when='prim'/>"),
        {"E invalid value 'prim' for the attribute when (expected: pre)"}},

@@ -7,6 +7,7 @@
 #include "schema/codec/words.h"
 #include "schema/rule/lua.h"
 #include "schema/rule/parse.h"
+#include "schema/spec/witness_url.h"
 
 namespace safekit::check {
 namespace {
@@ -126,20 +127,63 @@ void judge_other_checkers(const Judge& judge, const Module& module) {
       judge.error(at + ".name", "checks-itself", fmt::format("<module> {} checks itself", other.name.str()));
     }
   }
-  if (const auto& witness = module.checkers.split_brain) {
-    const std::string at = "spec.checkers.splitBrain";
-    if (module.mode != spec::Mode::Mirror) {
-      judge.error(at, "section-mode",
-                  fmt::format("<splitbrain> not allowed in mode {}", codec::word(module.mode)));
+}
+
+/// The two nodes of the module cannot judge each other: the witness is a third one.
+void judge_witness_node(const Judge& judge, const Module& module, const Surroundings& around, const std::string& node,
+                        const std::string& at) {
+  const auto has = [&node](const std::vector<NodeName>& nodes) { return std::ranges::find(nodes, NodeName{node}) != nodes.end(); };
+  if (has(module.nodes)) {
+    judge.error(at, "split-brain", fmt::format("the witness '{}' of <splitbrain> is a node of the module itself", node),
+                "name another node of the cluster");
+  } else if (around.cluster != nullptr && !has(nodes_of(*around.cluster))) {
+    judge.error(at, "split-brain", fmt::format("the cluster has no node '{}', the witness of <splitbrain>", node));
+  }
+}
+
+/// Several URLs lead to one witness: two that grant leases without knowing of each other would grant two.
+void judge_witness_urls(const Judge& judge, const std::vector<std::string>& urls, spec::WitnessKey key, const std::string& at) {
+  std::string secret;
+  for (const std::string& text : urls) {
+    const auto url = spec::parse_witness_url(text, key);
+    if (!url) {
+      judge.error(at, "split-brain", fmt::format("witness '{}' of <splitbrain>: {}", text, url.error().what));
+    } else if (!secret.empty() && url->secret != secret) {
+      judge.error(at, "split-brain", "the URLs of <splitbrain> lead to different witnesses (their keys differ)",
+                  "one witness grants the leases of a module; for several machines use etcd");
+      return;
+    } else {
+      secret = url->secret;
     }
-    if (witness->exec != "ping") {
-      judge.error(at + ".exec", "split-brain",
-                  fmt::format("exec '{}' of <splitbrain> must be ping", witness->exec));
-    }
-    if (witness->witnesses.empty()) {
-      judge.error(at + ".witnesses", "split-brain", "<splitbrain> names no witness",
-                  "put addresses into arg");
-    }
+  }
+}
+
+void judge_split_brain(const Judge& judge, const Module& module, const Surroundings& around) {
+  if (!module.checkers.split_brain) return;
+  const spec::SplitBrainChecker& witness = *module.checkers.split_brain;
+  const std::string at = "spec.checkers.splitBrain";
+  const std::string where = at + ".witnesses";
+  if (module.mode != spec::Mode::Mirror)
+    judge.error(at, "section-mode", fmt::format("<splitbrain> not allowed in mode {}", codec::word(module.mode)));
+  if (witness.lease < spec::SplitBrainChecker::kLeaseMin || witness.lease > spec::SplitBrainChecker::kLeaseMax) {
+    judge.error(at + ".lease", "invalid-value",
+                fmt::format("lease of <splitbrain> must be from {} to {}", to_string(spec::SplitBrainChecker::kLeaseMin),
+                            to_string(spec::SplitBrainChecker::kLeaseMax)));
+  }
+  if (witness.witnesses.empty()) judge.error(where, "split-brain", "<splitbrain> names no witness", "put addresses into arg");
+  if (witness.exec == "ping") {
+    if (judge.is_given(at + ".lease"))
+      judge.warning(at + ".lease", "split-brain", "lease of <splitbrain> is ignored with exec ping: an echo grants nothing");
+  } else if (witness.exec == "node") {
+    if (witness.witnesses.size() > 1) judge.error(where, "split-brain", "<splitbrain> names more than one node", "name one");
+    for (const std::string& node : witness.witnesses) judge_witness_node(judge, module, around, node, where);
+  } else if (witness.exec == "http") {
+    judge_witness_urls(judge, witness.witnesses, spec::WitnessKey::Needed, where);
+  } else if (witness.exec == "etcd") {
+    judge_witness_urls(judge, witness.witnesses, spec::WitnessKey::None, where);
+  } else {
+    judge.error(at + ".exec", "split-brain",
+                fmt::format("exec '{}' of <splitbrain> must be ping (or, beyond SafeKit, http, node or etcd)", witness.exec));
   }
 }
 
@@ -180,10 +224,11 @@ void judge_process(const Judge& judge, const Module& module, const Surroundings&
 
 }  // namespace
 
-void judge_checkers(const Judge& judge, const Module& module) {
+void judge_checkers(const Judge& judge, const Module& module, const Surroundings& around) {
   judge_tcp_and_ping(judge, module);
   judge_local_checkers(judge, module);
   judge_other_checkers(judge, module);
+  judge_split_brain(judge, module, around);
 }
 
 void judge_errd(const Judge& judge, const Module& module, const Surroundings& around) {

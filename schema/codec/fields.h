@@ -315,6 +315,7 @@ void fields(Form& form, spec::SplitBrainChecker& v) {
   form("ident", v.ident, Use::Required);
   form("exec", v.exec);
   form("witnesses", v.witnesses);
+  form("lease", v.lease);
 }
 
 template <class Form>

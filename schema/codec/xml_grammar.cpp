@@ -247,7 +247,7 @@ const XmlElement kModule{"module",
                          {}};
 const XmlElement kSplitBrain{
     "splitbrain",
-    {kIdent, {"exec", "exec"}, {"arg", "witnesses", As::SpaceList}, {"when", "", As::Word, "pre"}},
+    {kIdent, {"exec", "exec"}, {"arg", "witnesses", As::SpaceList}, {"lease", "lease", As::Seconds}, {"when", "", As::Word, "pre"}},
     {},
     {}};
 const XmlElement kCheck{"check",

@@ -15,6 +15,7 @@ class MemoryFiles final : public Files {
     std::uint32_t mode{0};
   };
   std::map<std::string, Entry> entries{};
+  bool is_full{false};  ///< nothing more can be written
 
   Result<std::string> read(const std::string& path) override {
     const auto found = entries.find(path);
@@ -22,6 +23,7 @@ class MemoryFiles final : public Files {
     return found->second.text;
   }
   Status replace(const std::string& path, std::string_view text, std::uint32_t mode) override {
+    if (is_full) return Error{Code::Exhausted, "no space left"};
     entries[path] = Entry{std::string{text}, mode};
     return {};
   }

@@ -79,11 +79,18 @@ struct ModuleChecker {
   friend bool operator==(const ModuleChecker&, const ModuleChecker&) = default;
 };
 
-/// `<splitbrain>`: who cannot reach a witness when all heartbeats are lost does not become primary.
+/// `<splitbrain>`: who cannot reach a witness when all heartbeats are lost does not become primary. `ping` (SafeKit's): a machine that
+/// answers echoes. Ours grant a lease to one node at a time: `http` (safekit-witness, by URL), `node` (another node of the cluster, by
+/// name), `etcd` (by URL). docs/witness.md
 struct SplitBrainChecker {
   std::string ident{};
   std::string exec{"ping"};
   std::vector<std::string> witnesses{};  ///< `arg`
+  /// How long a lease holds without being renewed. Below the minimum no second try of a renewal fits in, and etcd grants no less than
+  /// 2 s; above the maximum a node that dies with the lease keeps the other one waiting too long.
+  Duration lease{seconds{10}};
+  static constexpr Duration kLeaseMin = seconds{3};
+  static constexpr Duration kLeaseMax = seconds{60};
   friend bool operator==(const SplitBrainChecker&, const SplitBrainChecker&) = default;
 };
 

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "controllers/lease/plan.h"
+#include "reconciler/engine/controller.h"
+#include "reconciler/store/store.h"
+#include "schema/port/clock.h"
+#include "schema/port/network.h"
+#include "schema/port/witness.h"
+
+namespace safekit::lease {
+
+/// Asks the witnesses of modules while their roles want that; writes LeaseSection and the resource `splitbrain.uptodate`. The verdict of
+/// a witness that only answers is in the fact `lease/<module>`: a safekitd that starts does not ask anew. A service.
+class LeaseController final : public engine::Controller {
+ public:
+  using Wake = std::function<void(const engine::Request&)>;
+  struct Ports {
+    store::Store& store;
+    const Clock& clock;
+    Witness& witness;
+    EchoProbe& echo;
+  };
+  /// `cluster_id`: empty while the node belongs to no cluster.
+  LeaseController(const Ports& ports, std::function<std::string()> cluster_id, Wake wake);
+  [[nodiscard]] std::string_view name() const override { return "lease"; }
+  [[nodiscard]] std::optional<engine::Request> wants(const store::Change& change) const override;
+  Result<engine::Outcome> reconcile(const engine::Request& request) override;
+
+ private:
+  struct Live {
+    Memory memory{};
+    std::vector<Answer> answers{};  ///< gathered for the next pass
+    bool loaded{false};
+  };
+  void load(const std::string& module, const Desired& desired, Live& live);
+  void remember(const std::string& module, const Memory& memory);
+  void ask(const std::string& module, const Desired& desired, const Memory& memory, const Ask& question);
+  void publish(const ModuleName& name, const Desired& desired, const Memory& memory);
+  void told(const std::string& module, Answer answer);
+
+  Ports ports_;
+  std::function<std::string()> cluster_id_;
+  Wake wake_;
+  std::map<std::string, Live> modules_{};
+};
+
+}  // namespace safekit::lease

@@ -1,0 +1,120 @@
+#include "controllers/lease/effect.h"
+
+#include <gtest/gtest.h>
+
+#include "reconciler/store/memory_backend.h"
+#include "schema/fake/manual_clock.h"
+#include "schema/fake/scripted_witness.h"
+
+namespace safekit::lease {
+namespace {
+
+const ModuleName kDb{"db"};
+
+class FakeEcho final : public EchoProbe {
+ public:
+  std::vector<std::pair<std::string, std::function<void(Status)>>> asked{};
+  void echo(const std::string& host, Duration, std::function<void(Status)> task) override { asked.emplace_back(host, std::move(task)); }
+};
+
+class LeaseTest : public ::testing::Test {
+ protected:
+  void configure(const std::string& settings) {
+    const auto module = store.apply({store::Kind::Module, "db"},
+                                    R"({"apiVersion":"safekit/v1","kind":"Module","metadata":{"name":"db"},"spec":{"mode":"mirror",)"
+                                    R"("nodes":["a","b"],"heartbeats":{"lans":["net"]},"checkers":{"splitBrain":{"ident":"w",)" +
+                                        settings + "}}}}",
+                                    {});
+    ASSERT_TRUE(module.has_value()) << module.error().what;
+  }
+  void want(bool wanted) {
+    store.update_status(kDb, [wanted](status::Module& m) {
+      m.role.since = WallTime{1};
+      m.role.lease_wanted = wanted;
+    });
+    pass();
+  }
+  void pass() { ASSERT_TRUE(controller->reconcile({"db"}).has_value()); }
+  std::string value() {
+    const auto& resources = store.status(kDb).resources;
+    return resources.contains("splitbrain.uptodate") ? resources.at("splitbrain.uptodate").value : "none";
+  }
+  std::unique_ptr<LeaseController> make() {
+    return std::make_unique<LeaseController>(LeaseController::Ports{store, clock, witness, echo}, [] { return std::string{"c1"}; },
+                                             [this](const engine::Request&) { ++wakes; });
+  }
+
+  fake::ManualClock clock{};
+  fake::ScriptedWitness witness{};
+  FakeEcho echo{};
+  store::MemoryBackend backend{};
+  store::Store store{backend, clock, NodeName{"a"}};
+  int wakes{0};
+  std::unique_ptr<LeaseController> controller{make()};
+};
+
+TEST_F(LeaseTest, ALeaseIsAcquiredAndGivenBack) {
+  configure(R"("exec":"etcd","witnesses":["http://e"],"lease":"5s")");
+  want(false);
+  EXPECT_EQ(value(), "init");
+  EXPECT_TRUE(witness.acquired.empty());
+  want(true);
+  ASSERT_EQ(witness.acquired.size(), 1U);
+  EXPECT_EQ(witness.acquired[0].first.name, "safekit/c1/db");
+  EXPECT_EQ(store.status(kDb).lease.answer, status::LeaseSection::Answer::Asked);
+  witness.acquired[0].second(LeaseReply{.granted = true, .id = "7", .length = seconds{5}});
+  EXPECT_EQ(wakes, 1);
+  pass();
+  EXPECT_EQ(value(), "up");
+  EXPECT_EQ(store.status(kDb).lease.until, clock.mono_now() + seconds{5} - milliseconds{10});
+  want(false);
+  ASSERT_EQ(witness.released.size(), 1U);
+  EXPECT_EQ(witness.released[0].id, "7");
+  EXPECT_EQ(value(), "init");
+}
+
+TEST_F(LeaseTest, OneOfSeveralEchoesIsEnough) {
+  configure(R"("witnesses":["10.0.0.1","10.0.0.2"])");
+  want(true);
+  ASSERT_EQ(echo.asked.size(), 2U);
+  echo.asked[0].second(Error{Code::Timeout, "no answer in time"});
+  EXPECT_EQ(wakes, 0);
+  echo.asked[1].second(Status{});
+  pass();
+  EXPECT_EQ(value(), "up");
+  EXPECT_EQ(store.status(kDb).lease.witness, status::LeaseSection::Witness::Reachable);
+}
+
+TEST_F(LeaseTest, ASafekitdThatStartsKeepsTheVerdictOfAnEcho) {
+  configure(R"("witnesses":["10.0.0.1"])");
+  want(true);
+  clock.advance(kPatience);
+  pass();
+  EXPECT_EQ(value(), "down");
+  EXPECT_EQ(store.events(kDb, 10, true).back().text.substr(0, 57), "The witness does not let this node go on alone: no answer");
+  controller = make();
+  echo.asked.clear();
+  pass();
+  EXPECT_TRUE(echo.asked.empty());
+  EXPECT_EQ(store.status(kDb).lease.answer, status::LeaseSection::Answer::Silent);
+  want(false);
+  controller = make();
+  want(true);
+  EXPECT_EQ(echo.asked.size(), 1U);
+}
+
+TEST_F(LeaseTest, WithoutAWitnessThereIsNoResource) {
+  configure(R"("witnesses":["10.0.0.1"])");
+  want(false);
+  EXPECT_EQ(value(), "init");
+  const auto module = store.apply({store::Kind::Module, "db"},
+                                  R"({"apiVersion":"safekit/v1","kind":"Module","metadata":{"name":"db"},"spec":{"mode":"mirror",)"
+                                  R"("nodes":["a","b"],"heartbeats":{"lans":["net"]}}})",
+                                  {});
+  ASSERT_TRUE(module.has_value()) << module.error().what;
+  pass();
+  EXPECT_EQ(value(), "none");
+}
+
+}  // namespace
+}  // namespace safekit::lease

@@ -1,0 +1,178 @@
+#include "controllers/lease/plan.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace safekit::lease {
+namespace {
+
+using Section = status::LeaseSection;
+
+struct Pass {
+  const Desired& desired;
+  MonoTime now{};
+  Plan plan{};
+
+  Memory& memory() { return plan.memory; }
+  Section& section() { return plan.memory.section; }
+  [[nodiscard]] bool grants() const { return desired.witness == Section::Witness::Grants; }
+
+  void end();
+  void hear(const Answer& answer);
+  void take(const LeaseReply& reply, MonoTime asked);
+  void fail(const std::string& why);
+  void look_at_time();
+  void ask();
+  void recheck_at(MonoTime moment) {
+    const Duration after = std::max(moment - now, Duration{});
+    if (!plan.recheck_after || after < *plan.recheck_after) plan.recheck_after = after;
+  }
+};
+
+bool is_for(const LeaseAsk& a, const LeaseAsk& b) { return a.place == b.place && a.name == b.name && a.holder == b.holder; }
+
+/// It is wanted no more, or there is no witness.
+void Pass::end() {
+  if (!memory().held.id.empty()) plan.release = memory().held;
+  // A lease that is given back is not believed in again, whatever an answer says that was under way then.
+  if (memory().under_way != 0) memory().abandoned = std::exchange(memory().under_way, 0);
+  memory().held = {};
+  memory().next = {};
+  memory().last_error.clear();
+  section() = Section{.witness = desired.witness};
+}
+
+void Pass::hear(const Answer& answer) {
+  if (answer.number == memory().abandoned) {
+    memory().abandoned = 0;
+    if (desired.wanted || !answer.reply || answer.reply->id.empty()) return;
+    plan.release = memory().asked_for;  // nobody else should have to wait for its end
+    plan.release->id = answer.reply->id;
+  }
+  if (answer.number != memory().under_way) return;
+  memory().under_way = 0;
+  if (grants() && !is_for(memory().asked_for, desired.lease)) return;  // of the witness before; it is believed no longer than it was
+  if (!answer.reply) return fail(answer.reply.error().what);
+  take(*answer.reply, memory().asked);
+}
+
+void Pass::take(const LeaseReply& reply, MonoTime asked) {
+  if (!reply.granted) {
+    memory().held = {};
+    memory().next = now + kAskLater;
+    section().until = {};
+    section().answer = reply.holder.empty() ? Section::Answer::Silent : Section::Answer::Refused;
+    section().detail = reply.detail;
+    return;
+  }
+  if (!grants()) {
+    section() = Section{.witness = desired.witness, .answer = Section::Answer::Granted};
+    return;
+  }
+  const MonoTime until = asked + reply.length - reply.length / kDriftParts;
+  memory().held = desired.lease;
+  memory().held.id = reply.id;
+  if (until <= now) return fail("its answer came when the lease was over");
+  memory().next = asked + reply.length / 3;
+  memory().last_error.clear();
+  section() = Section{.witness = desired.witness, .answer = Section::Answer::Granted, .until = until};
+}
+
+void Pass::fail(const std::string& why) {
+  memory().last_error = why;
+  const bool known = section().answer == Section::Answer::Silent || section().answer == Section::Answer::Refused;
+  memory().next = now + (known ? kAskLater : kAskAgain);
+  if (known) section() = Section{.witness = desired.witness, .answer = Section::Answer::Silent, .detail = why};
+}
+
+/// What runs out.
+void Pass::look_at_time() {
+  const auto silent = [this](const std::string& what) {
+    section() = Section{.witness = desired.witness, .answer = Section::Answer::Silent, .detail = what};
+  };
+  const std::string& why = memory().last_error;
+  if (section().answer == Section::Answer::Granted && grants()) {
+    if (now >= section().until) silent(fmt::format("the lease ran out: {}", why.empty() ? "no answer yet" : why));
+  } else if (section().answer == Section::Answer::Asked) {
+    if (now >= memory().first_asked + kPatience) silent(why.empty() ? "no answer yet" : why);
+  }
+}
+
+void Pass::ask() {
+  const bool is_open = section().answer == Section::Answer::NotAsked || section().answer == Section::Answer::Asked;
+  if (!grants() && !is_open) return;  // the verdict stands
+  if (section().answer == Section::Answer::NotAsked) {
+    section() = Section{.witness = desired.witness, .answer = Section::Answer::Asked};
+    memory().first_asked = now;
+  }
+  if (memory().under_way == 0 && now >= memory().next) {
+    memory().under_way = ++memory().asks;
+    memory().asked = now;
+    memory().asked_for = desired.lease;
+    if (is_for(memory().held, desired.lease)) memory().asked_for.id = memory().held.id;
+    const Duration limit = grants() ? std::min(kAskLimit, desired.lease.length / 4) : kEchoLimit;
+    plan.ask = Ask{.number = memory().under_way, .limit = limit};
+  }
+  if (memory().under_way == 0) recheck_at(memory().next);
+  if (section().answer == Section::Answer::Asked) recheck_at(memory().first_asked + kPatience);
+  if (section().answer == Section::Answer::Granted) recheck_at(section().until);
+}
+
+}  // namespace
+
+Desired desire(const spec::Module* module, const status::RoleSection& role, const std::string& node, const std::string& cluster_id) {
+  Desired desired{.wanted = role.lease_wanted};
+  if (module == nullptr || !module->checkers.split_brain || module->checkers.split_brain->witnesses.empty()) return desired;
+  const spec::SplitBrainChecker& witness = *module->checkers.split_brain;
+  if (const auto kind = witness_kind(witness.exec)) {
+    desired.witness = Section::Witness::Grants;
+    desired.lease = {.place = {.kind = *kind, .addresses = witness.witnesses},
+                     .name = fmt::format("safekit/{}/{}", cluster_id, module->metadata.name),
+                     .holder = node,
+                     .length = witness.lease};
+  } else {
+    desired.witness = Section::Witness::Reachable;
+    desired.echoes = witness.witnesses;
+  }
+  return desired;
+}
+
+Plan decide(const Desired& desired, const std::optional<Answer>& answer, Memory memory, MonoTime now) {
+  Pass pass{.desired = desired, .now = now};
+  pass.plan.memory = std::move(memory);
+  Section& section = pass.section();
+  const std::string before{value_of(section)};
+  if (section.witness != desired.witness || !desired.wanted) pass.end();
+  if (answer) pass.hear(*answer);
+  if (desired.wanted && desired.witness != Section::Witness::None) {
+    // Another witness: the lease of the old one is good while it lasts, and the new one is asked at once.
+    if (!pass.memory().held.id.empty() && !is_for(pass.memory().held, desired.lease)) {
+      pass.memory().held = {};
+      pass.memory().next = now;
+    }
+    pass.look_at_time();
+    pass.ask();
+  }
+  const std::string_view after = value_of(section);
+  if (before != after && after != "init") {
+    const bool up = after == "up";
+    pass.plan.lines.push_back({up ? 'I' : 'E', fmt::format("Resource splitbrain.uptodate set to {} by splitbraincheck", after)});
+    if (!up) pass.plan.lines.push_back({'E', fmt::format("The witness does not let this node go on alone: {}", section.detail)});
+  }
+  return std::move(pass.plan);
+}
+
+std::string_view value_of(const Section& section) {
+  switch (section.answer) {
+    case Section::Answer::NotAsked:
+    case Section::Answer::Asked: return "init";
+    case Section::Answer::Granted: return "up";
+    case Section::Answer::Refused:
+    case Section::Answer::Silent: return "down";
+  }
+  return "init";
+}
+
+}  // namespace safekit::lease

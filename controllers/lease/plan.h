@@ -1,0 +1,85 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "schema/base/time.h"
+#include "schema/port/witness.h"
+#include "schema/spec/module.h"
+#include "schema/status/module.h"
+
+/// What a module's witness is asked, and what its answers are worth (spec/runtime.md 1.10, design.md 6, docs/witness.md). It is asked
+/// only while the role wants that: when the module is, or is about to be, active without its peer.
+/// With one that only answers, the first verdict stands for as long as it is wanted. With one that grants, the lease is renewed while
+/// it is wanted, asked for again where it was refused or the witness silent, and given back when it is wanted no more.
+namespace safekit::lease {
+
+struct Desired {
+  status::LeaseSection::Witness witness{status::LeaseSection::Witness::None};
+  bool wanted{false};
+  std::vector<std::string> echoes{};  ///< Reachable: one of them must answer
+  LeaseAsk lease{};                   ///< Grants; without an id
+  friend bool operator==(const Desired&, const Desired&) = default;
+};
+[[nodiscard]] Desired desire(const spec::Module* module, const status::RoleSection& role, const std::string& node,
+                             const std::string& cluster_id);
+
+struct Memory {
+  status::LeaseSection section{};
+  LeaseAsk held{};              ///< what was granted last, with its id; without an id: nothing
+  std::uint64_t asks{0};        ///< numbers given out
+  std::uint64_t under_way{0};   ///< the number of one that has not been answered; 0: none
+  std::uint64_t abandoned{0};   ///< of one whose answer counts no more: what it asked for is given back unless it is wanted again
+  MonoTime asked{};             ///< when it was
+  LeaseAsk asked_for{};
+  MonoTime first_asked{};       ///< in this Asked
+  MonoTime next{};              ///< when to ask again
+  std::string last_error{};
+  friend bool operator==(const Memory&, const Memory&) = default;
+};
+
+/// Of an echo, a reply that is `granted` and no more.
+struct Answer {
+  std::uint64_t number{0};
+  Result<LeaseReply> reply{};
+};
+
+struct Ask {
+  std::uint64_t number{0};
+  Duration limit{};
+  friend bool operator==(const Ask&, const Ask&) = default;
+};
+struct Line {
+  char level{'I'};
+  std::string text{};
+  friend bool operator==(const Line&, const Line&) = default;
+};
+struct Plan {
+  Memory memory{};
+  std::optional<Ask> ask{};           ///< Memory::asked_for, or the echoes
+  std::optional<LeaseAsk> release{};
+  std::vector<Line> lines{};
+  std::optional<Duration> recheck_after{};
+};
+
+/// Of a question to a witness that grants, at most; a shorter lease leaves less. Of an echo, kEchoLimit.
+inline constexpr Duration kAskLimit = seconds{2};
+inline constexpr Duration kEchoLimit = seconds{1};
+/// So long nothing is said of a witness that does not answer: three echoes, or two questions and a lost segment sent again.
+inline constexpr Duration kPatience = seconds{3};
+inline constexpr Duration kAskAgain = milliseconds{500};
+/// Where it has been refused, or the witness found silent: a node may wait for days.
+inline constexpr Duration kAskLater = seconds{1};
+/// The clocks of this node and of a witness differ in rate by less than one part in this: crystals are within 200 ppm each, and a clock
+/// that is being set is slewed by up to 500 ppm (adjtimex(2), which CLOCK_BOOTTIME follows) at either end. By so much less a lease is
+/// believed.
+inline constexpr std::int64_t kDriftParts = 500;
+
+[[nodiscard]] Plan decide(const Desired& desired, const std::optional<Answer>& answer, Memory memory, MonoTime now);
+
+/// Of `splitbrain.uptodate`. While it is asked for the first time, as when it is not asked: `init`.
+[[nodiscard]] std::string_view value_of(const status::LeaseSection& section);
+
+}  // namespace safekit::lease

@@ -1,0 +1,229 @@
+#include "controllers/lease/plan.h"
+
+#include <gtest/gtest.h>
+
+namespace safekit::lease {
+namespace {
+
+using Section = status::LeaseSection;
+
+/// Plans one after the other, on one clock.
+class LeasePlan : public testing::Test {
+ protected:
+  LeasePlan() {
+    desired.witness = Section::Witness::Grants;
+    desired.wanted = true;
+    desired.lease = {.place = {.kind = WitnessPlace::Kind::Etcd, .addresses = {"http://e"}}, .name = "n", .holder = "a", .length = seconds{10}};
+  }
+  Plan pass(std::optional<Answer> answer = {}) {
+    Plan plan = decide(desired, answer, memory, now);
+    memory = plan.memory;
+    return plan;
+  }
+  Plan later(Duration time, std::optional<Answer> answer = {}) {
+    now = now + time;
+    return pass(std::move(answer));
+  }
+  static Answer granted(const Ask& ask, const std::string& id = "7") {
+    return {ask.number, LeaseReply{.granted = true, .id = id, .length = seconds{10}}};
+  }
+  static Answer refused(const Ask& ask) { return {ask.number, LeaseReply{.holder = "b", .detail = "'b' holds the lease"}}; }
+  static Answer silent(const Ask& ask) { return {ask.number, Error{Code::Unavailable, "nothing answers"}}; }
+  [[nodiscard]] Section::Answer answer() const { return memory.section.answer; }
+
+  Desired desired{};
+  Memory memory{};
+  MonoTime now{Duration{seconds{100}}.count()};
+};
+
+TEST_F(LeasePlan, AsksOnlyWhileItIsWanted) {
+  desired.wanted = false;
+  EXPECT_FALSE(pass().ask.has_value());
+  EXPECT_EQ(memory.section, (Section{.witness = Section::Witness::Grants}));
+  desired.wanted = true;
+  const Plan plan = pass();
+  ASSERT_TRUE(plan.ask.has_value());
+  EXPECT_EQ(plan.ask->limit, kAskLimit);
+  EXPECT_EQ(answer(), Section::Answer::Asked);
+  EXPECT_FALSE(pass().ask.has_value());
+}
+
+TEST_F(LeasePlan, TheLeaseCountsFromBeforeTheQuestion) {
+  const MonoTime asked = now;
+  const Plan first = pass();
+  const Plan plan = later(milliseconds{800}, granted(*first.ask));
+  EXPECT_EQ(memory.section, (Section{.witness = Section::Witness::Grants, .answer = Section::Answer::Granted,
+                                     .until = asked + seconds{10} - milliseconds{20}}));
+  EXPECT_EQ(plan.lines, (std::vector<Line>{{'I', "Resource splitbrain.uptodate set to up by splitbraincheck"}}));
+  EXPECT_EQ(plan.recheck_after, asked + Duration{seconds{10}} / 3 - now);
+}
+
+TEST_F(LeasePlan, IsRenewedByItsIdAndRunsOutWhenThatFails) {
+  pass(granted(*pass().ask));
+  const MonoTime until = memory.section.until;
+  const Plan renewal = later(milliseconds{3334});
+  ASSERT_TRUE(renewal.ask.has_value());
+  EXPECT_EQ(memory.asked_for.id, "7");
+  later(seconds{1}, granted(*renewal.ask));
+  EXPECT_EQ(memory.section.until, until + milliseconds{3334});
+  now = memory.section.until - seconds{2};
+  const Plan failing = pass();
+  const Plan again = later(seconds{1}, silent(*failing.ask));
+  EXPECT_EQ(answer(), Section::Answer::Granted);  // it is good for as long as it was granted
+  EXPECT_EQ(again.recheck_after, kAskAgain);
+  now = memory.section.until;
+  const Plan over = pass();
+  EXPECT_EQ(memory.section, (Section{.witness = Section::Witness::Grants, .answer = Section::Answer::Silent,
+                                     .detail = "the lease ran out: nothing answers"}));
+  EXPECT_EQ(over.lines.at(0), (Line{'E', "Resource splitbrain.uptodate set to down by splitbraincheck"}));
+  ASSERT_TRUE(over.ask.has_value());  // and it is asked again
+  pass(granted(*over.ask, "8"));
+  EXPECT_EQ(answer(), Section::Answer::Granted);
+}
+
+TEST_F(LeasePlan, AnAnswerThatComesAfterTheLeaseGrantsNothing) {
+  const Plan plan = pass();
+  later(seconds{10}, granted(*plan.ask));
+  EXPECT_EQ(answer(), Section::Answer::Silent);
+}
+
+TEST_F(LeasePlan, WhoIsRefusedAsksAgain) {
+  const Plan plan = pass(refused(*pass().ask));
+  EXPECT_EQ(memory.section, (Section{.witness = Section::Witness::Grants, .answer = Section::Answer::Refused, .detail = "'b' holds the lease"}));
+  EXPECT_EQ(plan.lines.at(1), (Line{'E', "The witness does not let this node go on alone: 'b' holds the lease"}));
+  EXPECT_EQ(plan.recheck_after, kAskLater);
+  const Plan again = later(kAskLater);
+  ASSERT_TRUE(again.ask.has_value());
+  pass(silent(*again.ask));
+  EXPECT_EQ(answer(), Section::Answer::Silent);  // whether the other one still has it nobody says
+  pass(granted(*later(kAskLater).ask));
+  EXPECT_EQ(answer(), Section::Answer::Granted);
+}
+
+TEST_F(LeasePlan, AHolderThatIsRefusedBelievesItAtOnce) {
+  pass(granted(*pass().ask));
+  pass(refused(*later(seconds{4}).ask));
+  EXPECT_EQ(answer(), Section::Answer::Refused);
+  EXPECT_EQ(memory.section.until, MonoTime{});
+}
+
+TEST_F(LeasePlan, AWitnessThatHasLostItsFileIsASilentOne) {
+  pass({{pass().ask->number, LeaseReply{.detail = "it grants nothing for 60s"}}});
+  EXPECT_EQ(answer(), Section::Answer::Silent);
+}
+
+TEST_F(LeasePlan, SilenceIsSaidAfterAWhile) {
+  const Plan first = pass();
+  EXPECT_EQ(first.recheck_after, kPatience);
+  later(milliseconds{10}, silent(*first.ask));
+  EXPECT_EQ(answer(), Section::Answer::Asked);
+  const Plan second = later(kAskAgain);
+  ASSERT_TRUE(second.ask.has_value());
+  later(kPatience - kAskAgain - milliseconds{10});  // the second is still under way
+  EXPECT_EQ(answer(), Section::Answer::Silent);
+  EXPECT_EQ(memory.section.detail, "nothing answers");
+  pass(granted(*second.ask));
+  EXPECT_EQ(answer(), Section::Answer::Granted);
+}
+
+TEST_F(LeasePlan, IsGivenBackWhenItIsWantedNoMore) {
+  pass(granted(*pass().ask));
+  desired.wanted = false;
+  const Plan plan = pass();
+  ASSERT_TRUE(plan.release.has_value());
+  EXPECT_EQ(plan.release->id, "7");
+  EXPECT_EQ(memory.section, (Section{.witness = Section::Witness::Grants}));
+  EXPECT_TRUE(plan.lines.empty());
+  EXPECT_FALSE(pass().release.has_value());
+}
+
+TEST_F(LeasePlan, WhatWasUnderWayWhenItWasGivenBackIsNotBelieved) {
+  pass(granted(*pass().ask));
+  const Plan renewal = later(seconds{4});
+  desired.wanted = false;
+  ASSERT_TRUE(pass().release.has_value());
+  desired.wanted = true;
+  const Plan anew = pass();
+  ASSERT_TRUE(anew.ask.has_value());
+  EXPECT_EQ(memory.asked_for.id, "");
+  EXPECT_FALSE(pass(granted(*renewal.ask)).release.has_value());
+  EXPECT_EQ(answer(), Section::Answer::Asked);
+  pass(granted(*anew.ask, "9"));
+  EXPECT_EQ(memory.held.id, "9");
+}
+
+TEST_F(LeasePlan, AGrantThatNobodyWantsAnyMoreIsGivenBack) {
+  const Plan plan = pass();
+  desired.wanted = false;
+  EXPECT_FALSE(pass().release.has_value());
+  const Plan late = pass(granted(*plan.ask));
+  ASSERT_TRUE(late.release.has_value());
+  EXPECT_EQ(late.release->id, "7");
+  EXPECT_EQ(answer(), Section::Answer::NotAsked);
+}
+
+TEST_F(LeasePlan, AnotherWitnessIsAskedAtOnceAndTheOldLeaseStaysGood) {
+  pass(granted(*pass().ask));
+  const MonoTime until = memory.section.until;
+  desired.lease.place.addresses = {"http://f"};
+  const Plan plan = pass();
+  ASSERT_TRUE(plan.ask.has_value());
+  EXPECT_EQ(memory.asked_for.id, "");
+  EXPECT_FALSE(plan.release.has_value());
+  EXPECT_EQ(memory.section.until, until);
+  desired.witness = Section::Witness::None;
+  EXPECT_FALSE(pass().ask.has_value());
+  EXPECT_EQ(memory.section, Section{});
+}
+
+class EchoPlan : public LeasePlan {
+ protected:
+  EchoPlan() {
+    desired.witness = Section::Witness::Reachable;
+    desired.lease = {};
+    desired.echoes = {"10.0.0.1"};
+  }
+  static Answer reached(const Ask& ask) { return {ask.number, LeaseReply{.granted = true}}; }
+};
+
+TEST_F(EchoPlan, TheVerdictStands) {
+  const Plan first = pass();
+  EXPECT_EQ(first.ask->limit, kEchoLimit);
+  const Plan plan = pass(reached(*first.ask));
+  EXPECT_EQ(memory.section, (Section{.witness = Section::Witness::Reachable, .answer = Section::Answer::Granted}));
+  EXPECT_FALSE(plan.recheck_after.has_value());
+  EXPECT_FALSE(later(hours{1}).ask.has_value());
+  EXPECT_EQ(answer(), Section::Answer::Granted);
+  desired.wanted = false;
+  EXPECT_FALSE(pass().release.has_value());
+  EXPECT_EQ(answer(), Section::Answer::NotAsked);
+}
+
+TEST_F(EchoPlan, OneLostEchoIsNoVerdict) {
+  later(seconds{1}, silent(*pass().ask));
+  EXPECT_EQ(answer(), Section::Answer::Asked);
+  const Plan second = later(kAskAgain);
+  ASSERT_TRUE(second.ask.has_value());
+  later(kPatience);
+  EXPECT_EQ(answer(), Section::Answer::Silent);
+  pass(reached(*second.ask));
+  EXPECT_FALSE(later(hours{1}).ask.has_value());
+}
+
+TEST(LeaseDesire, OfAModule) {
+  spec::Module module;
+  module.metadata.name = "db";
+  status::RoleSection role{.lease_wanted = true};
+  EXPECT_EQ(desire(&module, role, "a", "c").witness, Section::Witness::None);
+  module.checkers.split_brain = spec::SplitBrainChecker{.ident = "w", .witnesses = {"10.0.0.1"}};
+  EXPECT_EQ(desire(&module, role, "a", "c").echoes, std::vector<std::string>{"10.0.0.1"});
+  module.checkers.split_brain->exec = "node";
+  module.checkers.split_brain->lease = seconds{5};
+  const Desired desired = desire(&module, role, "a", "c");
+  EXPECT_TRUE(desired.wanted);
+  EXPECT_EQ(desired.lease, (LeaseAsk{.place = {.kind = WitnessPlace::Kind::Node, .addresses = {"10.0.0.1"}}, .name = "safekit/c/db",
+                                     .holder = "a", .length = seconds{5}}));
+}
+
+}  // namespace
+}  // namespace safekit::lease
