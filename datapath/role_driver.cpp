@@ -215,7 +215,11 @@ RoleDriver::Step RoleDriver::step(const control::Configure& configure, const con
   if (role_ == want.role) {
     if (role_ == ReplicaRole::Idle) return be_idle(configure);
     const std::lock_guard lock{mutex_};
-    if (primary_) primary_->primary->limit_resync(configure.resync_rate);
+    if (primary_) {
+      primary_->primary->limit_resync(configure.resync_rate);
+      primary_->primary->confirm_silence_after(configure.silence);
+    }
+    if (secondary_) secondary_->secondary->confirm_silence_after(configure.silence);
     if (!mount_lost_.empty()) return Problem{mount_lost_, true};
     return {};
   }
@@ -373,6 +377,7 @@ RoleDriver::Step RoleDriver::enter_secondary(const control::Configure& configure
   role->secondary = std::make_unique<replica::Secondary>(settings(configure), journal_, *role->applier, *role->source,
                                                          ports_.clock, ports_.log, changed_);
   role->secondary->keep_by(kept_);
+  role->secondary->confirm_silence_after(configure.silence);
   std::vector<Fd> roots;
   for (const int root : role->applier->root_descriptors()) roots.emplace_back(::fcntl(root, F_DUPFD_CLOEXEC, 0));
   if (const Status looked = look_outside(before, std::move(roots), *exclusions, configure); !looked) {

@@ -65,6 +65,7 @@ std::shared_ptr<RoleDriver::PrimaryRole> RoleDriver::make_primary(const control:
   role->primary = std::make_unique<replica::Primary>(settings(configure), journal_, role->order, *role->source,
                                                      ports_.clock, ports_.random, ports_.log, changed_);
   role->primary->limit_resync(configure.resync_rate);
+  role->primary->confirm_silence_after(configure.silence);
   fuse::Options options = fuse_options(configure);
   options.keeper_program = succession_.keeper_program;
   options.keeper_directory = succession_.directory;

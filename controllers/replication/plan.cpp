@@ -361,6 +361,8 @@ Result<control::Configure> configure_of(const spec::Cluster& cluster, const spec
   to.uses_zones = from.namespace_policy != 0;
   to.resync_detail = from.resync_detail;
   to.connections = from.connections;
+  // Well within the time-out of the heartbeats, which waits for it.
+  to.silence = spec::longest_heartbeat_timeout(module) * 2 / 3;
   to.certificate_file = identity.certificate_file;
   to.key_file = identity.key_file;
   to.authority_file = identity.authority_file;

@@ -309,6 +309,7 @@ TEST(ReplicationConfigure, IsMadeFromTheSpecs) {
   EXPECT_EQ(result->peer_address, "10.0.0.1");
   EXPECT_EQ(result->port, 5604);
   EXPECT_EQ(result->lost_bytes_max, 4ULL << 30);
+  EXPECT_EQ(result->silence, spec::Heart{}.timeout * 2 / 3);
   EXPECT_THAT(result->directories, ElementsAre(control::ReplicaDirectory{
                                        .path = "/data", .must_exist = {}, .not_replicated = {{"temp", ""}, {"", "!x"}}}));
 }

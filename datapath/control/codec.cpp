@@ -59,6 +59,7 @@ void put(ByteWriter& out, const Configure& value) {
   put_flags(out, {value.uses_zones, value.resync_detail});
   out.u8(static_cast<std::uint8_t>(value.snapshot));
   out.u32(value.connections);
+  out.i64(value.silence.count());
 }
 
 Configure take_configure(ByteReader& in) {
@@ -103,6 +104,8 @@ Configure take_configure(ByteReader& in) {
   if (in.at_end()) return value;  // of the release before, as in take_report
   value.snapshot = take_enum(in, Snapshot::Always);
   value.connections = in.u32();
+  if (in.at_end()) return value;
+  value.silence = Duration{in.i64()};
   return value;
 }
 

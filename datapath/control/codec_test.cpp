@@ -61,7 +61,8 @@ void expect_read_without(std::size_t appended, const T& message) {
 
 TEST(ControlCodec, WhatTheReleaseBeforeSaysIsRead) {
   expect_read_without(7 * 8 + 2, Report{.order = 7, .outside_last = "x"});
-  expect_read_without(1 + 4, Configure{.module = "AM", .port = 3});
+  expect_read_without(8, Configure{.module = "AM", .port = 3, .connections = 2});
+  expect_read_without(1 + 4 + 8, Configure{.module = "AM", .port = 3});
 }
 
 TEST(ControlCodec, MutatedNeverCrashes) {

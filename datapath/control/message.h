@@ -81,6 +81,8 @@ struct Configure {
   bool resync_detail{false};     ///< each file that it copied something of is told in the log
   Snapshot snapshot{Snapshot::Auto};
   std::uint32_t connections{1};  ///< over which a primary sends the stream
+  /// Silence of the stream that confirms what heartbeats say of the peer; a third of it lies between two words.
+  Duration silence{milliseconds{750}};
   std::string certificate_file{};  ///< PEM files of this node
   std::string key_file{};
   std::string authority_file{};

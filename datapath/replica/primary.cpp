@@ -341,12 +341,12 @@ void Primary::send_heartbeats() {
     const bool parked = quiet > kQuietRounds || !link_;
     sender_parked_ = parked;
     // While another thread sends, there is nothing to do, and it must get the mutex back: never go round without a wait.
-    sender_.wait_for(lock, parked ? kHeartbeatEvery : kGatherFor, [&] {
+    sender_.wait_for(lock, parked ? patience_.every() : kGatherFor, [&] {
       return (parked && !sender_parked_) || (out_.size() >= kSendBytes && !sending_) || (stopped_ && !link_);
     });
     sender_parked_ = false;
     quiet = out_.empty() ? quiet + 1 : 0;
-    if (link_ && clock_.mono_now().ns - sent_ >= kHeartbeatEvery.count()) {
+    if (link_ && clock_.mono_now().ns - sent_ >= patience_.every().count()) {
       wire::append_message(out_, wire::Heartbeat{});
     }
     flush(lock, INT32_MAX);

@@ -92,6 +92,7 @@ class Primary final : public Sink, private ResyncHost {
   void leave();
   /// Of the content that a synchronisation sends, bytes a second; 0: no limit.
   void limit_resync(std::uint64_t bytes_per_second);
+  void confirm_silence_after(Duration silence) { patience_.set(silence); }
   /// A backup is going to be taken of this copy: what changes from now on is noted against it, and what was before is on the disk.
   /// Errors: Conflict while the peer is there or may return, and as resync::begin_backup.
   Status begin_backup(const resync::Backup& backup);
@@ -300,7 +301,8 @@ class Primary final : public Sink, private ResyncHost {
   std::uint64_t verified_on_{0};  ///< connection of the last one
   std::string stop_inspection_{};  ///< why it is to end; empty: it goes on
   unsigned peer_failures_{0};  ///< synchronisations in a row that the peer could not take
-  bool silent_{false};  ///< nothing heard for kHeartbeatLate
+  Patience patience_{};
+  bool silent_{false};  ///< nothing heard for Patience::late
   std::atomic<std::int64_t> heard_{0};
   std::atomic<std::int64_t> synced_{INT64_MIN / 2};  ///< when the application last began a sync
   bool is_syncing_{false};                           ///< none has ended since

@@ -37,7 +37,7 @@ void Primary::allow_alone(bool allowed, std::uint64_t pairing) {
   if (!alone_allowed_) return;
   granted_at_ = clock_.mono_now().ns;
   // A stream that still lives contradicts the control plane; a silent one does not.
-  if (link_ && clock_.mono_now().ns - heard_ > kHeartbeatLate.count()) lose(link_->number, "the peer is dead");
+  if (link_ && clock_.mono_now().ns - heard_ > patience_.late().count()) lose(link_->number, "the peer is dead");
   if (mode_ == Mode::Waiting) go_alone();
 }
 
@@ -108,8 +108,8 @@ void Primary::check_times() {
   if (link_) {
     const Duration silent{now.ns - heard_};
     // The stream counts as a heartbeat for the control plane, so its silence is told long before it is given up.
-    if (std::exchange(silent_, silent > kHeartbeatLate) != (silent > kHeartbeatLate)) changed_();
-    if (silent > settings_.send_timeout || (alone_allowed_ && silent > kHeartbeatLate)) {
+    if (std::exchange(silent_, silent > patience_.late()) != (silent > patience_.late())) changed_();
+    if (silent > settings_.send_timeout || (alone_allowed_ && silent > patience_.late())) {
       lose(link_->number, "the peer is silent");
     } else if (!window_.empty() && now - window_.oldest() > settings_.lock_timeout) {
       lose(link_->number, "the peer acknowledges nothing");

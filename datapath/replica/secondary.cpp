@@ -91,7 +91,7 @@ void Secondary::accept() {
   MonoTime sent = clock_.mono_now();
   for (;;) {
     const Duration quiet = clock_.mono_now() - sent;
-    auto stream = source_.next(std::max(Duration{0}, kHeartbeatEvery - quiet));
+    auto stream = source_.next(std::max(Duration{0}, patience_.every() - quiet));
     std::unique_lock lock{mutex_};
     if (stopped_) return;
     if (stream) {
@@ -106,10 +106,10 @@ void Secondary::accept() {
       set_status([&](SecondaryStatus& status) { status.problem = stream.error().what; });
       // One that is not let in says nothing of the next one; but a port that is taken stays so for a while.
       lock.lock();
-      if (stream.error().code != Code::Denied) wake_.wait_for(lock, kHeartbeatEvery, [this] { return stopped_; });
+      if (stream.error().code != Code::Denied) wake_.wait_for(lock, patience_.every(), [this] { return stopped_; });
       lock.unlock();
     }
-    if (clock_.mono_now() - sent < kHeartbeatEvery) continue;
+    if (clock_.mono_now() - sent < patience_.every()) continue;
     sent = clock_.mono_now();
     if (give_back_at_ != 0 && sent.ns >= give_back_at_) {
       give_back_at_ = 0;
@@ -231,7 +231,7 @@ Status Secondary::receive(const StreamRef& stream, wire::FrameReader& frames) {
     SK_TRY(std::size_t got, stream->read(frames.space(kReadBytes), Duration{0}));
     if (got == 0) {
       if (pipe == nullptr) SK_TRY_VOID(answer_all(stream));
-      SK_TRY(got, stream->read(frames.space(kReadBytes), kHeartbeatEvery));
+      SK_TRY(got, stream->read(frames.space(kReadBytes), patience_.every()));
     }
     const MonoTime now = clock_.mono_now();
     const bool was_silent = is_silent;
@@ -242,7 +242,7 @@ Status Secondary::receive(const StreamRef& stream, wire::FrameReader& frames) {
       return Error{Code::Timeout, "the primary is silent"};
     }
     // The stream counts as a heartbeat for the control plane, so its silence is told long before it is given up.
-    is_silent = now - heard > kHeartbeatLate;
+    is_silent = now - heard > patience_.late();
     if (is_silent != was_silent) set_status([&](SecondaryStatus& status) { status.connected = !is_silent; });
   }
 }

@@ -71,6 +71,7 @@ class Secondary {
   /// While held, a new connection of the primary has to wait. Level; also before `start`.
   void hold(bool held);
   [[nodiscard]] SecondaryStatus status() const;
+  void confirm_silence_after(Duration silence) { patience_.set(silence); }
 
  private:
   /// Tasks beside the stream keep it until they have answered.
@@ -119,6 +120,7 @@ class Secondary {
   void set_status(const std::function<void(SecondaryStatus&)>& change);
 
   Settings settings_{};
+  Patience patience_{};
   journal::Journal& journal_;
   Applier& applier_;
   StreamSource& source_;

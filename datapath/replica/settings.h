@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -47,9 +49,18 @@ struct Progress {
   friend bool operator==(const Progress&, const Progress&) = default;
 };
 
-inline constexpr Duration kHeartbeatEvery = milliseconds{250};
-/// Silence that confirms a peer which the control plane says is dead.
-inline constexpr Duration kHeartbeatLate = milliseconds{750};
+/// Silence that confirms a peer which the control plane says is dead, and how often each side says something. A value.
+class Patience {
+ public:
+  static constexpr Duration kShortest = milliseconds{100};  ///< below it a busy machine is silent
+  static constexpr Duration kLongest = milliseconds{750};
+  void set(Duration silence) { silence_ = std::clamp(silence, kShortest, kLongest).count(); }
+  [[nodiscard]] Duration late() const { return Duration{silence_.load()}; }
+  [[nodiscard]] Duration every() const { return late() / 3; }
+
+ private:
+  std::atomic<std::int64_t> silence_{Duration{kLongest}.count()};  ///< any thread may change it
+};
 inline constexpr Duration kHelloMax = seconds{5};
 /// The end of a synchronisation: until then nobody refers any more to what was looked into.
 inline constexpr Duration kGiveBackAfter = seconds{2};

@@ -51,6 +51,13 @@ Duration timeout_of(const Heart& heart, const Heartbeat& heartbeat) {
   return heartbeat.timeout.value_or(heart.timeout);
 }
 
+Duration longest_heartbeat_timeout(const Module& module) {
+  Duration longest{};
+  if (!module.heart) return longest;
+  for (const Heartbeat& heartbeat : module.heart->lans) longest = std::max(longest, timeout_of(*module.heart, heartbeat));
+  return longest;
+}
+
 std::string ident_of(const Heart& heart, const Heartbeat& heartbeat) {
   if (!heartbeat.ident.empty()) return heartbeat.ident;
   if (!heartbeat.lan.empty()) return heartbeat.lan.str();

@@ -23,6 +23,8 @@ enum class Dialect { Ours, SafekitXml };
 
 [[nodiscard]] Duration pulse_of(const Heart& heart, const Heartbeat& heartbeat);
 [[nodiscard]] Duration timeout_of(const Heart& heart, const Heartbeat& heartbeat);
+/// Zero without heartbeats.
+[[nodiscard]] Duration longest_heartbeat_timeout(const Module& module);
 /// `heartbeat.<ident>`: the ident, else the lan, else the position (legacy syntax).
 [[nodiscard]] std::string ident_of(const Heart& heart, const Heartbeat& heartbeat);
 /// Lan of replication: the one named, else the heartbeat with ident `flow`, else the first. Empty: there is
