@@ -117,6 +117,19 @@ TEST_F(ClientTest, ALeaseIsOnDiskBeforeItIsGranted) {
   EXPECT_EQ(closed->detail, "the witness has lost its file, and grants nothing for up to a minute");
 }
 
+TEST_F(ClientTest, AWitnessThatWaitedForWhatItForgotWaitsOnce) {
+  const api::Request probe_request{.path = "/apis/safekit/v1/witness"};
+  files.entries.clear();
+  reopen(LeaseService::Before::Unknown);
+  clock.advance(LeaseBook::kLongest - Duration{1});
+  (void)service->answer(probe_request);
+  EXPECT_TRUE(files.entries.empty());
+  clock.advance(Duration{1});
+  (void)service->answer(probe_request);
+  reopen(LeaseService::Before::Unknown);
+  EXPECT_TRUE(acquire(ask_of("a", url()))->granted);
+}
+
 TEST_F(ClientTest, ByPlainHttpAndAsAnotherNode) {
   const Status probed = probe({.kind = WitnessPlace::Kind::Node, .addresses = {"node3"}});
   EXPECT_TRUE(probed.has_value()) << probed.error().what;
