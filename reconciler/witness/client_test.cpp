@@ -134,6 +134,7 @@ TEST_F(ClientTest, ByPlainHttpAndAsAnotherNode) {
   const Status probed = probe({.kind = WitnessPlace::Kind::Node, .addresses = {"node3"}});
   EXPECT_TRUE(probed.has_value()) << probed.error().what;
   EXPECT_EQ(nodes_asked, std::vector<std::string>{"node3"});
+  EXPECT_FALSE(probe({.kind = WitnessPlace::Kind::Node, .addresses = {"node1"}}).has_value());  // another one answers there
   authority = ports.crypto.make_authority("another cluster", 10).value();
   EXPECT_FALSE(probe({.kind = WitnessPlace::Kind::Node, .addresses = {"node3"}}).has_value());
   reopen(LeaseService::Before::Unknown, false);
@@ -172,6 +173,18 @@ TEST_F(ClientTest, AServerThatSaysNothingIsNotWaitedFor) {
     ASSERT_FALSE(reply.has_value());
     EXPECT_EQ(reply.error().code, Code::Timeout) << reply.error().what;
   }
+  ::close(listening);
+}
+
+TEST_F(ClientTest, ItsEndDoesNotWaitForAServer) {
+  const int listening = api::listen_tcp("127.0.0.1", 0).value();
+  const auto begun = std::chrono::steady_clock::now();
+  {
+    RemoteWitness other{ports.loop, {}};
+    other.probe({.addresses = {fmt::format("http://127.0.0.1:{}/{}{}", api::port_of(listening), kSecret, fingerprint)}}, seconds{20},
+                [](const Status&) { ADD_FAILURE() << "it has gone"; });
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, seconds{15});
   ::close(listening);
 }
 
