@@ -353,11 +353,10 @@ Status Daemon::run() {
   d.role->adopt();
   d.engine.start();
   SK_TRY_VOID(d.server->start());
-  auto known = d.pki.load();
-  // Who belongs to no cluster yet has granted no lease in it.
-  const auto before = known ? witness::LeaseService::Before::Unknown : witness::LeaseService::Before::Nothing;
-  if (const auto open = d.leases.open(before); !open) d.ports.log.write(LogLevel::Error, "witness", open.error().what);
-  if (known) {
+  // A node without the file may be one that was installed anew under its name.
+  const auto open = d.leases.open(witness::LeaseService::Before::Unknown);
+  if (!open) d.ports.log.write(LogLevel::Error, "witness", open.error().what);
+  if (auto known = d.pki.load()) {
     SK_TRY_VOID(d.activate(*known));
   } else if (known.error().code != Code::NotFound) {
     return std::move(known).error();

@@ -76,7 +76,10 @@ Result<Key> load_key(Ports& ports, const std::string& directory) {
 }
 
 Status show(Ports& ports, const Options& options) {
-  SK_TRY(const Key key, load_key(ports, options.state_dir));
+  auto loaded = load_key(ports, options.state_dir);
+  if (!loaded && loaded.error().code == Code::NotFound)
+    return Error{Code::NotFound, fmt::format("'{}' has no key yet: the first start of the witness makes it", options.state_dir)};
+  SK_TRY(const Key key, std::move(loaded));
   SK_TRY(const std::string fingerprint, ports.crypto.fingerprint(key.identity.certificate_pem));
   std::printf("%s%s\n", key.secret.c_str(), fingerprint.substr(0, safekit::spec::kWitnessKeyHalf).c_str());
   return {};

@@ -1,6 +1,8 @@
 #include "reconciler/witness/client.h"
 
 #include <chrono>
+#include <condition_variable>
+#include <set>
 #include <thread>
 
 #include <fmt/format.h>
@@ -42,8 +44,9 @@ bool is_silence(const Error& error) { return error.code == Code::Unavailable || 
 /// What the threads may touch; they can outlive the service.
 struct RemoteWitness::Shared {
   std::mutex mutex{};
+  std::condition_variable ended{};
   bool alive{true};
-  int calls{0};
+  std::set<Call*> calls{};  ///< under way
 };
 
 /// The loop's, but `stop`.
@@ -57,8 +60,11 @@ RemoteWitness::RemoteWitness(Loop& loop, FindNode find_node)
     : loop_(loop), find_node_(std::move(find_node)), shared_(std::make_shared<Shared>()) {}
 
 RemoteWitness::~RemoteWitness() {
-  const std::lock_guard lock{shared_->mutex};
+  std::unique_lock lock{shared_->mutex};
   shared_->alive = false;
+  for (Call* call : shared_->calls) call->stop.now();
+  // The libraries that they use go with the process. A name that is being looked up is not waited for.
+  (void)shared_->ended.wait_for(lock, kEndWait, [this] { return shared_->calls.empty(); });
 }
 
 Result<std::vector<HttpTarget>> RemoteWitness::targets_of(const WitnessPlace& place) const {
@@ -67,7 +73,7 @@ Result<std::vector<HttpTarget>> RemoteWitness::targets_of(const WitnessPlace& pl
     if (place.kind == WitnessPlace::Kind::Node) {
       SK_TRY(const NodeAccess node, find_node_(address));
       for (const std::string& host : node.addresses)
-        targets.push_back({.host = host, .port = node.port, .tls = true, .bearer = node.token, .authority_pem = node.authority_pem});
+        targets.push_back({.host = host, .port = node.port, .tls = true, .bearer = node.token, .authority_pem = node.authority_pem, .name = address});
       continue;
     }
     const bool is_etcd = place.kind == WitnessPlace::Kind::Etcd;
@@ -97,9 +103,9 @@ void RemoteWitness::start(const WitnessPlace& place, Duration limit, Work<T> wor
   if (!targets) return post(std::move(targets).error());
   {
     const std::lock_guard lock{shared_->mutex};
-    if (shared_->calls >= kCallsMax)
+    if (shared_->calls.size() >= kCallsMax)
       return post(Error{Code::Exhausted, fmt::format("{} questions to witnesses are under way", kCallsMax)});
-    ++shared_->calls;
+    shared_->calls.insert(call.get());
   }
   std::thread{[shared = shared_, call, post, targets = std::move(*targets), limit, work = std::move(work)] {
     const auto end = SteadyClock::now() + limit;
@@ -111,7 +117,8 @@ void RemoteWitness::start(const WitnessPlace& place, Duration limit, Work<T> wor
       if (result || !is_silence(result.error())) break;
     }
     const std::lock_guard lock{shared->mutex};
-    --shared->calls;
+    shared->calls.erase(call.get());
+    shared->ended.notify_all();
     if (shared->alive) post(std::move(result));
   }}.detach();
 }

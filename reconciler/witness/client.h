@@ -13,7 +13,7 @@ namespace safekit::witness {
 
 /// Real witnesses, over HTTP and HTTPS. Each question has a thread of its own, since names are looked up and connections made in it;
 /// its answer comes by the loop, at `limit` at the latest. Several addresses are tried in turn, each with its share of the time.
-/// A service; what is under way when it goes is given up, and its tasks do not run. Thread: the loop's.
+/// A service; what is under way when it goes is ended, and its tasks do not run. Thread: the loop's.
 class RemoteWitness final : public Witness {
  public:
   struct NodeAccess {
@@ -33,7 +33,8 @@ class RemoteWitness final : public Witness {
   void release(const LeaseAsk& ask, Duration limit, std::function<void(Status)> task) override;
   void probe(const WitnessPlace& place, Duration limit, std::function<void(Status)> task) override;
 
-  static constexpr int kCallsMax = 64;  ///< under way; a witness that hangs must not collect threads without end
+  static constexpr std::size_t kCallsMax = 64;  ///< under way; a witness that hangs must not collect threads without end
+  static constexpr Duration kEndWait = seconds{1};
 
  private:
   struct Shared;

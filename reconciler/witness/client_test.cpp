@@ -117,10 +117,24 @@ TEST_F(ClientTest, ALeaseIsOnDiskBeforeItIsGranted) {
   EXPECT_EQ(closed->detail, "the witness has lost its file, and grants nothing for up to a minute");
 }
 
+TEST_F(ClientTest, AWitnessThatWaitedForWhatItForgotWaitsOnce) {
+  const api::Request probe_request{.path = "/apis/safekit/v1/witness"};
+  files.entries.clear();
+  reopen(LeaseService::Before::Unknown);
+  clock.advance(LeaseBook::kLongest - Duration{1});
+  (void)service->answer(probe_request);
+  EXPECT_TRUE(files.entries.empty());
+  clock.advance(Duration{1});
+  (void)service->answer(probe_request);
+  reopen(LeaseService::Before::Unknown);
+  EXPECT_TRUE(acquire(ask_of("a", url()))->granted);
+}
+
 TEST_F(ClientTest, ByPlainHttpAndAsAnotherNode) {
   const Status probed = probe({.kind = WitnessPlace::Kind::Node, .addresses = {"node3"}});
   EXPECT_TRUE(probed.has_value()) << probed.error().what;
   EXPECT_EQ(nodes_asked, std::vector<std::string>{"node3"});
+  EXPECT_FALSE(probe({.kind = WitnessPlace::Kind::Node, .addresses = {"node1"}}).has_value());  // another one answers there
   authority = ports.crypto.make_authority("another cluster", 10).value();
   EXPECT_FALSE(probe({.kind = WitnessPlace::Kind::Node, .addresses = {"node3"}}).has_value());
   reopen(LeaseService::Before::Unknown, false);
@@ -159,6 +173,18 @@ TEST_F(ClientTest, AServerThatSaysNothingIsNotWaitedFor) {
     ASSERT_FALSE(reply.has_value());
     EXPECT_EQ(reply.error().code, Code::Timeout) << reply.error().what;
   }
+  ::close(listening);
+}
+
+TEST_F(ClientTest, ItsEndDoesNotWaitForAServer) {
+  const int listening = api::listen_tcp("127.0.0.1", 0).value();
+  const auto begun = std::chrono::steady_clock::now();
+  {
+    RemoteWitness other{ports.loop, {}};
+    other.probe({.addresses = {fmt::format("http://127.0.0.1:{}/{}{}", api::port_of(listening), kSecret, fingerprint)}}, seconds{20},
+                [](const Status&) { ADD_FAILURE() << "it has gone"; });
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, seconds{15});
   ::close(listening);
 }
 

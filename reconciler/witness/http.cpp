@@ -61,6 +61,7 @@ std::unique_ptr<httplib::ClientImpl> client_of(const HttpTarget& target, Proof& 
     SSL_CTX_set_cert_verify_callback(context, is_the_one, &proof);
   } else {
     (void)trust(context, target.authority_pem);  // one that cannot be read has signed nothing
+    X509_VERIFY_PARAM_set1_host(SSL_CTX_get0_param(context), target.name.data(), target.name.size());
   }
   return client;
 }

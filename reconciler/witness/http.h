@@ -15,7 +15,8 @@ struct HttpTarget {
   bool tls{false};
   std::string bearer{};         ///< token; empty: none is sent
   std::string fingerprint{};    ///< with tls: the certificate's SHA-256 begins with these digits, and nothing else of it counts
-  std::string authority_pem{};  ///< with tls: who signed the certificate, whatever name is in it. Without both: the system's authorities
+  std::string authority_pem{};  ///< with tls: who signed the certificate. Without both: the system's authorities
+  std::string name{};           ///< with authority_pem: that the certificate must be of, instead of the host's
 };
 
 struct HttpReply {

@@ -27,8 +27,8 @@ Status LeaseService::open(Before before) {
   if (book.error().code == Code::Unsupported) return Error{Code::Unsupported, fmt::format("'{}': {}", file_, book.error().what)};
   book_ = LeaseBook{};
   if (text || before == Before::Unknown) {
-    // The file is written when that time is over, with the first grant: a start before it waits anew.
-    book_.grant_nothing_before(now + LeaseBook::kLongest);
+    file_due_ = now + LeaseBook::kLongest;  // a start before it waits anew
+    book_.grant_nothing_before(*file_due_);
     open_ = true;
     return {};
   }
@@ -39,6 +39,8 @@ Status LeaseService::open(Before before) {
 
 api::Response LeaseService::answer(const api::Request& request) {
   const std::lock_guard lock{mutex_};
+  // Where that fails a grant does, too, and tells.
+  if (file_due_ && ports_.clock.mono_now() >= *file_due_ && keep(book_)) file_due_.reset();
   const bool is_post = request.method == api::Method::Post;
   Result<std::string> body = Error{Code::NotFound, fmt::format("a witness has no '{}'", request.path)};
   if (request.path == kAliveRoute && request.method == api::Method::Get) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "reconciler/api/request.h"
@@ -42,6 +43,7 @@ class LeaseService {
   std::mutex mutex_{};
   LeaseBook book_{};  ///< guarded by mutex_
   bool open_{false};  ///< the same
+  std::optional<MonoTime> file_due_{};  ///< the same; when the file that was lost is made anew: what it did not say is over then
 };
 
 }  // namespace safekit::witness
