@@ -180,7 +180,8 @@ void Daemon::Impl::wire_controllers() {
   inspections = std::make_unique<CopyInspections>(CopyInspections::Ports{store, ports.loop, *replication});
   add(std::move(replication));
   add(std::make_unique<vip::VipController>(store, ports.clock, interfaces, engine.waker("vip")));
-  auto errd = std::make_unique<errd::ErrdController>(errd::ErrdController::Ports{store, ports.clock, ports.processes, units}, engine.waker("errd"));
+  auto errd = std::make_unique<errd::ErrdController>(errd::ErrdController::Ports{store, ports.clock, ports.processes, units},
+                                                     engine.waker("errd"));
   process_commands = std::make_unique<ProcessCommands>(ProcessCommands::Ports{store, ports.processes, *errd});
   add(std::move(errd));
   add(std::make_unique<checker::CheckerController>(

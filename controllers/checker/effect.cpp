@@ -176,9 +176,10 @@ void CheckerController::look_for_conflict(const std::string& module, const Check
   auto question = address ? conflict_question(*address, interfaces, others) : std::nullopt;
   if (!question) return;
   watch.asked = ++searches_;
-  find_conflict(ports_.interfaces, std::move(*question), [this, module, resource, number = watch.asked](const std::optional<Conflict>& found) {
-    note_conflict(module, resource, number, found);
-  });
+  find_conflict(ports_.interfaces, std::move(*question),
+                [this, module, resource, number = watch.asked](const std::optional<Conflict>& found) {
+                  note_conflict(module, resource, number, found);
+                });
 }
 
 /// Another node of the cluster that has the address as well is no machine to give way to: which of them goes on is decided by the data

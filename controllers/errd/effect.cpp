@@ -191,7 +191,8 @@ void ErrdController::follow_units(const std::string& module, Live& live) {
   }
   const std::string problem = wanted.empty() ? std::string{} : ports_.units.problem();
   if (problem != live.units_problem && !problem.empty()) {
-    ports_.store.record(ModuleName{module}, "errd", 'E', fmt::format("Services are not watched: {}; watch their processes by name", problem));
+    ports_.store.record(ModuleName{module}, "errd", 'E',
+                        fmt::format("Services are not watched: {}; watch their processes by name", problem));
   }
   live.units_problem = problem;
 }

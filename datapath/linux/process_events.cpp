@@ -131,7 +131,8 @@ void ProcessEvents::hear() {
   for (int left = kEventsAtOnce; left > 0; --left) {
     sockaddr_nl from{};
     socklen_t from_size = sizeof from;
-    const ssize_t got = ::recvfrom(socket_.get(), datagram.data(), datagram.size(), MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&from), &from_size);
+    const ssize_t got = ::recvfrom(socket_.get(), datagram.data(), datagram.size(), MSG_DONTWAIT,
+                                   reinterpret_cast<sockaddr*>(&from), &from_size);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == ENOBUFS) {
       events.push_back({.kind = ProcessEvent::Kind::Lost});
