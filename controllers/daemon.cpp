@@ -19,6 +19,8 @@
 #include "controllers/membership/effect.h"
 #include "controllers/membership/port_watch.h"
 #include "controllers/membership/service_heartbeats.h"
+#include "controllers/module_states.h"
+#include "controllers/process_commands.h"
 #include "controllers/replication/client_link.h"
 #include "controllers/replication/effect.h"
 #include "controllers/role/effect.h"
@@ -32,6 +34,7 @@
 #include "datapath/linux/ports.h"
 #include "datapath/linux/power.h"
 #include "datapath/linux/echo_probe.h"
+#include "datapath/linux/systemd_units.h"
 #include "datapath/linux/tcp_probe.h"
 #include "datapath/lost/set_reader.h"
 #include "reconciler/api/http_server.h"
@@ -125,6 +128,7 @@ struct Daemon::Impl {
   linux_os::SystemEchoProbe echo{ports.loop};
   witness::LeaseService leases{{ports.files, ports.clock, ports.random}, options.state_dir + "/witness/leases"};  ///< for other nodes' modules
   witness::RemoteWitness witnesses{ports.loop, [this](const std::string& node) { return reach(node); }};
+  linux_os::SystemdUnits units{ports.loop};
   std::unique_ptr<store::SqliteBackend> backend;
   store::Store store;
   engine::Engine engine{{store, ports.loop, ports.clock, ports.random, ports.log}};
@@ -134,6 +138,7 @@ struct Daemon::Impl {
   membership::ServiceHeartbeats heartbeats{};
   ClusterTrust trust{{store, ports.loop, ports.clock, ports.crypto}, pki, [this](const auto& joined) { return activate(joined); }};
   Spread spread{{store, ports.loop, ports.clock, peers}};
+  ModuleStates modules{{store, ports.loop, peers}};
   LostWrites lost_writes{{store, ports.loop}, options.state_dir, [this](const std::string& module) {
                            engine.wake("replication", {module});
                          }};
@@ -144,7 +149,9 @@ struct Daemon::Impl {
   // Controllers, in no order: they meet only in the store.
   std::unique_ptr<role::RoleController> role{};
   std::vector<std::unique_ptr<engine::Controller>> controllers{};
-  std::unique_ptr<CopyInspections> inspections{};  // speaks to one of them
+  // Speak to one of them each.
+  std::unique_ptr<CopyInspections> inspections{};
+  std::unique_ptr<ProcessCommands> process_commands{};
 };
 
 void Daemon::Impl::wire_controllers() {
@@ -173,9 +180,12 @@ void Daemon::Impl::wire_controllers() {
   inspections = std::make_unique<CopyInspections>(CopyInspections::Ports{store, ports.loop, *replication});
   add(std::move(replication));
   add(std::make_unique<vip::VipController>(store, ports.clock, interfaces, engine.waker("vip")));
-  add(std::make_unique<errd::ErrdController>(store, ports.clock, ports.processes, engine.waker("errd")));
+  auto errd = std::make_unique<errd::ErrdController>(errd::ErrdController::Ports{store, ports.clock, ports.processes, units},
+                                                     engine.waker("errd"));
+  process_commands = std::make_unique<ProcessCommands>(ProcessCommands::Ports{store, ports.processes, *errd});
+  add(std::move(errd));
   add(std::make_unique<checker::CheckerController>(
-      checker::CheckerController::Ports{store, ports.clock, tcp, echo, witnesses, interfaces}, engine.waker("checker")));
+      checker::CheckerController::Ports{store, ports.clock, tcp, echo, witnesses, interfaces, modules}, engine.waker("checker")));
   add(std::make_unique<lease::LeaseController>(
       lease::LeaseController::Ports{store, ports.clock, witnesses, echo},
       [this] { return identity ? identity->cluster_id : std::string{}; }, engine.waker("lease")));
@@ -230,6 +240,7 @@ void Daemon::Impl::wire_api() {
   wire_witness();
   lost_writes.add_routes(server->routes());
   inspections->add_routes(server->routes());
+  process_commands->add_routes(server->routes());
   server->routes().add(api::Method::Get, "modules/*/spread",
                        [this](const api::Request& request, const api::Routes::Parameters& at, const api::Respond& respond) {
                          spread.answer(request, at.front(), respond);

@@ -93,6 +93,15 @@ Checks checks_of(const spec::Module& module) {
                  .watch_class = class_of(spec::when_of(module, custom)),
                  .program = program_of(module, custom)});
   }
+  for (const spec::ModuleChecker& other : module.checkers.modules) {
+    put(checks, {.kind = Kind::Module,
+                 .ident = spec::ident_of(other),
+                 .address = other.address,
+                 .interval = other.interval,
+                 .timeout = other.timeout,
+                 .watch_class = status::WatchClass::Pre,
+                 .module = other.name});
+  }
   if (const auto& witness = module.checkers.split_brain; witness && !witness->witnesses.empty()) {
     put(checks, {.kind = Kind::SplitBrain,
                  .ident = witness->ident,

@@ -29,9 +29,22 @@ class FakeEcho final : public EchoProbe {
   }
 };
 
+class FakeModules final : public ModuleProbe {
+ public:
+  struct Asked {
+    ModuleName module{};
+    std::string address{};
+    std::function<void(Result<ModuleState>)> task{};
+  };
+  std::vector<Asked> asked{};
+  void ask(const ModuleName& module, const std::string& address, Duration, std::function<void(Result<ModuleState>)> task) override {
+    asked.push_back({module, address, std::move(task)});
+  }
+};
+
 class CheckerTest : public ::testing::Test {
  protected:
-  CheckerTest() : controller({store, clock, tcp, echo, witness, interfaces}, [this](const engine::Request&) { ++wakes; }) {
+  CheckerTest() : controller({store, clock, tcp, echo, witness, interfaces, modules}, [this](const engine::Request&) { ++wakes; }) {
     const auto module = store.apply(
         {store::Kind::Module, "db"},
         R"({"apiVersion":"safekit/v1","kind":"Module","metadata":{"name":"db"},"spec":{"mode":"mirror",)"
@@ -56,6 +69,7 @@ class CheckerTest : public ::testing::Test {
   FakeTcp tcp{};
   FakeEcho echo{};
   fake::ScriptedWitness witness{};
+  FakeModules modules{};
   store::MemoryBackend backend{};
   store::Store store{backend, clock, NodeName{"a"}};
   int wakes{0};
@@ -139,6 +153,42 @@ TEST_F(CheckerTest, AWitnessThatGrantsLeasesIsProbed) {
   EXPECT_TRUE(witness.acquired.empty());
 }
 
+TEST_F(CheckerTest, AModuleStartsAnewAfterTheOneThatItDependsOn) {
+  const auto module = store.apply(
+      {store::Kind::Module, "db"},
+      R"({"apiVersion":"safekit/v1","kind":"Module","metadata":{"name":"db"},"spec":{"mode":"light","nodes":["a"],)"
+      R"("checkers":{"modules":[{"name":"store","address":"10.0.0.9"}]}}})",
+      {});
+  ASSERT_TRUE(module.has_value()) << module.error().what;
+  store.update_status(kDb, [](status::Module& m) { m.role.watched = {status::WatchClass::Pre}; });
+  std::size_t question = 0;
+  const auto answer = [&](const Result<ModuleState>& state) {
+    pass();
+    ASSERT_EQ(modules.asked.size(), question + 1);
+    modules.asked[question++].task(state);
+    pass();
+    clock.advance(seconds{10});
+  };
+  answer(Error{Code::Invalid, "'10.0.0.9' is nobody's"});
+  EXPECT_EQ(modules.asked[0].module.str(), "store");
+  EXPECT_EQ(modules.asked[0].address, "10.0.0.9");
+  EXPECT_EQ(value("module.store_10.0.0.9"), "down");
+  EXPECT_EQ(store.events(kDb, 2, false).at(0).text, "module.store_10.0.0.9: '10.0.0.9' is nobody's");
+  answer(ModuleState{.in_service = true, .instance = "a/1"});
+  EXPECT_EQ(value("module.store_10.0.0.9"), "up");
+  answer(ModuleState{.in_service = true, .instance = "a/1"});
+  EXPECT_TRUE(store.pending(kDb).empty());
+  answer(ModuleState{.in_service = true, .instance = "b/2"});
+  ASSERT_EQ(store.pending(kDb).size(), 1U) << "it has failed over";
+  EXPECT_EQ(store.pending(kDb)[0].verb, "stopstart");
+  EXPECT_EQ(store.pending(kDb)[0].caller, "modulecheck");
+  EXPECT_TRUE(store.pending(kDb)[0].automatic);
+  answer(ModuleState{});
+  EXPECT_EQ(value("module.store_10.0.0.9"), "down");
+  answer(ModuleState{.in_service = true, .instance = "b/3"});
+  EXPECT_EQ(store.pending(kDb).size(), 1U) << "this one has waited meanwhile";
+}
+
 TEST_F(CheckerTest, TheLinkOfAVirtualAddressIsChecked) {
   store.update_status(kDb, [](status::Module& m) { m.role.watched = {status::WatchClass::Pre}; });
   interfaces.interfaces[0].carrier = true;
@@ -153,6 +203,37 @@ TEST_F(CheckerTest, TheLinkOfAVirtualAddressIsChecked) {
   interfaces.tell();
   pass();
   EXPECT_EQ(value("intf.2001:db8::"), "down");
+}
+
+TEST_F(CheckerTest, GivesWayToAMachineThatHasTheAddressToo) {
+  constexpr MacAddress kOther{2, 0, 0, 0, 0, 7};
+  store.update_status(kDb, [](status::Module& m) { m.role.watched = {status::WatchClass::Prim}; });
+  const auto answer = [&](std::size_t number, std::optional<MacAddress> owner) {
+    ASSERT_EQ(interfaces.probes.size(), number);
+    EXPECT_EQ(interfaces.probes.back().address, parse_ip("2001:db8::9").value());
+    const auto task = interfaces.probes.back().answer;
+    task(owner);
+    pass();
+  };
+  pass();
+  answer(1, std::nullopt);
+  EXPECT_EQ(value("ip.2001:DB8::9"), "up");
+  clock.advance(seconds{10});
+  pass();
+  answer(2, kOther);
+  EXPECT_EQ(interfaces.announced.size(), 1U) << "defended, and asked again";
+  EXPECT_EQ(value("ip.2001:DB8::9"), "up");
+  answer(3, kOther);
+  EXPECT_EQ(value("ip.2001:DB8::9"), "down");
+  EXPECT_EQ(store.events(kDb, 2, false).at(0).text, "The address of ip.2001:DB8::9 is also in use by the machine with MAC address 02:00:00:00:00:07");
+  clock.advance(seconds{10});
+  pass();
+  answer(4, std::nullopt);
+  EXPECT_EQ(value("ip.2001:DB8::9"), "up");
+  clock.advance(seconds{10});
+  pass();
+  answer(5, interfaces.interfaces[0].mac);
+  EXPECT_EQ(value("ip.2001:DB8::9"), "up") << "another interface of this node answers for it";
 }
 
 TEST_F(CheckerTest, TellsWhenTheAddressIsGone) {

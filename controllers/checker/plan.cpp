@@ -26,6 +26,7 @@ struct Pass {
   void take_up();
   void judge(const std::string& resource, const Check& check, State& state, bool fine);
   void assign(const std::string& resource, const std::string& component, State& state, bool fine);
+  void compare_instance(const std::string& resource, State& state, bool fine);
   void hear();
   void hear_programs();
   void look_at_interfaces_again();
@@ -95,6 +96,14 @@ void Pass::assign(const std::string& resource, const std::string& component, Sta
                         fmt::format("Resource {} set to {} by {}", resource, value_text(value), component)});
 }
 
+/// While it was down this module waited, and starts anew by that.
+void Pass::compare_instance(const std::string& resource, State& state, bool fine) {
+  const auto found = observed.instances.find(resource);
+  const std::string now_runs = fine && found != observed.instances.end() ? found->second : std::string{};
+  plan.stopstart = plan.stopstart || (!now_runs.empty() && !state.instance.empty() && now_runs != state.instance);
+  state.instance = now_runs;
+}
+
 void Pass::hear() {
   for (const auto& [resource, answer] : observed.answers) {
     const auto state = plan.memory.states.find(resource);
@@ -102,6 +111,7 @@ void Pass::hear() {
     const Check& check = desired.checks.at(resource);
     if (answer.second) {
       judge(resource, check, state->second, *answer.second);
+      compare_instance(resource, state->second, *answer.second);
     } else {
       state->second.asked = 0;
       queue(resource, state->second, now + std::min(kStartingStep, check.interval));
@@ -160,6 +170,7 @@ std::string_view class_of(Kind kind) {
     case Kind::Intf: return "intf";
     case Kind::Custom: return "custom";
     case Kind::SplitBrain: return "splitbrain";
+    case Kind::Module: return "module";
   }
   return "";
 }

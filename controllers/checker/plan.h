@@ -20,7 +20,8 @@
 namespace safekit::checker {
 
 /// SplitBrain: of several witnesses one must answer. Custom: a program of the module, run by the script controller, says it.
-enum class Kind { Tcp, Ping, Ip, Intf, Custom, SplitBrain };
+/// Module: another module is in service.
+enum class Kind { Tcp, Ping, Ip, Intf, Custom, SplitBrain, Module };
 
 struct Check {
   Kind kind{Kind::Tcp};
@@ -33,6 +34,7 @@ struct Check {
   std::vector<std::string> witnesses{};  ///< SplitBrain
   std::optional<WitnessPlace::Kind> grants{};  ///< SplitBrain: they are where one that grants leases is
   status::CheckerProgram program{};      ///< Custom
+  ModuleName module{};                   ///< Module
   friend bool operator==(const Check&, const Check&) = default;
 };
 /// `tcp`, `ping`, `ip` ...: the class of its resource; it is set by `tcpcheck`, `pingcheck`, `ipcheck` ...
@@ -57,6 +59,7 @@ struct State {
   MonoTime enabled{};
   MonoTime due{};          ///< of the next look
   std::uint64_t asked{0};  ///< number of the probe under way; 0: none
+  std::string instance{};  ///< Module, while up: which run of the other module that was
   friend bool operator==(const State&, const State&) = default;
 };
 
@@ -84,6 +87,7 @@ struct Observed {
   /// By resource: number of the probe, and whether it is fine; nothing when that could not be looked at.
   std::map<std::string, std::pair<std::uint64_t, std::optional<bool>>> answers{};
   bool interfaces_changed{false};  ///< some link or address of this node
+  std::map<std::string, std::string> instances{};  ///< with an answer that is fine: ModuleState::instance
   std::map<std::string, std::string> set{};  ///< values that programs have set, of Memory::programs
   std::map<std::string, status::CheckerRun> runs{};
 };
@@ -106,6 +110,7 @@ struct Plan {
   std::map<std::string, std::string> changed{};  ///< resources with their new values
   bool is_all{false};                            ///< `changed` has every resource there is, but those of programs that go on
   std::vector<std::string> gone{};               ///< resources of checks that there are no more
+  bool stopstart{false};                         ///< a module that this one depends on was started anew
   bool awaited_changed{false};
   std::optional<Duration> recheck_after{};
   friend bool operator==(const Plan&, const Plan&) = default;

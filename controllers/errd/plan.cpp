@@ -1,52 +1,16 @@
 #include "controllers/errd/plan.h"
 
 #include <algorithm>
-#include <unordered_set>
 
 #include <fmt/format.h>
-
-#include "schema/spec/defaults.h"
 
 namespace safekit::errd {
 namespace {
 
-constexpr std::size_t kCommandBytes = 15;  // TASK_COMM_LEN - 1
-
-std::optional<status::WatchClass> parse_class(const std::string& text) {
-  if (text == "pre") return status::WatchClass::Pre;
-  if (text == "prim") return status::WatchClass::Prim;
-  if (text == "both") return status::WatchClass::Both;
-  if (text == "second") return status::WatchClass::Second;
-  if (text == "sec") return status::WatchClass::Sec;
-  return std::nullopt;  // a class of the author's own, driven by `safekit errd enable`
-}
-
-Result<Target> target_of(const spec::Module& module, const spec::Process& process,
-                         status::WatchClass watch_class) {
-  Target target;
-  target.name = process.name;
-  target.watch_class = watch_class;
-  target.action = process.action;
-  target.at_least = process.at_least;
-  target.at_most = process.at_most;
-  target.start_after = process.start_after;
-  if (process.service) {
-    return Error{Code::Unsupported,
-                 fmt::format("module '{}': service '{}' is not watched; watch its process by name",
-                             module.metadata.name, process.name)};
-  }
-  if (process.name_regex.empty()) {
-    target.command = process.name.substr(0, kCommandBytes);
-  } else {
-    SK_TRY(target.name_pattern, Pattern::compile(process.name_regex));
-  }
-  if (!process.arg_regex.empty()) {
-    SK_TRY(target.argument_pattern, Pattern::compile(process.arg_regex));
-  }
-  return target;
-}
+std::string resource_of(const Target& target) { return "proc." + target.name; }
 
 std::string trouble(const Target& target, int count) {
+  if (!target.unit.empty()) return fmt::format("Service {} not running", target.name);
   if (count == 0 || target.at_most < 0 || count <= target.at_most) {
     if (target.at_least <= 1) return fmt::format("Process {} not running", target.name);
     return fmt::format("Process {} not running ({} of at least {})", target.name, count, target.at_least);
@@ -64,150 +28,213 @@ MonoTime first_look(const Target& target, const Desired& desired, const Memory& 
 }
 
 void sooner(std::optional<Duration>& recheck, Duration after) {
-  if (!recheck || after < *recheck) recheck = after;
+  if (!recheck || after < *recheck) recheck = std::max(after, Duration{0});
 }
 
-bool may_request(const Memory& memory, MonoTime now) {
-  return !memory.requested || now >= *memory.requested + kRepeat;
+Verdict verdict_of(const Memory& memory, const Target& target) {
+  const auto known = memory.verdicts.find(target.key);
+  return known == memory.verdicts.end() ? Verdict::Unknown : known->second;
 }
 
-void request_action(const Target& target, MonoTime now, std::uint64_t floor, Memory& memory) {
-  if (!may_request(memory, now)) return;
+const HandlerRun* running_handler(const Memory& memory, const Target& target) {
+  const auto found = memory.handlers.find(target.key);
+  return found == memory.handlers.end() || found->second.ended ? nullptr : &found->second;
+}
+
+/// A handler has just ended: what it started may not have its name yet.
+bool is_settling(const Memory& memory, const Target& target, MonoTime now) {
+  const auto found = memory.handlers.find(target.key);
+  return found != memory.handlers.end() && found->second.ended && now < *found->second.ended + kSettle;
+}
+
+/// When something may be done again about a target that is bad.
+MonoTime next_try(const Target& target, const Desired& desired, const Memory& memory, MonoTime now) {
+  if (!target.handler.empty()) {
+    const auto last = memory.handlers.find(target.key);
+    // It was handled, says the handler: the poll finds out whether that was so.
+    return last == memory.handlers.end() || !last->second.ended ? now : *last->second.ended + desired.poll;
+  }
+  return memory.requested ? *memory.requested + kRepeat : now;
+}
+
+/// Whether the table has to be read for this target now.
+bool is_due(const Target& target, const Desired& desired, const Memory& memory, MonoTime now) {
+  switch (verdict_of(memory, target)) {
+    case Verdict::Unknown: return now >= first_look(target, desired, memory);
+    case Verdict::Bad:
+      if (target.action == "noaction" || running_handler(memory, target) != nullptr) return false;
+      return now >= next_try(target, desired, memory, now) || is_settling(memory, target, now);
+    case Verdict::Good: return false;
+  }
+  return false;
+}
+
+/// One pass: what it is given, and the plan it fills.
+struct Pass {
+  const Desired& desired;
+  const Observed& observed;
+  MonoTime now{};
+  std::uint64_t request_floor{0};
+  Plan plan{};
+
+  void hear_handlers();
+  void look_at(const Target& target);
+  void judge(const Target& target, const Found& found);
+  void act(const Target& target);
+  void request(const Target& target, const std::string& action);
+  void show(const Target& target);
+};
+
+/// A handler that has ended well is not asked about; one that has not is followed by a restart of the module.
+void Pass::hear_handlers() {
+  for (const Target& target : desired.targets) {
+    const auto handler = plan.memory.handlers.find(target.key);
+    if (handler == plan.memory.handlers.end() || handler->second.ended) continue;
+    const auto run = observed.runs.find(handler_key(target));
+    if (run == observed.runs.end() || run->second.count != handler->second.run) continue;
+    handler->second.ended = now;
+    if (run->second.fine) continue;
+    plan.lines.push_back({'E', fmt::format("The handler {} of {} failed", target.handler, target.name)});
+    if (plan.memory.enabled.contains(target.watch_class)) request(target, "stopstart");
+  }
+}
+
+void Pass::look_at(const Target& target) {
+  Memory& memory = plan.memory;
+  if (!memory.enabled.contains(target.watch_class)) return;
+  const MonoTime look = first_look(target, desired, memory);
+  if (now < look) return sooner(plan.recheck_after, look - now);
+  const auto seen = observed.found.find(target.key);
+  if (observed.looked && seen != observed.found.end()) judge(target, seen->second);
+}
+
+void Pass::judge(const Target& target, const Found& found) {
+  Verdict& verdict = plan.memory.verdicts[target.key];
+  const bool bad = is_bad(target, found.count);
+  if (bad && verdict == Verdict::Unknown && now < first_look(target, desired, plan.memory) + kSettle) {
+    return sooner(plan.recheck_after, kSettleStep);
+  }
+  if (bad && verdict != Verdict::Bad) {
+    plan.lines.push_back({'E', trouble(target, found.count)});
+    plan.lines.push_back({'E', fmt::format("Resource {} set to down by errd", resource_of(target))});
+  } else if (!bad && verdict == Verdict::Bad) {
+    plan.lines.push_back({'I', fmt::format("Resource {} set to up by errd", resource_of(target))});
+  }
+  verdict = bad ? Verdict::Bad : Verdict::Good;
+  if (bad) return act(target);
+  if (running_handler(plan.memory, target) == nullptr) plan.memory.handlers.erase(target.key);
+}
+
+void Pass::act(const Target& target) {
+  Memory& memory = plan.memory;
+  if (target.action == "noaction" || running_handler(memory, target) != nullptr) return;
+  if (now >= next_try(target, desired, memory, now)) {
+    if (target.handler.empty()) {
+      request(target, target.action);
+    } else {
+      plan.lines.push_back({'C', fmt::format("Action {} called by errd", target.handler)});
+      memory.handlers[target.key] = {.run = ++memory.handler_runs};
+      return;
+    }
+  }
+  sooner(plan.recheck_after, is_settling(memory, target, now) ? kSettleStep : next_try(target, desired, memory, now) - now);
+}
+
+void Pass::request(const Target& target, const std::string& action) {
+  Memory& memory = plan.memory;
   memory.requested = now;
-  memory.last_request = std::max(memory.last_request + 1, floor);
-  // A handler of the author's own belongs to a class of his own; where it fails or cannot be, the module is
-  // restarted.
-  const bool known = target.action == "restart" || target.action == "stop";
+  memory.last_request = std::max(memory.last_request + 1, request_floor);
   memory.request = status::ActionRequest{.id = memory.last_request,
-                                         .action = known ? target.action : "stopstart",
+                                         .action = action,
                                          .by = "errd",
-                                         .from_rule = false};
+                                         .from_rule = false,
+                                         .services = action == "restart" ? target.restart_services : std::vector<std::string>{}};
+}
+
+/// Of several targets with one name the worst.
+void Pass::show(const Target& target) {
+  std::string& resource = plan.resources[resource_of(target)];
+  const bool watched = plan.memory.enabled.contains(target.watch_class);
+  const Verdict verdict = watched ? verdict_of(plan.memory, target) : Verdict::Unknown;
+  const std::string value = verdict == Verdict::Bad ? "down" : verdict == Verdict::Good ? "up" : "init";
+  const bool is_worse = value == "down" || (value == "init" && resource != "down");
+  if (resource.empty() || is_worse) resource = value;
+  if (const HandlerRun* handler = running_handler(plan.memory, target)) {
+    plan.handlers[handler_key(target)] = {.exec = target.handler, .once = handler->run};
+  }
+}
+
+/// Classes that are no longer watched take what was known with them.
+void take_up(const Desired& desired, Memory& memory) {
+  const std::size_t before = memory.enabled.size();
+  std::erase_if(memory.enabled, [&](const auto& entry) { return !desired.watched.contains(entry.first); });
+  if (memory.enabled.size() < before) {  // it was for what is no longer watched
+    memory.request.reset();
+    memory.requested.reset();
+  }
+  const auto target_of = [&](const std::string& key) {
+    const auto found = std::ranges::find(desired.targets, key, &Target::key);
+    return found == desired.targets.end() ? nullptr : &*found;
+  };
+  std::erase_if(memory.verdicts, [&](const auto& verdict) {
+    const Target* target = target_of(verdict.first);
+    return target == nullptr || !memory.enabled.contains(target->watch_class);
+  });
+  // A handler that runs may disable its own class meanwhile.
+  std::erase_if(memory.handlers, [&](const auto& handler) {
+    const Target* target = target_of(handler.first);
+    if (target == nullptr || target->handler.empty() || !desired.is_started) return true;
+    return handler.second.ended.has_value() && !memory.enabled.contains(target->watch_class);
+  });
 }
 
 }  // namespace
 
-Targets targets_of(const spec::Module& module) {
-  Targets targets;
-  if (!module.errd) return targets;
-  for (const spec::Process& process : module.errd->processes) {
-    const auto watch_class = parse_class(spec::class_of(module, process));
-    if (!watch_class) continue;
-    auto target = target_of(module, process, *watch_class);
-    if (target)
-      targets.list.push_back(std::move(*target));
-    else if (targets.problem.empty())
-      targets.problem = target.error().what;
-  }
-  return targets;
-}
+std::string handler_key(const Target& target) { return "proc." + target.key; }
 
-bool matches(const Target& target, const ProcessInfo& process) {
-  if (!target.command.empty() && process.command != target.command) return false;
-  if (target.name_pattern && !target.name_pattern->matches(process.command)) return false;
-  return !target.argument_pattern || target.argument_pattern->matches(process.arguments);
-}
-
-Found find(const Target& target, const std::vector<ProcessInfo>& processes) {
-  Found found;
-  std::vector<const ProcessInfo*> all;
-  std::unordered_set<std::int32_t> pids;
-  for (const ProcessInfo& process : processes) {
-    if (!matches(target, process)) continue;
-    all.push_back(&process);
-    pids.insert(process.identity.pid);
-  }
-  found.count = static_cast<int>(all.size());
-  if (target.at_least < 1) return found;
-  for (const ProcessInfo* process : all) {
-    if (!pids.contains(process->parent)) found.watch.push_back(process->identity);
-  }
-  if (found.watch.size() < static_cast<std::size_t>(target.at_least)) {
-    found.watch.clear();
-    for (const ProcessInfo* process : all) found.watch.push_back(process->identity);
-  }
-  if (found.watch.size() > kWatchMax) found.watch.resize(kWatchMax);
-  return found;
-}
-
-Preparation prepare(const Desired& desired, const Memory& before, bool something_ended, MonoTime now) {
-  Preparation result;
+Preparation prepare(const Desired& desired, const Memory& before, const News& news, MonoTime now) {
+  Preparation result{.memory = before};
   Memory& memory = result.memory;
-  memory = before;
-  std::erase_if(memory.enabled, [&](const auto& entry) { return !desired.watched.contains(entry.first); });
-  if (memory.enabled.size() < before.enabled.size()) {  // it was for what is no longer watched
-    memory.request.reset();
-    memory.requested.reset();
-  }
-  for (const status::WatchClass watch_class : desired.watched) {
+  take_up(desired, memory);
+  for (const std::string& watch_class : desired.watched) {
     if (memory.enabled.emplace(watch_class, now).second) result.scan = true;
   }
-  const auto is_enabled = [&](const std::string& name) {
-    return std::ranges::any_of(desired.targets, [&](const Target& target) {
-      return target.name == name && memory.enabled.contains(target.watch_class);
-    });
-  };
-  std::erase_if(memory.verdicts, [&](const auto& verdict) { return !is_enabled(verdict.first); });
+  memory.lost = memory.lost || news.lost;
   bool any = false;
+  bool any_process = false;
   for (const Target& target : desired.targets) {
     if (!memory.enabled.contains(target.watch_class)) continue;
     any = true;
-    // Not known yet, but due: right after the start, or at the end of its grace.
-    const auto known = memory.verdicts.find(target.name);
-    const bool unknown = known == memory.verdicts.end() || known->second == Verdict::Unknown;
-    result.scan = result.scan || (unknown && now >= first_look(target, desired, memory));
-    const bool bad = !unknown && known->second == Verdict::Bad && target.action != "noaction";
-    result.scan = result.scan || (bad && may_request(memory, now));
+    any_process = any_process || target.unit.empty();
+    if (!is_due(target, desired, memory, now)) continue;
+    result.look = true;
+    result.scan = result.scan || target.unit.empty();
   }
-  result.scan = result.scan || something_ended || !memory.scanned || now >= *memory.scanned + desired.poll;
-  result.scan = result.scan && any;
-  if (!any) memory.scanned.reset();
+  result.scan = result.scan || news.ended || !memory.scanned || now >= *memory.scanned + desired.poll ||
+                (memory.lost && now >= *memory.scanned + kLostGap);
+  result.look = any && (result.look || result.scan || news.changed);
+  result.scan = result.scan && any_process;
+  if (!any_process) {
+    memory.scanned.reset();
+    memory.lost = false;
+  }
   return result;
 }
 
-Plan decide(const Desired& desired, const std::map<std::string, Found>& found, bool scanned,
-            const Memory& before, MonoTime now, std::uint64_t request_floor) {
-  Plan plan;
-  plan.memory = before;
-  Memory& memory = plan.memory;
-  if (scanned) memory.scanned = now;
+Plan decide(const Desired& desired, const Observed& observed, const Memory& before, MonoTime now, std::uint64_t request_floor) {
+  Pass pass{.desired = desired, .observed = observed, .now = now, .request_floor = request_floor, .plan = {.memory = before}};
+  Memory& memory = pass.plan.memory;
+  if (observed.scanned) {
+    memory.scanned = now;
+    memory.lost = false;
+  }
+  pass.hear_handlers();
   for (const Target& target : desired.targets) {
-    std::string& resource = plan.resources["proc." + target.name];
-    resource = "init";
-    if (!memory.enabled.contains(target.watch_class)) continue;
-    Verdict& verdict = memory.verdicts[target.name];
-    const MonoTime look = first_look(target, desired, memory);
-    if (now < look) {
-      sooner(plan.recheck_after, look - now);
-      continue;
-    }
-    const auto seen = found.find(target.name);
-    if (scanned && seen != found.end()) {
-      const bool bad = is_bad(target, seen->second.count);
-      const bool settling = verdict == Verdict::Unknown && now < look + kSettle;
-      if (bad && settling) {
-        sooner(plan.recheck_after, kSettleStep);
-        continue;
-      }
-      const Verdict judged = bad ? Verdict::Bad : Verdict::Good;
-      if (judged != verdict && bad) {
-        plan.lines.push_back({'E', trouble(target, seen->second.count)});
-        plan.lines.push_back({'E', fmt::format("Resource proc.{} set to down by errd", target.name)});
-      } else if (verdict == Verdict::Bad && !bad) {
-        plan.lines.push_back({'I', fmt::format("Resource proc.{} set to up by errd", target.name)});
-      }
-      verdict = judged;
-      if (bad && target.action != "noaction") {
-        request_action(target, now, request_floor, memory);
-        sooner(plan.recheck_after, *memory.requested + kRepeat - now);
-      }
-    }
-    if (verdict != Verdict::Unknown) resource = verdict == Verdict::Good ? "up" : "down";
+    pass.look_at(target);
+    pass.show(target);
   }
-  if (memory.scanned) {
-    const MonoTime next = *memory.scanned + desired.poll;
-    sooner(plan.recheck_after, next > now ? next - now : Duration{0});
-  }
-  return plan;
+  if (memory.scanned) sooner(pass.plan.recheck_after, *memory.scanned + (memory.lost ? kLostGap : desired.poll) - now);
+  return std::move(pass.plan);
 }
 
 }  // namespace safekit::errd

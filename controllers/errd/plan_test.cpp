@@ -6,7 +6,6 @@
 namespace safekit::errd {
 namespace {
 
-using status::WatchClass;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -15,15 +14,16 @@ using ::testing::SizeIs;
 constexpr MonoTime kNow{100'000'000'000};
 
 Target server(std::int32_t at_least = 1, std::int32_t at_most = -1) {
-  return {.name = "server",
+  return {.key = "server",
+          .name = "server",
           .command = "server",
-          .watch_class = WatchClass::Prim,
+          .watch_class = "prim",
           .action = "restart",
           .at_least = at_least,
           .at_most = at_most};
 }
 Desired watched(Target target = server()) {
-  return {.watched = {WatchClass::Prim}, .poll = seconds{30}, .targets = {std::move(target)}};
+  return {.watched = {"prim"}, .is_started = true, .poll = seconds{30}, .targets = {std::move(target)}};
 }
 ProcessInfo process(std::int32_t pid, std::int32_t parent, const std::string& command,
                     const std::string& arguments = "") {
@@ -34,8 +34,9 @@ ProcessInfo process(std::int32_t pid, std::int32_t parent, const std::string& co
 }
 /// A whole pass in which the table shows `count` servers.
 Plan pass(const Desired& desired, const Memory& memory, int count, MonoTime now, bool ended = false) {
-  const Preparation preparation = prepare(desired, memory, ended, now);
-  return decide(desired, {{"server", Found{.count = count, .watch = {}}}}, preparation.scan,
+  const Preparation preparation = prepare(desired, memory, {.ended = ended}, now);
+  return decide(desired,
+                {.scanned = preparation.scan, .looked = preparation.look, .found = {{"server", {.count = count, .watch = {}}}}},
                 preparation.memory, now, 1000);
 }
 
@@ -55,7 +56,7 @@ TEST(ErrdPlan, AsksAgainWhileNothingIsDoneAboutIt) {
   Plan plan = pass(watched(), {}, 1, kNow);
   plan = pass(watched(), plan.memory, 0, kNow, true);
   EXPECT_EQ(plan.recheck_after, kRepeat);
-  EXPECT_FALSE(prepare(watched(), plan.memory, false, kNow + milliseconds{900}).scan);
+  EXPECT_FALSE(prepare(watched(), plan.memory, {}, kNow + milliseconds{900}).scan);
   plan = pass(watched(), plan.memory, 0, kNow + kRepeat);
   EXPECT_THAT(plan.lines, IsEmpty());
   EXPECT_EQ(plan.memory.request->id, 1001U);
@@ -81,7 +82,7 @@ TEST(ErrdPlan, GivesAFreshStartAMomentToShow) {
   Plan plan = pass(watched(), {}, 0, kNow);
   EXPECT_EQ(plan.memory.request, std::nullopt);
   EXPECT_EQ(plan.recheck_after, kSettleStep);
-  EXPECT_TRUE(prepare(watched(), plan.memory, false, kNow + kSettleStep).scan);
+  EXPECT_TRUE(prepare(watched(), plan.memory, {}, kNow + kSettleStep).scan);
   const Plan late = pass(watched(), plan.memory, 0, kNow + kSettle);
   EXPECT_TRUE(late.memory.request.has_value());
   plan = pass(watched(), plan.memory, 1, kNow + kSettleStep);
@@ -91,12 +92,12 @@ TEST(ErrdPlan, GivesAFreshStartAMomentToShow) {
 TEST(ErrdPlan, LooksAtEachPollAndAtEachEndAndNotOtherwise) {
   const Plan plan = pass(watched(), {}, 1, kNow);
   EXPECT_EQ(plan.recheck_after, seconds{30});
-  EXPECT_FALSE(prepare(watched(), plan.memory, false, kNow + seconds{29}).scan);
-  EXPECT_TRUE(prepare(watched(), plan.memory, true, kNow + seconds{1}).scan);
-  EXPECT_TRUE(prepare(watched(), plan.memory, false, kNow + seconds{30}).scan);
+  EXPECT_FALSE(prepare(watched(), plan.memory, {}, kNow + seconds{29}).scan);
+  EXPECT_TRUE(prepare(watched(), plan.memory, {.ended = true}, kNow + seconds{1}).scan);
+  EXPECT_TRUE(prepare(watched(), plan.memory, {}, kNow + seconds{30}).scan);
   Desired none = watched();
   none.targets.clear();
-  EXPECT_FALSE(prepare(none, {}, false, kNow).scan);
+  EXPECT_FALSE(prepare(none, {}, {}, kNow).scan);
 }
 
 TEST(ErrdPlan, WaitsForStartAfter) {
@@ -123,6 +124,119 @@ TEST(ErrdPlan, MindsAnUpperLimitAndNoaction) {
   EXPECT_EQ(plan.memory.request, std::nullopt);
 }
 
+TEST(ErrdPlan, CountsWhatAnEventTellsWithoutReadingTheTable) {
+  Plan plan = pass(watched(), {}, 1, kNow);
+  const Preparation told = prepare(watched(), plan.memory, {.changed = true}, kNow + seconds{1});
+  EXPECT_TRUE(told.look);
+  EXPECT_FALSE(told.scan);
+  plan = decide(watched(), {.looked = true, .found = {{"server", {}}}}, told.memory, kNow + seconds{1}, 1000);
+  EXPECT_TRUE(plan.memory.request.has_value());
+  EXPECT_EQ(plan.memory.scanned, kNow) << "the poll keeps its time";
+}
+
+TEST(ErrdPlan, LostEventsLeadToOneScan) {
+  Plan plan = pass(watched(), {}, 1, kNow);
+  Preparation lost = prepare(watched(), plan.memory, {.lost = true}, kNow + milliseconds{400});
+  EXPECT_FALSE(lost.scan) << "so soon after the last one";
+  plan = decide(watched(), {}, lost.memory, kNow + milliseconds{400}, 1000);
+  EXPECT_EQ(plan.recheck_after, milliseconds{600});
+  lost = prepare(watched(), plan.memory, {}, kNow + kLostGap);
+  EXPECT_TRUE(lost.scan);
+  plan = pass(watched(), plan.memory, 1, kNow + kLostGap);
+  EXPECT_FALSE(prepare(watched(), plan.memory, {}, kNow + 3 * kLostGap).scan);
+}
+
+TEST(ErrdPlan, AServiceIsJudgedByItsUnit) {
+  Target target = server();
+  target.unit = "server.service";
+  target.restart_services = {"a", "b"};
+  Preparation preparation = prepare(watched(target), {}, {}, kNow);
+  EXPECT_TRUE(preparation.look);
+  EXPECT_FALSE(preparation.scan) << "the table has no services";
+  Plan plan = decide(watched(target), {.looked = true}, preparation.memory, kNow, 1000);
+  EXPECT_EQ(plan.resources.at("proc.server"), "init") << "systemd has not answered";
+  EXPECT_EQ(plan.recheck_after, std::nullopt);
+  plan = decide(watched(target), {.looked = true, .found = {{"server", {.count = 1, .watch = {}}}}}, plan.memory, kNow, 1000);
+  EXPECT_EQ(plan.resources.at("proc.server"), "up");
+  plan = pass(watched(target), plan.memory, 0, kNow + seconds{1}, true);
+  EXPECT_THAT(plan.lines.at(0).text, "Service server not running");
+  EXPECT_THAT(plan.memory.request->services, ElementsAre("a", "b"));
+}
+
+Target handled() {
+  Target target = server();
+  target.watch_class = "mine";
+  target.action.clear();
+  target.handler = "mend";
+  return target;
+}
+Desired mine() {
+  Desired desired = watched(handled());
+  desired.watched = {"prim", "mine"};
+  return desired;
+}
+
+TEST(ErrdPlan, AHandlerMendsInThePlaceOfAnAction) {
+  Plan plan = pass(mine(), {}, 1, kNow);
+  plan = pass(mine(), plan.memory, 0, kNow + seconds{1}, true);
+  EXPECT_EQ(plan.lines.back(), (Line{'C', "Action mend called by errd"}));
+  EXPECT_EQ(plan.handlers.at("proc.server"), (status::CheckerProgram{.exec = "mend", .once = 1}));
+  EXPECT_EQ(plan.memory.request, std::nullopt);
+  // It may disable its class while it works.
+  Desired disabled = mine();
+  disabled.watched = {"prim"};
+  plan = pass(disabled, plan.memory, 0, kNow + seconds{2});
+  EXPECT_EQ(plan.handlers.size(), 1U);
+  plan = pass(mine(), plan.memory, 1, kNow + seconds{3});
+  const Preparation ended = prepare(mine(), plan.memory, {.ended = true}, kNow + seconds{3});
+  plan = decide(mine(), {.scanned = true, .looked = true, .found = {{"server", {.count = 1}}}, .runs = {{"proc.server", {1, true}}}},
+                ended.memory, kNow + seconds{3}, 1000);
+  EXPECT_THAT(plan.handlers, IsEmpty());
+  EXPECT_EQ(plan.resources.at("proc.server"), "up");
+  plan = pass(mine(), plan.memory, 0, kNow + seconds{4}, true);
+  EXPECT_EQ(plan.handlers.at("proc.server").once, 2U) << "the next time there is another run";
+  disabled.is_started = false;
+  disabled.watched.clear();
+  EXPECT_THAT(pass(disabled, plan.memory, 0, kNow + seconds{5}).handlers, IsEmpty()) << "the module has stopped";
+}
+
+TEST(ErrdPlan, AHandlerThatDoesNotHelpIsCalledAtTheNextPollAndOneThatFailsIsFollowedByAStopstart) {
+  Plan plan = pass(mine(), {}, 1, kNow);
+  plan = pass(mine(), plan.memory, 0, kNow + seconds{1}, true);
+  const auto end = [&](bool fine, MonoTime now) {
+    const Preparation ended = prepare(mine(), plan.memory, {.ended = true}, now);
+    plan = decide(mine(), {.scanned = true, .looked = true, .found = {{"server", {}}}, .runs = {{"proc.server", {plan.memory.handler_runs, fine}}}},
+                  ended.memory, now, 1000);
+  };
+  end(true, kNow + seconds{2});
+  EXPECT_THAT(plan.handlers, IsEmpty());
+  EXPECT_EQ(plan.recheck_after, kSettleStep) << "what it started may come yet";
+  plan = pass(mine(), plan.memory, 0, kNow + seconds{4});
+  EXPECT_THAT(plan.handlers, IsEmpty());
+  EXPECT_EQ(plan.recheck_after, seconds{28});
+  plan = pass(mine(), plan.memory, 0, kNow + seconds{32});
+  EXPECT_EQ(plan.handlers.at("proc.server").once, 2U);
+  end(false, kNow + seconds{33});
+  EXPECT_EQ(plan.lines.at(0), (Line{'E', "The handler mend of server failed"}));
+  EXPECT_EQ(plan.memory.request->action, "stopstart");
+}
+
+TEST(ErrdPlan, OfTwoWithOneNameTheWorstShows) {
+  spec::Module module;
+  module.errd = spec::Errd{};
+  module.errd->processes = {{.name = "server", .watch_class = "prim", .action = "noaction"},
+                            {.name = "server", .arg_regex = "two", .watch_class = "prim", .action = "noaction"}};
+  Desired desired = watched();
+  desired.targets = targets_of(module).list;
+  const Preparation first = prepare(desired, {}, {}, kNow);
+  Observed seen{.scanned = true, .looked = true, .found = {{"server", {.count = 1}}, {"server#2", {.count = 1}}}};
+  Plan plan = decide(desired, seen, first.memory, kNow, 1000);
+  EXPECT_EQ(plan.resources.at("proc.server"), "up");
+  seen.found["server"].count = 0;
+  plan = decide(desired, seen, plan.memory, kNow + seconds{5}, 1000);
+  EXPECT_EQ(plan.resources.at("proc.server"), "down");
+}
+
 TEST(ErrdMatch, TakesNameAndPatterns) {
   EXPECT_TRUE(matches(server(), process(1, 0, "server")));
   EXPECT_FALSE(matches(server(), process(1, 0, "server2")));
@@ -135,12 +249,15 @@ TEST(ErrdMatch, TakesNameAndPatterns) {
       {.name = "unit", .service = true, .watch_class = "prim"},
       {.name = "broken", .name_regex = "(", .watch_class = "prim"}};
   const Targets targets = targets_of(module);
-  ASSERT_EQ(targets.list.size(), 2U);
+  ASSERT_EQ(targets.list.size(), 4U);
   EXPECT_TRUE(matches(targets.list[0], process(1, 0, "a-very-long-com")));
   EXPECT_TRUE(matches(targets.list[1], process(1, 0, "pgsql", "pgsql -D /data")));
   EXPECT_FALSE(matches(targets.list[1], process(1, 0, "pgsql", "pgsql -D /other")));
   EXPECT_FALSE(matches(targets.list[1], process(1, 0, "pgsql2", "-D /data")));
-  EXPECT_THAT(targets.problem, HasSubstr("'unit'"));
+  EXPECT_EQ(targets.list[2].watch_class, "mine");
+  EXPECT_EQ(targets.list[3].unit, "unit.service");
+  EXPECT_FALSE(matches(targets.list[3], process(1, 0, "unit"))) << "its unit is watched";
+  EXPECT_THAT(targets.problem, HasSubstr("'('"));
 }
 
 TEST(ErrdFind, WatchesTheServerAndNotItsWorkers) {

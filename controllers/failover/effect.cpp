@@ -30,6 +30,12 @@ Desired desired_of(const spec::Module& module) {
   return desired;
 }
 
+/// What changes is evaluated at once, which is within any period; only a longer one than the usual keeps evaluations apart.
+Duration period_of(const spec::Module& module) {
+  const spec::FailoverRules usual;
+  return module.failover_rules && module.failover_rules->period > usual.period ? module.failover_rules->period : Duration{};
+}
+
 }  // namespace
 
 std::optional<engine::Request> FailoverController::wants(const store::Change& change) const {
@@ -56,6 +62,10 @@ Result<engine::Outcome> FailoverController::reconcile(const engine::Request& req
   if (live.seen == observed && !is_due && status.failover.watched == status.checker.watched) {
     return engine::Outcome{.requeue_after = live.due ? std::optional{*live.due - now} : std::nullopt};
   }
+  // Who waits for what the rules say of other classes has its answer at once.
+  const MonoTime next = live.evaluated ? *live.evaluated + live.period : now;
+  if (now < next && !is_due && status.failover.watched == status.checker.watched) return engine::Outcome{.requeue_after = next - now};
+  live.evaluated = now;
   live.seen.reset();
   const auto floor = static_cast<std::uint64_t>(clock_.wall_now().ns);
   const Plan plan = decide(live.desired, observed, live.memory, now, floor);
@@ -82,6 +92,8 @@ void FailoverController::load(const ModuleName& name, Live& live) {
   live.spec = spec;
   live.seen.reset();
   live.desired = spec == nullptr ? Desired{} : desired_of(*spec);
+  live.period = spec == nullptr ? Duration{} : period_of(*spec);
+  live.evaluated.reset();
 }
 
 void FailoverController::publish(const ModuleName& name, const Plan& plan) {

@@ -14,7 +14,7 @@
 
 namespace safekit::failover {
 
-/// Evaluates the failover rules of each module whenever a resource changes; writes FailoverSection. The role
+/// Evaluates the failover rules of each module when a resource has changed; writes FailoverSection. The role
 /// controller acts upon it. A service.
 class FailoverController final : public engine::Controller {
  public:
@@ -31,6 +31,8 @@ class FailoverController final : public engine::Controller {
     Desired desired{};
     std::optional<Observed> seen{};  ///< what the last pass has decided and told upon
     std::optional<MonoTime> due{};   ///< when time alone changes something
+    Duration period{};               ///< evaluations are no closer
+    std::optional<MonoTime> evaluated{};
   };
 
   void load(const ModuleName& name, Live& live);

@@ -51,6 +51,30 @@ TEST_F(FailoverTest, ActsByTheRulesOfCheckersAndByTheUsers) {
   EXPECT_NE(section().verdicts.at("mine").since, WallTime{});
 }
 
+TEST_F(FailoverTest, ALongerPeriodKeepsEvaluationsApartAndAShorterOneIsMetAnyhow) {
+  apply(R"(,"failoverRules":{"period":"30s","handleTime":"30s"})");
+  pass();
+  clock.advance(seconds{10});
+  set("tcp.web", "down");
+  const auto outcome = controller.reconcile({"db"});
+  ASSERT_TRUE(outcome.has_value());
+  EXPECT_EQ(outcome->requeue_after, seconds{20});
+  EXPECT_FALSE(section().verdicts.at("t_web").holds == "holds");
+  clock.advance(seconds{20});
+  pass();
+  EXPECT_EQ(section().verdicts.at("t_web").holds, "holds");
+  EXPECT_FALSE(section().request.has_value()) << "it has to hold for the handle time";
+  clock.advance(seconds{30});
+  pass();
+  EXPECT_EQ(section().request->by, "t_web");
+  apply(R"(,"failoverRules":{"period":"1s"})");
+  set("tcp.web", "up");
+  pass();
+  set("tcp.web", "down");
+  pass();
+  EXPECT_EQ(section().verdicts.at("t_web").holds, "holds");
+}
+
 TEST_F(FailoverTest, AUsersRuleTakesThePlaceOfOneOfTheSameLabelOrOfAll) {
   apply(R"(,"failoverRules":{"rules":["t_web: if (tcp.web == down) then stop();"]})");
   set("tcp.web", "down");

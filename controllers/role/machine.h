@@ -61,7 +61,7 @@ class Machine {
   std::string loop_operation(const store::Operation& op);
   /// The stopstart that has begun was a detector's (`automaticReboot`).
   void reboot_between();
-  void act(std::string_view action, std::string_view by, bool from_rule);
+  void act(const status::ActionRequest& request);
 
   // Operations (spec/operations.md 1.13). Each returns the outcome.
   std::string operation(const store::Operation& operation);

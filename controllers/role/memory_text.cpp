@@ -11,8 +11,8 @@
 namespace safekit::role {
 namespace {
 
-constexpr std::uint32_t kVersion = 5;
-constexpr std::uint32_t kVersionOldest = 3;  ///< without what came in 4 (syncAt) and 5 (the limit of actions)
+constexpr std::uint32_t kVersion = 6;
+constexpr std::uint32_t kVersionOldest = 3;  ///< without what came in 4 (syncAt), 5 (the limit of actions) and 6 (module checkers)
 constexpr std::uint32_t kCountMax = 10'000;
 
 /// One description of the layout for both directions: `Writer` and `Reader` visit the same fields in the same order.
@@ -213,6 +213,8 @@ void visit_memory(V& v, auto& m, std::uint32_t version) {
   v.boolean(m.loop_exceeded);
   v.boolean(m.reboot);
   visit_texts(v, m.section.evidence);
+  if (version < 6) return;
+  v.signed_number(m.section.serving_since.ns);
 }
 
 }  // namespace

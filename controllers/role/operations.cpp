@@ -180,7 +180,7 @@ bool Machine::take_requests() {
     // Of rules that hold at once a `wait` is more severe: at_rest acts upon it.
     const bool milder = request->action == "restart" || request->action == "swap";
     if (request->from_rule && milder && !observed_.failover.wait_rules_true.empty()) return;
-    act(request->action, request->by, request->from_rule);
+    act(*request);
     acted = true;
   };
   take(observed_.errd.request, memory().errd_seen);
@@ -188,12 +188,12 @@ bool Machine::take_requests() {
   return acted;
 }
 
-void Machine::act(std::string_view action, std::string_view by, bool from_rule) {
-  say("heart", 'C',
-      from_rule ? fmt::format("Action {} from failover rule {}", action, by) : fmt::format("Action {} called by {}", action, by));
+void Machine::act(const status::ActionRequest& request) {
+  const std::string& action = request.action;
+  say("heart", 'C', fmt::format("Action {} {} {}", action, request.from_rule ? "from failover rule" : "called by", request.by));
   if (action == "stop") return begin_stop("stop", false);
   if (!count_action()) return;
-  if (action == "restart") return begin(steps_restart(desired_, section().role));
+  if (action == "restart") return begin(steps_restart(desired_, section().role, request.services));
   if (action == "stopstart") {
     begin_stop("stopstart", true);
     return reboot_between();

@@ -52,9 +52,13 @@ void Machine::say(std::string_view component, char level, std::string text) {
 
 void Machine::enter(Role role, Readiness readiness) {
   if (section().role == role && section().readiness == readiness) return;
+  const auto serves = [this] { return is_ready() && status::is_serving(section().role); };
+  const bool served = serves();
   section().role = role;
   section().readiness = readiness;
   section().since = observed_.wall_now;
+  if (!serves()) section().serving_since = {};
+  if (serves() && !served) section().serving_since = observed_.wall_now;
   elapsed_.reconnect_grace = false;
   section().waiting_for.clear();
   section().evidence.clear();

@@ -12,7 +12,7 @@ bool Machine::rest_second() {
   if (replica_failed()) return true;
   if (!observed_.failover.wait_rules_true.empty()) {
     const std::string label = observed_.failover.wait_rules_true.front();
-    act("wait", label, true);
+    act({.action = "wait", .by = label, .from_rule = true});
     return true;
   }
   return is_ready() ? second_ready() : second_synchronising();

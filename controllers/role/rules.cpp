@@ -52,7 +52,7 @@ bool Machine::replica_failed() {
   }
   if (observed_.replication.hung && status::is_serving(section().role)) {
     say("rfsplug", 'C', "The replicated file system does not answer: the module is stopped and started again");
-    act("stopstart", "checktime", false);
+    act({.action = "stopstart", .by = "checktime"});
     return true;
   }
   if (observed_.replication.fatal && observed_.replication.order == section().replica) {
@@ -67,7 +67,7 @@ bool Machine::rest_serving() {
   if (replica_failed()) return true;
   if (!observed_.failover.wait_rules_true.empty()) {
     const std::string label = observed_.failover.wait_rules_true.front();
-    act("wait", label, true);
+    act({.action = "wait", .by = label, .from_rule = true});
     return true;
   }
   if (desired_.mode != Mode::Mirror) return false;

@@ -2,6 +2,8 @@
 
 #include <initializer_list>
 
+#include <fmt/format.h>
+
 namespace safekit::role {
 namespace {
 
@@ -15,6 +17,11 @@ class Builder {
     if (!word.empty()) arguments_.emplace_back(word);
   }
 
+  /// Further arguments of the scripts that follow.
+  Builder& with(const std::vector<std::string>& more) {
+    arguments_.insert(arguments_.end(), more.begin(), more.end());
+    return *this;
+  }
   Builder& state(Role role, Readiness readiness) {
     steps_.emplace_back(EnterState{role, readiness});
     return *this;
@@ -183,8 +190,9 @@ Steps steps_second_to_prim(const Desired& desired, const ReplicaOrder& order) {
       .take();
 }
 
-Steps steps_restart(const Desired& desired, Role role) {
+Steps steps_restart(const Desired& desired, Role role, const std::vector<std::string>& services) {
   Builder builder{desired, role, role, ""};
+  if (!services.empty()) builder.with({"-Services", fmt::format("{}", fmt::join(services, ", "))});
   builder.state(role, Readiness::Transient).watch(kOnlyPre);
   const bool serves = status::is_serving(role);
   const bool sec = role != Role::Prim;

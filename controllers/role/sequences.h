@@ -25,8 +25,8 @@ using Steps = std::deque<Step>;
 [[nodiscard]] Steps steps_prim_to_second(const Desired& desired);
 /// SECOND -> PRIM of a swap, the winning side.
 [[nodiscard]] Steps steps_second_to_prim(const Desired& desired, const ReplicaOrder& order);
-/// Stop and start scripts of the role, both stop forms back to back.
-[[nodiscard]] Steps steps_restart(const Desired& desired, Role role);
+/// Stop and start scripts of the role, both stop forms back to back. `services`: of these only, which is for the scripts to mind.
+[[nodiscard]] Steps steps_restart(const Desired& desired, Role role, const std::vector<std::string>& services = {});
 /// The script of an update; no state changes. It may hold decisions up for as long as a graceful stop.
 [[nodiscard]] Steps steps_update(const Desired& desired, Role role);
 /// Any running state -> WAIT: graceful scripts, then the peer may take over. `order`: how the replica is left.

@@ -75,6 +75,7 @@ TEST(Sequences, GiveScriptsTheirStatesAndAction) {
   EXPECT_EQ(arguments(steps_start(kMirror), "transition"), (Arguments{"STOP", "WAIT", "start"}));
   EXPECT_EQ(arguments(steps_to_alone(kMirror, kPrimary), "start_prim"), (Arguments{"WAIT", "ALONE"}));
   EXPECT_EQ(arguments(steps_restart(kMirror, Role::Alone), "start_prim"), (Arguments{"ALONE", "ALONE"}));
+  EXPECT_EQ(arguments(steps_restart(kMirror, Role::Alone, {"db", "web"}), "start_prim"), (Arguments{"ALONE", "ALONE", "-Services", "db, web"}));
   EXPECT_EQ(arguments(steps_stop(kMirror, Role::Prim, "stopwait", kIdleOrder), "stop_prim"), (Arguments{"PRIM", "WAIT", "stopwait"}));
   EXPECT_EQ(arguments(steps_end_stop(kMirror, "stop"), "stop_prim"), (Arguments{"force", "WAIT", "STOP", "stop"}));
 }

@@ -76,7 +76,10 @@ Result<std::optional<Duration>> ScriptController::run_programs(const std::string
   const spec::Scripts defaults;
   const spec::Scripts* scripts = scripts_of(spec);
   if (scripts == nullptr) scripts = &defaults;
-  return programs_.pass(module, store_.status(ModuleName{module}).checker.programs, environment(module, *scripts),
+  const status::Module& seen = store_.status(ModuleName{module});
+  std::map<std::string, status::CheckerProgram> wanted = seen.checker.programs;
+  wanted.insert(seen.errd.handlers.begin(), seen.errd.handlers.end());
+  return programs_.pass(module, wanted, environment(module, *scripts),
                         scripts->logging == spec::ScriptLogging::UserLog);
 }
 

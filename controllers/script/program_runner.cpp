@@ -115,7 +115,7 @@ void ProgramRunner::note(const std::string& module, const std::string& resource,
     ports_.store.record(ModuleName{module}, "userplug", 'E',
                         fmt::format("The checker {} was ended after its time limit of {}", resource,
                                     to_string(program.program.timeout)));
-  } else if (!program.program.interval && !program.terminated) {
+  } else if (!program.program.interval && program.program.once == 0 && !program.terminated) {
     ports_.store.record(ModuleName{module}, "userplug", 'E',
                         fmt::format("The checker {} ended with exit code {}; it is started again in {}", resource, code,
                                     to_string(kStartAgain)));

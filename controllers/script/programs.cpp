@@ -25,6 +25,7 @@ void end(const std::string& resource, Program& program, MonoTime now, ProgramPla
 
 void run(const std::string& resource, Program& program, MonoTime now, ProgramPlan& plan) {
   if (program.phase == Program::Phase::Waiting) {
+    if (program.program.once != 0 && program.runs == program.program.once) return;
     if (now < program.due) return sooner(plan.recheck_after, program.due, now);
     program.phase = Program::Phase::Running;
     program.started = now;
@@ -73,6 +74,9 @@ void note_end(Program& program, int exit_code, MonoTime now) {
   program.phase = Program::Phase::Waiting;
   if (program.terminated && !program.timed_out) {  // by us, and no verdict
     program.due = now;
+  } else if (program.program.once != 0) {
+    program.runs = program.program.once;
+    program.fine = exit_code == 0;
   } else if (program.program.interval) {
     ++program.runs;
     program.fine = exit_code == 0 && !program.timed_out;

@@ -11,7 +11,8 @@
 #include "schema/status/module.h"
 
 /// Programs of custom checkers (CheckerSection::programs): each runs for as long as it is wanted, one that ends is
-/// started again, and one with an interval is run each time and judged by its exit code.
+/// started again, one with an interval is run each time and judged by its exit code, and a handler of errd (ErrdSection::handlers)
+/// is run once.
 namespace safekit::script {
 
 struct Program {
@@ -23,7 +24,7 @@ struct Program {
   std::optional<MonoTime> terminated{};  ///< SIGTERM was sent then
   bool killed{false};
   bool timed_out{false};
-  std::uint64_t runs{0};  ///< that have ended, with an interval
+  std::uint64_t runs{0};  ///< that have ended, with an interval; of a handler its CheckerProgram::once
   bool fine{false};       ///< the last of them
   friend bool operator==(const Program&, const Program&) = default;
 };

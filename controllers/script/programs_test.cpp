@@ -89,5 +89,19 @@ TEST(CheckerPrograms, WhatIsWantedAgainWhileItEndsIsStartedAtOnce) {
   EXPECT_THAT(bench.pass().actions, ElementsAre(VariantWith<StartProgram>(StartProgram{kDisk})));
 }
 
+TEST(CheckerPrograms, AHandlerRunsOnce) {
+  Bench bench;
+  bench.wanted = {{"proc.db", {.exec = "mend", .once = 3}}};
+  EXPECT_THAT(bench.pass().actions, ElementsAre(VariantWith<StartProgram>(StartProgram{"proc.db"})));
+  note_end(bench.programs.at("proc.db"), 1, bench.now);
+  EXPECT_THAT(bench.pass(seconds{60}).actions, IsEmpty());
+  EXPECT_EQ(bench.programs.at("proc.db").runs, 3U);
+  EXPECT_FALSE(bench.programs.at("proc.db").fine);
+  bench.wanted.at("proc.db").once = 4;
+  EXPECT_THAT(bench.pass().actions, ElementsAre(VariantWith<StartProgram>(StartProgram{"proc.db"})));
+  note_end(bench.programs.at("proc.db"), 0, bench.now);
+  EXPECT_TRUE(bench.programs.at("proc.db").fine);
+}
+
 }  // namespace
 }  // namespace safekit::script

@@ -214,20 +214,25 @@ Result<std::vector<ProcessInfo>> SystemProcesses::list() {
     std::int32_t pid = 0;
     const auto parsed = std::from_chars(name.data(), name.data() + name.size(), pid);
     if (parsed.ec != std::errc{} || parsed.ptr != name.data() + name.size()) continue;
-    auto line = read_stat(pid);
-    if (!line || has_ended(*line)) continue;
-    ProcessInfo info{.identity = {.pid = pid, .start_ticks = line->start_ticks},
-                     .parent = line->parent,
-                     .command = std::move(line->command)};
-    const Fd file{::open(fmt::format("/proc/{}/cmdline", pid).c_str(), O_RDONLY | O_CLOEXEC)};
-    char words[kArgumentBytesMax];
-    const ssize_t got = file ? ::read(file.get(), words, sizeof words) : 0;
-    if (got > 0) info.arguments.assign(words, static_cast<std::size_t>(got));
-    while (!info.arguments.empty() && info.arguments.back() == '\0') info.arguments.pop_back();
-    std::ranges::replace(info.arguments, '\0', ' ');
-    all.push_back(std::move(info));
+    auto info = look(pid);
+    if (info) all.push_back(std::move(*info));
   }
   return all;
+}
+
+Result<ProcessInfo> SystemProcesses::look(std::int32_t pid) {
+  SK_TRY(auto line, read_stat(pid));
+  if (has_ended(line)) return Error{Code::NotFound, fmt::format("process {} has ended", pid)};
+  ProcessInfo info{.identity = {.pid = pid, .start_ticks = line.start_ticks},
+                   .parent = line.parent,
+                   .command = std::move(line.command)};
+  const Fd file{::open(fmt::format("/proc/{}/cmdline", pid).c_str(), O_RDONLY | O_CLOEXEC)};
+  char words[kArgumentBytesMax];
+  const ssize_t got = file ? ::read(file.get(), words, sizeof words) : 0;
+  if (got > 0) info.arguments.assign(words, static_cast<std::size_t>(got));
+  while (!info.arguments.empty() && info.arguments.back() == '\0') info.arguments.pop_back();
+  std::ranges::replace(info.arguments, '\0', ' ');
+  return info;
 }
 
 bool SystemProcesses::is_running(ProcessIdentity process) const {

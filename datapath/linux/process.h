@@ -3,6 +3,7 @@
 #include <map>
 
 #include "datapath/linux/fd.h"
+#include "datapath/linux/process_events.h"
 #include "schema/port/loop.h"
 #include "schema/port/process.h"
 
@@ -17,7 +18,7 @@ namespace safekit::linux_os {
 /// children outlive it. Thread: the loop's.
 class SystemProcesses final : public Processes {
  public:
-  explicit SystemProcesses(Loop& loop) : loop_(loop) {}
+  explicit SystemProcesses(Loop& loop) : loop_(loop), events_(loop) {}
   ~SystemProcesses() override;
   SystemProcesses(const SystemProcesses&) = delete;
   SystemProcesses& operator=(const SystemProcesses&) = delete;
@@ -29,6 +30,9 @@ class SystemProcesses final : public Processes {
   [[nodiscard]] bool is_running(ProcessIdentity process) const override;
   Result<std::uint64_t> watch_exit(ProcessIdentity process, std::function<void()> task) override;
   void unwatch_exit(std::uint64_t id) override;
+  Result<ProcessInfo> look(std::int32_t pid) override;
+  Status watch_events(EventTask task) override { return events_.watch(std::move(task)); }
+  void unwatch_events() override { events_.unwatch(); }
 
  private:
   struct Watch {
@@ -40,6 +44,7 @@ class SystemProcesses final : public Processes {
   Loop& loop_;
   std::uint64_t last_id_{0};
   std::map<std::uint64_t, Watch> watches_{};
+  ProcessEvents events_;
 };
 
 }  // namespace safekit::linux_os

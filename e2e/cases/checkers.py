@@ -130,6 +130,82 @@ def case_programs(w):
     until(lambda: not w.box.pids("node2", "tells"), 10, "it ends with the module")
 
 
+def case_an_address_that_another_machine_takes(w):
+    w.pair(f"  maxLoop: 50\n  virtualIPs: [{w.address()}]\n  checkers:\n    ip:\n    - {{ident: vip, address: {w.address()}, interval: 300ms}}\n")
+    w.wait_value("node1", "ip.vip", "up")
+    note("   the other node has it as well: that is told, and no reason to stop")
+    w.box.exec("node2", "ip", "addr", "add", f"{w.address()}/24", "dev", "eth0")
+    w.says("node1", "The address of ip.vip is also set on node 'node2'")
+    assert w.value("node1", "ip.vip") == "up" and w.box.state("node1", "app") == "PRIM Ready"
+    w.box.exec("node2", "ip", "addr", "del", f"{w.address()}/24", "dev", "eth0")
+    note("   a machine that nobody knows has it: nobody serves there until it is free again")
+    w.box.exec("client", "ip", "addr", "add", f"{w.address()}/24", "dev", "eth0")
+    w.says("node1", "The address of ip.vip is also in use by the machine with MAC address")
+    w.says("node1", "Resource ip.vip set to down by ipcheck")
+    w.says("node1", "Action stopstart from failover rule ip_failure")
+    w.box.exec("client", "ip", "addr", "del", f"{w.address()}/24", "dev", "eth0")
+    w.box.wait_pair("app")
+
+
+def light(name, checker):
+    return f"""apiVersion: safekit/v1
+kind: Module
+metadata: {{name: {name}}}
+spec:
+  mode: light
+  id: {12 if name == "beside" else 13}
+  nodes: [node1, node2]
+  maxLoop: 50
+  checkers:
+    modules:
+    - {checker}
+"""
+
+
+def case_modules_that_depend_on_another(w):
+    """C10: one on the module of its own node, one on wherever the virtual address is."""
+    w.pair(f"  virtualIPs: [{w.address()}]\n  scripts: {{}}\n")
+    w.box.safekit("node1", "apply", "-f", "-", input=light("beside", "{name: app, interval: 300ms}"))
+    w.box.safekit("node1", "apply", "-f", "-", input=light("client", f"{{name: app, ident: app, address: {w.address()}, port: 9010, interval: 300ms}}"))
+    for node in w.box.nodes:
+        until(lambda node=node: w.box.state(node, "client"), 20, "the modules reach the second node")
+        for name in ("beside", "client"):
+            w.box.safekit(node, "start", "-m", name)
+    w.box.wait_state("node1", "beside", "UP Ready")
+    w.box.wait_state("node2", "beside", "WAIT NotReady")
+    for node in w.box.nodes:
+        w.box.wait_state(node, "client", "UP Ready")
+    log = w.box.safekit("node2", "log", "-m", "beside", "-A")
+    assert "Resource module.app_127.0.0.1 set to down by modulecheck" in log and "module_failure" in w.box.safekit("node2", "why", "-m", "beside"), log
+    note("   it fails over, and both clients with it")
+    w.command("node1", "swap")
+    w.box.wait_state("node2", "app", "PRIM Ready")
+    w.box.wait_state("node2", "beside", "UP Ready")
+    w.box.wait_state("node1", "beside", "WAIT NotReady")
+
+    def begun(node, name):
+        log = w.box.safekit(node, "log", "-m", name, "-A")
+        return log.count("Action stopstart called by modulecheck") + log.count("Action wait from failover rule module_failure")
+    for node in w.box.nodes:
+        until(lambda node=node: begun(node, "client"), 20, lambda node=node: w.box.safekit(node, "log", "-m", "client", "-A"))
+        w.box.wait_state(node, "client", "UP Ready")
+    note("   it restarts in its place")
+    before = {node: begun(node, "client") for node in w.box.nodes}
+    w.command("node2", "restart")
+    for node in w.box.nodes:
+        until(lambda node=node: begun(node, "client") > before[node], 20, lambda node=node: w.box.safekit(node, "log", "-m", "client", "-A"))
+        w.box.wait_state(node, "client", "UP Ready")
+    note("   it stops, and starts again")
+    for node in w.box.nodes:
+        w.command(node, "stop")
+    for node in w.box.nodes:
+        w.box.wait_state(node, "client", "WAIT NotReady")
+    for node in w.box.nodes:
+        w.command(node, "start")
+    for node in w.box.nodes:
+        w.box.wait_state(node, "client", "UP Ready")
+
+
 def main():
     for name, case in [(n, c) for n, c in globals().items() if n.startswith("case_")]:
         if sys.argv[1:] and name not in sys.argv[1:]:

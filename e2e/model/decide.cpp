@@ -46,6 +46,7 @@ void shorten(std::deque<role::Step>& steps) {
 role::Memory reduced(role::Memory memory, bool remembers_primary) {
   auto& section = memory.section;
   section.since = kSome;
+  section.serving_since = {};
   section.reason.clear();
   section.evidence.clear();
   if (section.script) {

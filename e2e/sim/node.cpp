@@ -31,6 +31,10 @@ class NoWitness final : public Witness {
   void release(const LeaseAsk&, Duration, std::function<void(Status)>) override {}
   void probe(const WitnessPlace&, Duration, std::function<void(Status)>) override {}
 };
+class NoModules final : public checker::ModuleProbe {
+ public:
+  void ask(const ModuleName&, const std::string&, Duration, std::function<void(Result<checker::ModuleState>)>) override {}
+};
 
 }  // namespace
 
@@ -72,7 +76,8 @@ Node::Node(Ports ports)
       random_(ports_.world),
       tcp_(std::make_unique<NoTcp>()),
       echo_(std::make_unique<NoEcho>()),
-      witness_(std::make_unique<NoWitness>()) {
+      witness_(std::make_unique<NoWitness>()),
+      modules_(std::make_unique<NoModules>()) {
   processes_.begin = [this](ProcessIdentity process, const ProcessSpec& spec) { begin(process, spec); };
   processes_.signalled = [this](ProcessIdentity process, int number) { signalled(process, number); };
   interfaces_.elsewhere = [this](const IpAddress& address) { return ports_.address_elsewhere(*this, address); };
@@ -189,8 +194,8 @@ void Node::wire(Daemon& d) {
       [] { return Result<replication::ClusterIdentity>{replication::ClusterIdentity{.cluster_id = "c"}}; }, d.engine->waker("replication"),
       replication::Paths{.state_dir = kState, .program_dir = kPrograms}));
   add(std::make_unique<vip::VipController>(*d.store, clock_, interfaces_, d.engine->waker("vip")));
-  add(std::make_unique<errd::ErrdController>(*d.store, clock_, processes_, d.engine->waker("errd")));
-  add(std::make_unique<checker::CheckerController>(checker::CheckerController::Ports{*d.store, clock_, *tcp_, *echo_, *witness_, interfaces_},
+  add(std::make_unique<errd::ErrdController>(errd::ErrdController::Ports{*d.store, clock_, processes_, units_}, d.engine->waker("errd")));
+  add(std::make_unique<checker::CheckerController>(checker::CheckerController::Ports{*d.store, clock_, *tcp_, *echo_, *witness_, interfaces_, *modules_},
                                                    d.engine->waker("checker")));
   add(std::make_unique<lease::LeaseController>(lease::LeaseController::Ports{*d.store, clock_, *witness_, *echo_},
                                                [] { return std::string{"c"}; }, d.engine->waker("lease")));

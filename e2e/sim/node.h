@@ -19,6 +19,7 @@
 #include "reconciler/engine/engine.h"
 #include "reconciler/store/store.h"
 #include "schema/fake/fixed_interfaces.h"
+#include "schema/fake/fixed_units.h"
 
 namespace safekit::sim {
 
@@ -129,6 +130,7 @@ class Node {
   SimBackend backend_;
   SimProcesses processes_;
   SimInterfaces interfaces_;
+  fake::FixedUnits units_{};
   WorldRandom random_;
   NoLog log_{};
   NoPower power_{};
@@ -143,6 +145,7 @@ class Node {
   std::unique_ptr<TcpProbe> tcp_{};
   std::unique_ptr<EchoProbe> echo_{};
   std::unique_ptr<Witness> witness_{};
+  std::unique_ptr<checker::ModuleProbe> modules_{};
 };
 
 }  // namespace safekit::sim

@@ -183,6 +183,12 @@ Result<std::vector<ProcessInfo>> SimProcesses::list() {
   return all;
 }
 
+Result<ProcessInfo> SimProcesses::look(std::int32_t pid) {
+  const auto found = running_.find(pid);
+  if (found == running_.end()) return Error{Code::NotFound, "no such process"};
+  return found->second;
+}
+
 bool SimProcesses::is_running(ProcessIdentity process) const {
   const auto found = running_.find(process.pid);
   return found != running_.end() && found->second.identity == process;

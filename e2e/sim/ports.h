@@ -140,6 +140,10 @@ class SimProcesses final : public Processes {
   [[nodiscard]] bool is_running(ProcessIdentity process) const override;
   Result<std::uint64_t> watch_exit(ProcessIdentity process, std::function<void()> task) override;
   void unwatch_exit(std::uint64_t id) override { watches_.erase(id); }
+  Result<ProcessInfo> look(std::int32_t pid) override;
+  /// As on a kernel that does not tell: pidfds and polls find all.
+  Status watch_events(EventTask) override { return Error{Code::Unsupported, "no process events here"}; }
+  void unwatch_events() override {}
 
   /// One that safekitd did not start.
   ProcessIdentity add(const std::string& command, const std::string& arguments);

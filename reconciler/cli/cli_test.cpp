@@ -456,14 +456,21 @@ TEST_F(CliTest, ACommandOfSafekitThatIsNotThereYetIsNamed) {
   EXPECT_THAT(output.err_text, HasSubstr("'safekit -E' is not there yet"));
   EXPECT_EQ(run({"cluster", "genkey"}), 2);
   EXPECT_THAT(output.err_text, HasSubstr("always encrypted"));
-  EXPECT_EQ(run({"kill", "x"}), 2);
-  EXPECT_THAT(output.err_text, HasSubstr("'safekit kill' is not there yet\n"));
+  EXPECT_EQ(run({"snapshot", "x"}), 2);
+  EXPECT_THAT(output.err_text, HasSubstr("'safekit snapshot' is not there yet\n"));
 }
 
 TEST_F(CliTest, MistakesAreNotTakenForSomethingElse) {
   apply_web();
   EXPECT_EQ(run({"boot", "maybe", "-m", "web"}), 2);
   EXPECT_THAT(output.err_text, HasSubstr("'maybe' is none of on, off, status"));
+  EXPECT_EQ(run({"errd", "maybe", "-m", "web"}), 2);
+  EXPECT_THAT(output.err_text, HasSubstr("'maybe' is none of on, off, status"));
+  EXPECT_EQ(run({"errd", "suspend", "-m", "web"}), 0);
+  EXPECT_EQ(run({"errd", "enable"}), 2);
+  EXPECT_THAT(output.err_text, HasSubstr("say which class"));
+  EXPECT_EQ(run({"kill", "-name=web"}), 2);
+  EXPECT_THAT(output.err_text, HasSubstr("say which and how"));
   EXPECT_EQ(run({"boot", "status"}), 0);
   EXPECT_EQ(run({"logview", "-m", "nomod"}), 1);
   EXPECT_THAT(output.err_text, HasSubstr("no module 'nomod'"));

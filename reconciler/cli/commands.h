@@ -16,7 +16,9 @@ int wait(Session& session);
 int wait_state(Session& session);  ///< waitstate waitstart waitstop
 int why(Session& session);
 int log(Session& session);         ///< log logview events
-int switches(Session& session);    ///< errd checker failover boot
+int switches(Session& session);    ///< checker failover boot
+int errd(Session& session);
+int kill(Session& session);
 int print(Session& session);       ///< printi printw printe
 int set_resource(Session& session);
 int get_resource(Session& session);

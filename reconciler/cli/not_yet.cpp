@@ -34,12 +34,6 @@ constexpr std::array kLater{
     Later{"notification", ""},
     Later{"safeagent", ""},
     Later{"uninstall", "use the package manager"},
-    Later{"errd list", "`safekit state -v -m NAME`"},
-    Later{"errd disable", "`safekit errd off -m NAME` for the whole module"},
-    Later{"errd enable", "`safekit errd on -m NAME` for the whole module"},
-    Later{"errd suspend", "`safekit errd off -m NAME`"},
-    Later{"errd resume", "`safekit errd on -m NAME`"},
-    Later{"kill", ""},
     Later{"logsave", "`safekit log -m NAME -A > FILE`"},
     Later{"cmdlog", "`safekit events`"},
     Later{"snapshot", ""},
@@ -55,7 +49,7 @@ std::optional<std::string> not_yet(const std::vector<std::string>& words) {
   while (at < words.size() && words[at] == "-H") at += 2;
   if (at >= words.size()) return std::nullopt;
   std::string command = words[at];
-  if (command == "cluster" || command == "errd") {
+  if (command == "cluster") {
     if (++at >= words.size()) return std::nullopt;
     command += " " + words[at];
   }

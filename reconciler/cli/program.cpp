@@ -130,6 +130,15 @@ void switch_options(CLI::App& app, Arguments& args) {
   add_module(app, args);
   add_words(app, args, "on, off or status; the module");
 }
+void errd_options(CLI::App& app, Arguments& args) {
+  add_module(app, args);
+  add_words(app, args, "on, off, status or list; enable or disable, and the class; the module");
+}
+void kill_options(CLI::App& app, Arguments& args) {
+  app.add_option("--name", args.name, "exact command name")->type_name("COMMAND");
+  app.add_option("--argregex", args.argument_regex, "POSIX extended expression that the command line must match")->type_name("REGEX");
+  app.add_option("--level", args.level, "test, terminate, 15 or 9")->type_name("LEVEL");
+}
 void set_options(CLI::App& app, Arguments& args) {
   add_module(app, args);
   add_words(app, args, "the module");
@@ -257,8 +266,10 @@ const std::vector<Command>& commands() {
        loop_options, loop},
       {"shutdown", kRunning, "stop every module of this node, and wait until they are", "  safekit shutdown", operation_options,
        shutdown},
-      {"errd", kRunning, "watching of processes on or off",
-       "  safekit errd off -m web\n  safekit errd status", switch_options, switches},
+      {"errd", kRunning, "watching of processes and services on or off; what is watched; classes of your own",
+       "  safekit errd off -m web\n  safekit errd status\n  safekit errd list -m web\n  safekit errd enable batch -m web", errd_options, errd},
+      {"kill", kRunning, "end processes by command name and arguments; -level=test only lists them",
+       "  safekit kill -name=java -argregex=myapp -level=test\n  safekit kill -name=java -argregex=myapp -level=terminate", kill_options, kill},
       {"checker", kRunning, "checkers on or off", "  safekit checker off -m web", switch_options, switches},
       {"failover", kRunning, "automatic failover on or off; do it on all nodes",
        "  safekit -H \"*\" failover off -m web", switch_options, switches},
@@ -456,6 +467,10 @@ int run(const std::vector<std::string>& words, World& world) {
     if (*command.examples != '\0') sub->footer(std::string{"Examples:\n"} + command.examples + "\n");
   }
   std::vector<std::string> reversed{words.rbegin(), words.rend()};  // as the library wants them
+  // SafeKit writes these long names with one dash.
+  for (std::string& word : reversed) {
+    if (word.starts_with("-name=") || word.starts_with("-argregex=") || word.starts_with("-level=")) word.insert(0, 1, '-');
+  }
   try {
     app.parse(reversed);
   } catch (const CLI::CallForHelp&) {

@@ -33,6 +33,8 @@ struct Arguments {
   std::string wanted{};    ///< --for
   std::string into{};
   std::string date{};     ///< -d of secondforce
+  std::string argument_regex{};  ///< of kill
+  std::string level{};
   std::string timeout{};
   std::string name{};
   std::size_t last{300};  ///< -s

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "schema/spec/defaults.h"
-
 namespace safekit::check {
 namespace {
 
@@ -62,31 +60,10 @@ void look_at_addresses(const Module& module, Found& found) {
   }
 }
 
-void look_at_errd(const Module& module, Found& found) {
-  if (!module.errd) return;
-  for (const spec::Process& process : module.errd->processes) {
-    const std::string at = fmt::format("spec.errd.processes[{}]", process.name);
-    found.note(process.service, at + ".service", "systemd units are not watched");
-    const std::string_view action = process.action;
-    found.note(action != "stopstart" && action != "restart" && action != "stop" && action != "noaction",
-               at + ".action", "special handlers are not run");
-    const std::string watch_class = class_of(module, process);
-    const bool standard = watch_class == "pre" || watch_class == "prim" || watch_class == "both" ||
-                          watch_class == "second" || watch_class == "sec";
-    found.note(!standard, at + ".class", "classes of your own are not watched");
-    found.note(!process.restart_services.empty(), at + ".restartServices", "all services are restarted");
-  }
-}
-
 void look_at_checkers(const Module& module, Found& found) {
   const spec::Checkers& checkers = module.checkers;
-  found.note(!checkers.modules.empty(), "spec.checkers.modules", "module checkers do not run");
   found.note(checkers.split_brain.has_value(), "spec.checkers.splitBrain",
              "the witness is asked and nothing follows from its answer: cut all networks and both nodes may become primary");
-  if (!module.failover_rules) return;
-  const spec::FailoverRules& rules = *module.failover_rules;
-  found.note(rules.period != spec::FailoverRules{}.period, "spec.failoverRules.period",
-             "rules are evaluated whenever a resource changes");
 }
 
 }  // namespace
@@ -100,7 +77,6 @@ std::vector<Unhonoured> unhonoured(const Module& module) {
   look_at_replication(module, found);
   found.note(!module.virtual_hostnames.empty(), "spec.virtualHostnames",
              "applications see the real host name");
-  look_at_errd(module, found);
   look_at_checkers(module, found);
   if (module.heart) {
     bool legacy = false;

@@ -107,6 +107,7 @@ Node local_tree(const status::Module& module, const NodeName& self) {
   add_text(tree, "role", to_string(module.role.role));
   add_text(tree, "readiness", to_string(module.role.readiness));
   add_time(tree, "since", module.role.since);
+  add_time(tree, "servingSince", module.role.serving_since);
   add_text(tree, "reason", module.role.reason);
   add_text(tree, "waitingFor", module.role.waiting_for);
   if (!module.role.evidence.empty()) {

@@ -45,6 +45,22 @@ class ScriptedProcesses final : public Processes {
     return last_watch_;
   }
   void unwatch_exit(std::uint64_t id) override { watches_.erase(id); }
+  Result<ProcessInfo> look(std::int32_t pid) override {
+    const auto found = running.find(pid);
+    if (found == running.end()) return Error{Code::NotFound, "no such process"};
+    return found->second;
+  }
+  Status watch_events(EventTask task) override {
+    if (!tells_events) return Error{Code::Unsupported, "no process events"};
+    on_events_ = std::move(task);
+    return {};
+  }
+  void unwatch_events() override { on_events_ = nullptr; }
+  bool tells_events{false};
+  void tell(const std::vector<ProcessEvent>& events) {
+    if (on_events_) on_events_(events);
+  }
+  [[nodiscard]] bool is_heard() const { return on_events_ != nullptr; }
 
   /// A process that we did not start.
   ProcessIdentity add(const std::string& command, const std::string& arguments, std::int32_t parent = 1) {
@@ -78,6 +94,7 @@ class ScriptedProcesses final : public Processes {
   void forget_callbacks() {
     exit_tasks_.clear();
     watches_.clear();
+    on_events_ = nullptr;
   }
   [[nodiscard]] std::size_t watch_count() const { return watches_.size(); }
 
@@ -90,6 +107,7 @@ class ScriptedProcesses final : public Processes {
   std::uint64_t last_watch_{0};
   std::map<std::int32_t, ExitTask> exit_tasks_{};
   std::map<std::uint64_t, Watch> watches_{};
+  EventTask on_events_{};
 };
 
 }  // namespace safekit::fake

@@ -32,6 +32,21 @@ struct ProcessInfo {
   std::int32_t parent{0};
   std::string command{};    ///< /proc/PID/comm, at most 15 bytes
   std::string arguments{};  ///< the command line joined by blanks
+  friend bool operator==(const ProcessInfo&, const ProcessInfo&) = default;
+};
+
+/// That something happened to a process of this node, whoever started it. What it is now `look` tells.
+struct ProcessEvent {
+  enum class Kind {
+    Forked,   ///< it is what its parent was
+    Changed,  ///< another program, or another name
+    Ended,
+    Lost,  ///< some events were: only `list` tells
+  };
+  Kind kind{Kind::Changed};
+  std::int32_t pid{0};
+  std::int32_t parent{0};  ///< of Forked
+  friend bool operator==(const ProcessEvent&, const ProcessEvent&) = default;
 };
 
 /// How a process ended. Exactly one of the two is set; neither, where only the end itself could be seen.
@@ -45,6 +60,7 @@ struct ExitStatus {
 class Processes {
  public:
   using ExitTask = std::function<void(const ExitStatus&)>;
+  using EventTask = std::function<void(const std::vector<ProcessEvent>&)>;
   virtual ~Processes() = default;
   /// `on_exit` runs once on the loop. Errors: NotFound when argv[0] is missing or not executable, Io otherwise.
   virtual Result<ProcessIdentity> start(const ProcessSpec& spec, ExitTask on_exit) = 0;
@@ -58,6 +74,12 @@ class Processes {
   /// ended already. Returns an id for `unwatch_exit`.
   virtual Result<std::uint64_t> watch_exit(ProcessIdentity process, std::function<void()> task) = 0;
   virtual void unwatch_exit(std::uint64_t id) = 0;
+  /// One of `list`. Errors: NotFound when there is none, or only its zombie.
+  virtual Result<ProcessInfo> look(std::int32_t pid) = 0;
+  /// The task hears of all processes from now on; one task at a time. Errors: where the kernel does not tell us (no privilege, a
+  /// network namespace of our own). In a PID namespace of our own it may keep silent without an error.
+  virtual Status watch_events(EventTask task) = 0;
+  virtual void unwatch_events() = 0;
 };
 
 }  // namespace safekit

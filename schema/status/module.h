@@ -46,6 +46,7 @@ struct RoleSection {
   Role role{Role::Stop};
   Readiness readiness{Readiness::NotReady};
   WallTime since{};
+  WallTime serving_since{};           ///< the application was started last, by a start, restart, failover or swap; zero: it does not run here
   std::string reason{};               ///< why it is in this state, one sentence
   std::string waiting_for{};          ///< in WAIT NotReady: label of the rule that holds it (`notuptodate_server`)
   std::vector<std::string> evidence{};  ///< with waiting_for, where the rule is role's own: what it rests on, one fact each
@@ -67,17 +68,19 @@ struct RoleSection {
   friend bool operator==(const RoleSection&, const RoleSection&) = default;
 };
 
-/// A program that runs while its checker is watched; with an interval, again and again. Ordered by checker, run by script.
+/// A program that runs while its checker is watched; with an interval, again and again; once, for a handler. Ordered by checker
+/// and errd, run by script.
 struct CheckerProgram {
   std::string exec{};                    ///< absolute, or relative to the module's `bin`
   std::vector<std::string> arguments{};
   std::optional<Duration> interval{};
   Duration timeout{};                    ///< of one run, with an interval
+  std::uint64_t once{0};                 ///< not 0: one run, which has this number
   friend bool operator==(const CheckerProgram&, const CheckerProgram&) = default;
 };
-/// How the last run of a checker with an interval ended.
+/// How the last run of a checker with an interval, or of a handler, ended.
 struct CheckerRun {
-  std::uint64_t count{0};  ///< of runs that have ended
+  std::uint64_t count{0};  ///< of runs that have ended; of a handler CheckerProgram::once
   bool fine{false};        ///< exit code 0, in time
   friend bool operator==(const CheckerRun&, const CheckerRun&) = default;
 };
@@ -91,7 +94,7 @@ struct ScriptSection {
   bool missing{false};        ///< there is no such script: that counts as success
   int exit_code{0};           ///< 128 + signal for a script that was killed
   std::string output_file{};
-  std::map<std::string, CheckerRun> checkers{};  ///< by resource; only those with an interval
+  std::map<std::string, CheckerRun> checkers{};  ///< by resource; only those with an interval, and handlers
   friend bool operator==(const ScriptSection&, const ScriptSection&) = default;
 };
 
@@ -150,6 +153,7 @@ struct ActionRequest {
   std::string action{};  ///< `restart`, `stopstart`, `stop`, `wait`, `swap`
   std::string by{};      ///< `errd`, or the label of a failover rule
   bool from_rule{false};
+  std::vector<std::string> services{};  ///< restart: only these, in start order; none: all
   friend bool operator==(const ActionRequest&, const ActionRequest&) = default;
 };
 
@@ -157,6 +161,7 @@ struct ActionRequest {
 struct ErrdSection {
   std::set<WatchClass> watched{};  ///< what it has taken up of RoleSection::watched
   std::optional<ActionRequest> request{};
+  std::map<std::string, CheckerProgram> handlers{};  ///< by a name of their own: what shall run now
   friend bool operator==(const ErrdSection&, const ErrdSection&) = default;
 };
 
