@@ -25,9 +25,11 @@
 #include "controllers/replication/effect.h"
 #include "controllers/role/effect.h"
 #include "controllers/script/effect.h"
+#include "controllers/script_routes.h"
 #include "controllers/spread.h"
 #include "controllers/vip/effect.h"
 #include "datapath/heartbeat/service.h"
+#include "datapath/linux/control_groups.h"
 #include "datapath/linux/local_time.h"
 #include "datapath/linux/netlink_interfaces.h"
 #include "datapath/linux/port_holder.h"
@@ -129,6 +131,7 @@ struct Daemon::Impl {
   witness::LeaseService leases{{ports.files, ports.clock, ports.random}, options.state_dir + "/witness/leases"};  ///< for other nodes' modules
   witness::RemoteWitness witnesses{ports.loop, [this](const std::string& node) { return reach(node); }};
   linux_os::SystemdUnits units{ports.loop};
+  linux_os::ControlGroups groups{};
   std::unique_ptr<store::SqliteBackend> backend;
   store::Store store;
   engine::Engine engine{{store, ports.loop, ports.clock, ports.random, ports.log}};
@@ -152,6 +155,7 @@ struct Daemon::Impl {
   // Speak to one of them each.
   std::unique_ptr<CopyInspections> inspections{};
   std::unique_ptr<ProcessCommands> process_commands{};
+  std::unique_ptr<ScriptRoutes> script_routes{};
 };
 
 void Daemon::Impl::wire_controllers() {
@@ -163,11 +167,15 @@ void Daemon::Impl::wire_controllers() {
   role = std::make_unique<role::RoleController>(role::RoleController::Ports{store, ports.clock, power}, boot,
                                                 linux_os::local_minute, engine.waker("role"));
   engine.add(*role);
-  add(std::make_unique<script::ScriptController>(
+  auto scripts = std::make_unique<script::ScriptController>(
       store, ports.clock, ports.processes, ports.files, engine.waker("script"),
       script::Paths{.state_dir = options.state_dir,
                     .program_dir = options.program_dir,
-                    .extra_environment = {"SAFEKIT_SOCKET=" + options.run_dir + "/safekitd.sock"}}));
+                    .extra_environment = {"SAFEKIT_SOCKET=" + options.run_dir + "/safekitd.sock"},
+                    .boot = boot},
+      &groups);
+  script_routes = std::make_unique<ScriptRoutes>(ScriptRoutes::Ports{store, ports.loop, *scripts});
+  add(std::move(scripts));
   auto replication = std::make_unique<replication::ReplicationController>(
       replication::ReplicationController::Ports{
           store, ports.clock, ports.processes, ports.files,
@@ -241,6 +249,7 @@ void Daemon::Impl::wire_api() {
   lost_writes.add_routes(server->routes());
   inspections->add_routes(server->routes());
   process_commands->add_routes(server->routes());
+  script_routes->add_routes(server->routes());
   server->routes().add(api::Method::Get, "modules/*/spread",
                        [this](const api::Request& request, const api::Routes::Parameters& at, const api::Respond& respond) {
                          spread.answer(request, at.front(), respond);

@@ -1,10 +1,11 @@
 /// safekit-runner: every script of a module runs under one of these, so that a restarted safekitd finds the
 /// script, its output and its end again. It owes nothing to safekitd: own session, files only, no shell.
 ///
-///   safekit-runner --status FILE --output FILE|- [--header TEXT] -- /absolute/script [argument...]
+///   safekit-runner --status FILE --output FILE|- [--header TEXT] [--group DIRECTORY] -- /absolute/script [argument...]
 ///
 /// FILE of `--status`, `key=value` lines: first pid, start_ticks, pgid, started, script (before the script's
-/// first instruction), at its end also ended and either exit or signal. The script has a session and process
+/// first instruction), at its end also ended and either exit or signal. DIRECTORY is the control group that the
+/// script enters; where it cannot, it runs without one. The script has a session and process
 /// group of its own, standard input /dev/null, and both outputs appended to FILE of `--output` (`-`: those of
 /// the runner). Only the script itself is waited for: daemons that it leaves behind may keep the output open.
 /// Ends as the script did.
@@ -31,6 +32,7 @@ struct Options {
   std::string status{};
   std::string output{"-"};
   std::string header{};
+  std::string group{};
   char** script{nullptr};
 };
 
@@ -53,6 +55,8 @@ bool parse(int argc, char** argv, Options& options) {
       options.output = argv[i + 1];
     else if (name == "--header")
       options.header = argv[i + 1];
+    else if (name == "--group")
+      options.group = argv[i + 1];
     else
       return false;
   }
@@ -118,12 +122,27 @@ void open_output(const Options& options) {
   (void)!::write(STDOUT_FILENO, line.data(), line.size());  // a full disk keeps no script from running
 }
 
+/// Only the script goes in: what ends the group does not end who tells of it.
+bool enter_group(const std::string& group) {
+  const int file = ::open((group + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC);
+  if (file < 0) return false;
+  const bool entered = ::write(file, "0", 1) == 1;
+  const int error = errno;
+  ::close(file);
+  errno = error;
+  return entered;
+}
+
 /// In the child: waits until its identity is on record, then becomes the script.
-[[noreturn]] void become(char** script, int go) {
+[[noreturn]] void become(const Options& options, int go) {
+  char** script = options.script;
   ::setsid();
   for (const int number : {SIGHUP, SIGINT, SIGTERM, SIGPIPE}) std::signal(number, SIG_DFL);
   char byte = 0;
   if (::read(go, &byte, 1) != 1) ::_exit(kCannotStart);  // the runner could not write it, or was killed
+  if (!options.group.empty() && !enter_group(options.group)) {
+    complain("cannot enter control group '" + options.group + "': " + std::strerror(errno));
+  }
   const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   ::dup2(null, STDIN_FILENO);
   ::execv(script[0], script);
@@ -139,7 +158,7 @@ int run(const Options& options) {
   if (script < 0) return complain(std::string{"no process: "} + std::strerror(errno));
   if (script == 0) {
     ::close(go[1]);
-    become(options.script, go[0]);
+    become(options, go[0]);
   }
   ::close(go[0]);
   const std::string pid = std::to_string(script);
@@ -170,8 +189,8 @@ int main(int argc, char** argv) {
   Options options;
   if (!parse(argc, argv, options)) {
     complain(
-        "usage: safekit-runner --status FILE --output FILE|- [--header TEXT] -- /absolute/script "
-        "[argument...]");
+        "usage: safekit-runner --status FILE --output FILE|- [--header TEXT] [--group DIRECTORY] -- "
+        "/absolute/script [argument...]");
     return kUsage;
   }
   ::setsid();  // fails for a leader: fine

@@ -33,6 +33,17 @@ std::vector<store::Operation> operations_of(const store::Store& store, const Mod
   return operations;
 }
 
+std::string unconfigured(const store::Store& store, const ModuleName& module, const status::ScriptSection& seen) {
+  const auto spec = store.module(module);
+  const auto object = store.get({store::Kind::Module, module.str()});
+  const bool has_any = spec != nullptr && object && spec->scripts && spec->scripts->enabled &&
+                       (spec->scripts->files.contains("config") || spec->scripts->files.contains("postconfig"));
+  if (!has_any) return {};
+  if (seen.configured != store::version_of(*object)) return "the scripts of its configuration are running: try again when they have ended";
+  if (seen.unconfigured.empty()) return {};
+  return fmt::format("its configuration failed here: {} (safekit describe module {} says more)", seen.unconfigured, module.str());
+}
+
 Observed observe(const store::Store& store, const ModuleName& module, WallTime now) {
   const status::Module& seen = store.status(module);
   return {.script = seen.script,
@@ -42,6 +53,7 @@ Observed observe(const store::Store& store, const ModuleName& module, WallTime n
           .failover = seen.failover,
           .peer = seen.peer,
           .settings = seen.settings,
+          .unconfigured = unconfigured(store, module, seen.script),
           .operations = operations_of(store, module),
           .wall_now = now};
 }

@@ -83,6 +83,10 @@ std::string Machine::start_operation(const store::Operation& op, Intent intent) 
   }
   if (memory().stopping) return refuse(section(), op.verb, "it is still stopping; wait for STOP");
   if (memory().started) return refuse(section(), op.verb, "it is started already; `safekit stop` comes first");
+  if (observed_.script.by_hand) return "its application runs by hand: run its AM_stop_wrapper first";
+  // What starts by itself starts all the same: the service is to return, and the condition tells.
+  const bool by_itself = op.automatic || op.caller == store::kAtBootTime;
+  if (!by_itself && !observed_.unconfigured.empty()) return observed_.unconfigured;
   memory().full_resync = op.argument == "fullsync" || intent == Intent::PrimForce;
   memory().held_by_failover_off = false;
   begin_start(intent);
@@ -120,12 +124,18 @@ std::string Machine::stop_operation(const store::Operation& op, bool start_again
 }
 
 std::string Machine::force_stop_operation() {
-  if (!memory().started) return std::string{kDone};
+  const RunScript end_processes{.name = std::string{status::kEndProcesses}};
+  if (!memory().started) {
+    if (memory().steps.empty() && observed_.script.left_running) begin({end_processes});
+    return std::string{kDone};
+  }
   section().script.reset();  // whatever runs is given up
   begin_stop("stop", false);
   memory().forced = true;
   memory().fault.clear();
   std::erase_if(memory().steps, [](const Step& step) { return std::holds_alternative<RunScript>(step); });
+  // First of all: who has files open holds the file system.
+  if (observed_.script.left_running) memory().steps.push_front(end_processes);
   return std::string{kDone};
 }
 

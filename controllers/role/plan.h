@@ -73,6 +73,7 @@ struct Observed {
   status::FailoverSection failover{};
   status::PeerSection peer{};
   status::Settings settings{};
+  std::string unconfigured{};  ///< the scripts of the configuration have failed, or run still: why a person cannot start it
   std::vector<store::Operation> operations{};  ///< pending, oldest first
   bool synced{false};                          ///< see synced.h
   bool sync_date{false};                       ///< a date of `syncAt` has passed since Memory::sync_looked, see sync_at.h

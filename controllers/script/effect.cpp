@@ -5,31 +5,34 @@
 
 #include <fmt/format.h>
 
+#include "controllers/script/wrappers.h"
 #include "schema/codec/safekit_xml.h"
 
 namespace safekit::script {
 namespace {
 
-std::string fact_key(const std::string& module) {
-  return "script/" + module;
-}
+std::string group_of(const std::string& module, std::uint64_t run) { return fmt::format("{}/{}", module, run); }
+
+}  // namespace
+
+std::string fact_key(const std::string& module) { return "script/" + module; }
 
 const spec::Scripts* scripts_of(const spec::Module* spec) {
   return spec != nullptr && spec->scripts && spec->scripts->enabled ? &*spec->scripts : nullptr;
 }
 
-}  // namespace
-
 ScriptController::ScriptController(store::Store& store, const Clock& clock, Processes& processes,
-                                   Files& files, Wake wake, Paths paths)
+                                   Files& files, Wake wake, Paths paths, ProcessGroups* groups)
     : store_(store),
       clock_(clock),
       processes_(processes),
       files_(files),
       wake_(std::move(wake)),
       paths_(std::move(paths)),
+      leftovers_(groups, processes),
       programs_({store, clock, processes, files}, paths_.state_dir, paths_.program_dir,
-                [this](const std::string& module) { wake_(engine::Request{module}); }) {}
+                [this](const std::string& module) { wake_(engine::Request{module}); }),
+      extra_({clock, processes, files, leftovers_}, paths_.state_dir, paths_.program_dir) {}
 
 std::optional<engine::Request> ScriptController::wants(const store::Change& change) const {
   const bool mine = change.what == store::Change::What::Object || change.what == store::Change::What::Status;
@@ -45,10 +48,9 @@ Result<engine::Outcome> ScriptController::reconcile(const engine::Request& reque
 
   const auto spec = store_.module(ModuleName{module});
   const bool known = store_.status(ModuleName{module}).role.since != WallTime{};
-  if (spec == nullptr && live.role_known && !known) {
-    modules_.erase(module);  // deleted, and its role has stopped it
-    SK_TRY_VOID(store_.forget_fact(fact_key(module)));
-    return engine::Outcome{};
+  if (spec == nullptr && live.role_known && !known) {  // deleted, and its role has stopped it
+    SK_TRY(const auto config_due, run_config(module, live));
+    return engine::Outcome{.requeue_after = config_due};
   }
   live.role_known = live.role_known || known;
   Desired desired;
@@ -59,17 +61,71 @@ Result<engine::Outcome> ScriptController::reconcile(const engine::Request& reque
   Observed observed;
   if (live.record) observed.run = live.record->run;
   observed.materialised = spec == nullptr || live.materialised == spec;
+  observed.configuring = is_configuring(config_desired(module, live), live.config);
+  observed.left_running = leftovers_.any(module);
 
   const Plan plan = decide(desired, observed, clock_.mono_now());
   for (const Action& action : plan.actions) SK_TRY_VOID(apply(module, live, action));
+  std::optional<Duration> due = plan.recheck_after;
+  const auto sooner = [&due](const std::optional<Duration>& after) {
+    if (after && (!due || *after < *due)) due = after;
+  };
   SK_TRY(const auto programs_due, run_programs(module, spec.get()));
+  sooner(programs_due);
+  if (spec != nullptr) {
+    SK_TRY(const auto config_due, run_config(module, live));
+    sooner(config_due);
+    run_asked(module, live);
+  }
+  publish(module, live);
+  if (on_pass_) on_pass_(module);
+  return engine::Outcome{.requeue_after = due};
+}
+
+void ScriptController::publish(const std::string& module, Live& live) {
   status::ScriptSection section = live.record ? section_of(live.record->run) : status::ScriptSection{};
   section.checkers = programs_.runs(module);
-  if (section != store_.status(ModuleName{module}).script) {
-    store_.update_status(ModuleName{module}, [&](status::Module& m) { m.script = section; });
+  section.left_running = leftovers_.any(module);
+  section.configured = live.config.version;
+  section.unconfigured = live.config.problem;
+  section.by_hand = live.by_hand;
+  tell_of_left(module, live, section.left_running);
+  const auto configured = configured_condition(module, live);
+  store_.update_status(ModuleName{module}, [&](status::Module& m) {
+    m.script = section;
+    const auto old = std::ranges::find(m.conditions, "Configured", &status::Condition::type);
+    if (configured && old != m.conditions.end()) {
+      const WallTime since = old->is_true == configured->is_true && old->reason == configured->reason ? old->since : configured->since;
+      *old = *configured;
+      old->since = since;
+    } else if (configured) {
+      m.conditions.push_back(*configured);
+    } else if (old != m.conditions.end()) {
+      m.conditions.erase(old);
+    }
+  });
+}
+
+/// The application's processes are to be gone with the module. They are not ended unasked: an author may mean them to stay.
+void ScriptController::tell_of_left(const std::string& module, Live& live, bool left_running) {
+  const status::RoleSection& role = store_.status(ModuleName{module}).role;
+  const bool stopped = role.role == status::Role::Stop && !role.script && !live.by_hand && extra_.groups(module).empty();
+  if (!stopped || !left_running) {
+    if (!stopped) live.left_told = false;
+    return;
   }
-  const bool sooner = programs_due && (!plan.recheck_after || *programs_due < *plan.recheck_after);
-  return engine::Outcome{.requeue_after = sooner ? programs_due : plan.recheck_after};
+  if (live.left_told) return;
+  live.left_told = true;
+  store_.record(ModuleName{module}, "userplug", 'W',
+                fmt::format("Processes that its scripts have started go on: {}; `safekit forcestop -m {}` ends them",
+                            leftovers_.names(module), module));
+}
+
+void ScriptController::tell_of_groups(const std::string& module) {
+  if (groups_told_ || leftovers_.problem().empty()) return;
+  groups_told_ = true;
+  store_.record(ModuleName{module}, "userplug", 'W',
+                fmt::format("What scripts leave behind is not found on this node: {}", leftovers_.problem()));
 }
 
 Result<std::optional<Duration>> ScriptController::run_programs(const std::string& module, const spec::Module* spec) {
@@ -87,12 +143,14 @@ void ScriptController::load(const std::string& module, Live& live) {
   if (live.loaded) return;
   live.loaded = true;
   if (const auto text = store_.fact(fact_key(module))) live.record = decode(*text);
+  load_extra(module, live);
 }
 
 /// Brings the record up to what the status file and the process table say.
 Status ScriptController::observe(const std::string& module, Live& live) {
   if (!live.record || live.record->run.phase != Execution::Phase::Running) return {};
   Record& record = *live.record;
+  if (record.run.name == status::kEndProcesses) return {};
   const std::string path = status_path(module, record.run.id);
   // Asked before the file is read: the runner writes the end first and exits then.
   const ProcessIdentity runner{.pid = record.runner_pid, .start_ticks = record.runner_ticks};
@@ -155,6 +213,8 @@ void ScriptController::finish(const std::string& module, Live& live, const Runne
                   fmt::format("Script {} ended with exit code {}{}", run.name, run.exit_code,
                               output.empty() ? "" : ", see " + output));
   }
+  if (run.terminated) (void)leftovers_.kill(group_of(module, run.id));  // it was ended with all that it has started
+  leftovers_.tidy(group_of(module, run.id), {});
   (void)save(module, *live.record);  // the status file says the same after a restart
 }
 
@@ -166,6 +226,7 @@ Status ScriptController::apply(const std::string& module, Live& live, const Acti
     Status operator()(const Materialise&) const { return self.materialise(module, live); }
     Status operator()(const Start& start) const { return self.start(module, live, start.order); }
     Status operator()(const Signal& signal) const { return self.signal(module, live, signal); }
+    Status operator()(const EndLeft& step) const { return self.end_left(module, live, step); }
     Status operator()(const Skip& skip) const {
       live.record = Record{};
       live.record->run.id = skip.id;
@@ -177,22 +238,52 @@ Status ScriptController::apply(const std::string& module, Live& live, const Acti
   return std::visit(Visitor{*this, module, live}, action);
 }
 
+Status ScriptController::end_left(const std::string& module, Live& live, const EndLeft& step) {
+  switch (step.step) {
+    case EndLeft::Step::Begin: {
+      live.record = Record{};
+      Execution& run = live.record->run;
+      run.id = step.id;
+      run.name = std::string{status::kEndProcesses};
+      run.started = clock_.mono_now();
+      store_.record(ModuleName{module}, "userplug", 'W', fmt::format("Processes that its scripts have started are ended: {}", leftovers_.names(module)));
+      leftovers_.terminate(module);
+      break;
+    }
+    case EndLeft::Step::Kill:
+      live.record->run.killed = true;
+      SK_TRY_VOID(leftovers_.kill(module));
+      break;
+    case EndLeft::Step::Finish:
+      live.record->run.phase = Execution::Phase::Finished;
+      live.record->run.exit_code = step.all_gone ? 0 : 1;
+      leftovers_.tidy(module, extra_.groups(module));
+      break;
+  }
+  return save(module, *live.record);
+}
+
 Status ScriptController::materialise(const std::string& module, Live& live) {
   const auto spec = store_.module(ModuleName{module});
   if (spec == nullptr) return {};
   const std::string directory = private_bin(paths_.state_dir, module);
   SK_TRY_VOID(files_.make_directories(directory));
   SK_TRY_VOID(files_.make_directories(private_conf(paths_.state_dir, module)));
+  SK_TRY_VOID(files_.make_directories(private_safe_conf(paths_.state_dir)));
   SK_TRY_VOID(files_.make_directories(module_var(paths_.state_dir, module)));
   const std::map<std::string, std::string> none;
   const auto& scripts = spec->scripts ? spec->scripts->files : none;
   SK_TRY(const auto there, files_.list(directory));
+  const auto wrappers = wrappers_of(module, paths_.program_dir);
   for (const FileInfo& file : there) {
-    if (!scripts.contains(file.name)) SK_TRY_VOID(files_.remove(directory + "/" + file.name));
+    if (!scripts.contains(file.name) && !wrappers.contains(file.name)) SK_TRY_VOID(files_.remove(directory + "/" + file.name));
   }
   for (const auto& [script, text] : scripts) {
     if (script.find("..") != std::string::npos) continue;  // validation refuses it; this is the second lock
     SK_TRY_VOID(replace_if_new(directory + "/" + script, text, 0755));
+  }
+  for (const auto& [wrapper, text] : wrappers) {
+    if (!scripts.contains(wrapper)) SK_TRY_VOID(replace_if_new(directory + "/" + wrapper, text, 0755));
   }
   const std::string conf = private_conf(paths_.state_dir, module) + "/safeconf.xml";
   SK_TRY_VOID(replace_if_new(conf, codec::print_expanded_xml(*spec), 0644));
@@ -238,9 +329,12 @@ Status ScriptController::start(const std::string& module, Live& live, const stat
                   "--output",
                   logged ? run.output_file : "-",
                   "--header",
-                  fmt::format("---- {} {} ----", to_log_string(clock_.wall_now()), order.name),
-                  "--",
-                  bin + "/" + order.name};
+                  fmt::format("---- {} {} ----", to_log_string(clock_.wall_now()), order.name)};
+  tell_of_groups(module);
+  leftovers_.tidy(module, extra_.groups(module));
+  const auto group = leftovers_.options_of(group_of(module, order.run));
+  process.argv.insert(process.argv.end(), group.begin(), group.end());
+  process.argv.insert(process.argv.end(), {"--", bin + "/" + order.name});
   process.argv.insert(process.argv.end(), order.arguments.begin(), order.arguments.end());
   process.environment = environment(module, *scripts);
   process.directory = bin;
@@ -278,6 +372,8 @@ Status ScriptController::signal(const std::string& module, Live& live, const Sig
   if (!record.run.terminated) record.run.terminated = clock_.mono_now();
   record.run.timed_out = record.run.timed_out || wanted.timed_out;
   SK_TRY_VOID(save(module, record));
+  // Also what has left the script's session.
+  if (wanted.kill) SK_TRY_VOID(leftovers_.kill(group_of(module, record.run.id)));
   if (status.pid == 0)
     return {};  // the runner has not come to start the script yet; the next pass signals again
   const ProcessIdentity script{.pid = status.pid, .start_ticks = status.start_ticks};

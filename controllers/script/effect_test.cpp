@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "reconciler/store/memory_backend.h"
+#include "schema/fake/kept_groups.h"
 #include "schema/fake/manual_clock.h"
 #include "schema/fake/memory_files.h"
 #include "schema/fake/scripted_process.h"
@@ -39,7 +40,7 @@ class ScriptTest : public ::testing::Test {
     store = std::make_unique<store::Store>(backend, clock, NodeName{"a"});
     controller = std::make_unique<ScriptController>(
         *store, clock, processes, files, [this](const engine::Request&) { ++wakes; },
-        Paths{.state_dir = "/state", .program_dir = "/usr/bin", .extra_environment = {}});
+        Paths{.state_dir = "/state", .program_dir = "/usr/bin", .extra_environment = {}, .boot = "boot"}, &groups);
   }
   void apply(const std::string& scripts) {
     const auto applied = store->apply({store::Kind::Module, "db"}, spec_with(scripts), {});
@@ -68,6 +69,7 @@ class ScriptTest : public ::testing::Test {
   fake::ManualClock clock{};
   fake::MemoryFiles files{};
   fake::ScriptedProcesses processes{};
+  fake::KeptGroups groups{};
   store::MemoryBackend backend{};
   std::unique_ptr<store::Store> store{};
   std::unique_ptr<ScriptController> controller{};
@@ -102,6 +104,108 @@ TEST_F(ScriptTest, RunsAScriptUnderTheRunnerAndReportsItsEnd) {
   pass();
   EXPECT_EQ(store->events(kDb, 10, false).size(), told.size());
   EXPECT_EQ(processes.started.size(), 1U);
+}
+
+TEST_F(ScriptTest, WhatALeftScriptHasStartedIsFoundAndEnded) {
+  apply(R"({"files":{"start_both":"x"}})");
+  order(1, "start_both");
+  pass();
+  EXPECT_THAT(processes.started[0].argv, Contains("/groups/db/1"));
+  const auto daemon = processes.add("daemon", "daemon -x");
+  groups.groups["db/1"] = {daemon.pid};
+  runner_file(1, "pid=900\nstart_ticks=1\npgid=900\nexit=0\n");
+  processes.end(101, {.code = 0});
+  pass();
+  EXPECT_TRUE(section().finished);
+  EXPECT_TRUE(section().left_running);
+  store->update_status(kDb, [](status::Module& m) { m.role.script.reset(); });
+  pass();
+  pass();
+  const auto told = store->events(kDb, 100, true);
+  EXPECT_THAT(told.back().text, HasSubstr("go on: daemon (pid " + std::to_string(daemon.pid) + "); `safekit forcestop -m db` ends them"));
+  EXPECT_EQ(std::ranges::count_if(told, [](const status::Event& event) { return event.level == 'W'; }), 1);
+
+  order(2, std::string{status::kEndProcesses});
+  pass();
+  EXPECT_THAT(processes.signals, ElementsAre(std::pair{daemon.pid, SIGTERM}));
+  EXPECT_FALSE(section().finished);
+  restart();
+  order(2, std::string{status::kEndProcesses});
+  clock.advance(kGrace);
+  pass();
+  EXPECT_THAT(groups.killed, ElementsAre("db"));
+  pass();
+  EXPECT_TRUE(section().finished);
+  EXPECT_FALSE(section().left_running);
+}
+
+TEST_F(ScriptTest, SaysOnceThatNothingCanBeFound) {
+  groups.why_not = "none here";
+  apply(R"({"files":{"start_both":"x"}})");
+  order(1, "start_both");
+  pass();
+  EXPECT_EQ(std::ranges::count(processes.started[0].argv, "--group"), 0);
+  EXPECT_THAT(store->events(kDb, 2, true).front().text, HasSubstr("is not found on this node: none here"));
+}
+
+TEST_F(ScriptTest, ConfiguresARevisionOnceAndTellsWhatFailed) {
+  apply(R"({"files":{"config":"x","postconfig":"y"}})");
+  store->update_status(kDb, [](status::Module& m) { m.role.since = WallTime{1}; });
+  pass();
+  ASSERT_EQ(processes.started.size(), 1U);
+  EXPECT_EQ(processes.started[0].argv.back(), kBin + "/config");
+  EXPECT_TRUE(controller->configuration("db").running);
+  order(1, "transition");
+  store->update_status(kDb, [](status::Module& m) { m.role.script->arguments = {"STOP", "WAIT", "start"}; });
+  pass();
+  EXPECT_EQ(section().run, 0U) << "it starts configured";
+  processes.end(101, {.code = 0});
+  pass();
+  ASSERT_EQ(processes.started.size(), 2U);
+  EXPECT_EQ(processes.started[1].argv.back(), kBin + "/postconfig");
+  processes.end(102, {.code = 1});
+  pass();
+  EXPECT_EQ(section().unconfigured, "script postconfig ended with exit code 1");
+  const auto& conditions = store->status(kDb).conditions;
+  ASSERT_EQ(conditions.size(), 1U);
+  EXPECT_EQ(conditions[0].type, "Configured");
+  EXPECT_EQ(conditions[0].reason, "ScriptFailed");
+  pass();
+  EXPECT_EQ(section().run, 1U);
+  restart();
+  order(1, "transition");
+  pass();
+  EXPECT_EQ(processes.started.size(), 2U) << "no second time";
+  EXPECT_EQ(section().unconfigured, "script postconfig ended with exit code 1");
+}
+
+TEST_F(ScriptTest, TheApplicationByHandIsRememberedForThisBoot) {
+  apply(R"({"files":{"start_both":"x","stop_both":"y"}})");
+  store->update_status(kDb, [](status::Module& m) { m.role.since = WallTime{1}; });
+  pass();
+  EXPECT_TRUE(files.entries.contains(kBin + "/db_start_wrapper"));
+  ASSERT_TRUE(controller->ask("db", AskedKind::Start));
+  EXPECT_FALSE(controller->ask("db", AskedKind::Stop)) << "one at a time";
+  pass();
+  EXPECT_TRUE(section().by_hand);
+  EXPECT_TRUE(processes.started.empty()) << "its addresses come first";
+  store->update_status(kDb, [](status::Module& m) { m.addresses = {.all_set = true, .all_unset = false}; });
+  pass();
+  ASSERT_EQ(processes.started.size(), 1U);
+  processes.end(101, {.code = 4});
+  pass();
+  EXPECT_EQ(controller->asked("db", AskedKind::Start)->phase, Asked::Phase::Over);
+  EXPECT_EQ(controller->asked("db", AskedKind::Start)->exit_code, 4);
+  restart();
+  store->update_status(kDb, [](status::Module& m) { m.role.since = WallTime{1}; });
+  pass();
+  EXPECT_TRUE(section().by_hand);
+  ASSERT_TRUE(controller->ask("db", AskedKind::Stop));
+  processes.end(102, {.code = 0});
+  pass();
+  pass();
+  EXPECT_FALSE(section().by_hand);
+  EXPECT_EQ(controller->asked("db", AskedKind::Stop)->phase, Asked::Phase::Over);
 }
 
 TEST_F(ScriptTest, WaitsForTheSameScriptAfterARestart) {

@@ -40,12 +40,35 @@ void end_run(const Execution& run, bool timed_out, MonoTime now, Plan& plan) {
   }
 }
 
+/// Of status::kEndProcesses, which runs no program.
+void end_left(const Desired& desired, const Observed& observed, MonoTime now, Plan& plan) {
+  const Execution& run = *observed.run;
+  const bool superseded = desired.order && desired.order->run != run.id;
+  const bool late = run.killed && now >= run.started + 2 * kGrace;
+  if (!observed.left_running || superseded || late) {
+    plan.actions.push_back(EndLeft{.step = EndLeft::Step::Finish, .id = run.id, .all_gone = !observed.left_running});
+    plan.recheck_after = Duration{0};
+    return;
+  }
+  if (!run.killed && now >= run.started + kGrace) plan.actions.push_back(EndLeft{.step = EndLeft::Step::Kill, .id = run.id});
+  plan.recheck_after = kLeftPoll;
+}
+
+/// A module that starts is configured first; one that runs waits for nothing.
+bool waits_for_configuration(const Observed& observed, const status::ScriptOrder& order) {
+  return observed.configuring && !order.arguments.empty() && order.arguments.front() == "STOP";
+}
+
 }  // namespace
 
 Plan decide(const Desired& desired, const Observed& observed, MonoTime now) {
   Plan plan;
   const bool running = observed.run && observed.run->phase == Execution::Phase::Running;
   const bool is_new = desired.order && (!observed.run || observed.run->id != desired.order->run);
+  if (running && observed.run->name == status::kEndProcesses) {
+    end_left(desired, observed, now, plan);
+    return plan;
+  }
   if (running) {
     const Execution& run = *observed.run;
     const bool over_time = run.time_limit > Duration{0} && now >= run.started + run.time_limit;
@@ -57,8 +80,12 @@ Plan decide(const Desired& desired, const Observed& observed, MonoTime now) {
     return plan;
   }
   if (!observed.materialised) plan.actions.push_back(Materialise{});
-  if (!is_new) return plan;
-  if (desired.has_scripts && desired.exists) {
+  if (!is_new || waits_for_configuration(observed, *desired.order)) return plan;
+  const bool ends_left = desired.order->name == status::kEndProcesses;
+  if (ends_left && observed.left_running) {
+    plan.actions.push_back(EndLeft{.step = EndLeft::Step::Begin, .id = desired.order->run});
+    plan.recheck_after = kLeftPoll;
+  } else if (!ends_left && desired.has_scripts && desired.exists) {
     plan.actions.push_back(Start{*desired.order});
     if (desired.order->time_limit > Duration{0}) plan.recheck_after = desired.order->time_limit;
   } else {
@@ -85,6 +112,9 @@ std::string private_bin(const std::string& state_dir, const std::string& module)
 std::string private_conf(const std::string& state_dir, const std::string& module) {
   return fmt::format("{}/private/modules/{}/conf", state_dir, module);
 }
+std::string private_safe_conf(const std::string& state_dir) {
+  return state_dir + "/private/conf";
+}
 std::string module_var(const std::string& state_dir, const std::string& module) {
   return fmt::format("{}/modules/{}", state_dir, module);
 }
@@ -104,6 +134,7 @@ std::vector<std::string> environment_of(const Environment& environment) {
   result.push_back("SAFE=" + program);
   result.push_back("SAFEVAR=" + state);
   result.push_back("SAFEBIN=" + program);
+  result.push_back("SAFECONF=" + private_safe_conf(state));
   result.push_back("SAFEMODULE=" + environment.module);
   result.push_back("SAFEUSERBIN=" + private_bin(state, environment.module));
   result.push_back("SAFEUSERCONF=" + private_conf(state, environment.module));

@@ -43,6 +43,8 @@ struct Desired {
 struct Observed {
   std::optional<Execution> run{};
   bool materialised{true};  ///< the private directory holds the scripts of the spec in force
+  bool configuring{false};  ///< scripts of its configuration are to run, or run: a module that starts waits for them
+  bool left_running{false};
   friend bool operator==(const Observed&, const Observed&) = default;
 };
 
@@ -64,7 +66,15 @@ struct Signal {
   bool timed_out{false};
   friend bool operator==(const Signal&, const Signal&) = default;
 };
-using Action = std::variant<Materialise, Start, Skip, Signal>;
+/// The steps of status::kEndProcesses.
+struct EndLeft {
+  enum class Step { Begin, Kill, Finish };  ///< SIGTERM to all, SIGKILL to all, over
+  Step step{Step::Begin};
+  std::uint64_t id{0};
+  bool all_gone{true};  ///< of Finish
+  friend bool operator==(const EndLeft&, const EndLeft&) = default;
+};
+using Action = std::variant<Materialise, Start, Skip, Signal, EndLeft>;
 
 struct Plan {
   std::vector<Action> actions{};
@@ -74,6 +84,8 @@ struct Plan {
 
 /// From SIGTERM to SIGKILL.
 inline constexpr Duration kGrace = seconds{5};
+/// Nothing tells when the last process of a group has ended that is not our child.
+inline constexpr Duration kLeftPoll = milliseconds{50};
 
 [[nodiscard]] Plan decide(const Desired& desired, const Observed& observed, MonoTime now);
 
@@ -92,6 +104,7 @@ struct Environment {
 
 [[nodiscard]] std::string private_bin(const std::string& state_dir, const std::string& module);
 [[nodiscard]] std::string private_conf(const std::string& state_dir, const std::string& module);
+[[nodiscard]] std::string private_safe_conf(const std::string& state_dir);
 [[nodiscard]] std::string module_var(const std::string& state_dir, const std::string& module);
 
 /// `userlog_2026-11-23T200011_start_prim.ulog`

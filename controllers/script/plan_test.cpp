@@ -76,6 +76,30 @@ TEST(ScriptPlan, EndsTheOlderScriptForANewOrder) {
             (Plan{.actions = {Signal{.kill = false, .timed_out = false}}, .recheck_after = kGrace}));
 }
 
+TEST(ScriptPlan, AModuleThatStartsWaitsForItsConfigurationAndOneThatRunsDoesNot) {
+  Desired starts = wants(1);
+  starts.order->arguments = {"STOP", "WAIT", "start"};
+  EXPECT_EQ(decide(starts, {.configuring = true}, kNow), Plan{});
+  EXPECT_EQ(decide(starts, {}, kNow).actions.size(), 1U);
+  starts.order->arguments = {"SECOND", "ALONE"};
+  EXPECT_EQ(decide(starts, {.configuring = true}, kNow).actions.size(), 1U);
+}
+
+TEST(ScriptPlan, EndsWhatScriptsHaveLeftBehind) {
+  using Step = EndLeft::Step;
+  Desired desired = wants(4);
+  desired.order->name = status::kEndProcesses;
+  EXPECT_EQ(decide(desired, {}, kNow), (Plan{.actions = {Skip{4}}}));
+  EXPECT_EQ(decide(desired, {.left_running = true}, kNow), (Plan{.actions = {EndLeft{.step = Step::Begin, .id = 4}}, .recheck_after = kLeftPoll}));
+  Execution run{.id = 4, .name = std::string{status::kEndProcesses}, .started = kNow};
+  EXPECT_EQ(decide(desired, {.run = run, .left_running = true}, kNow + seconds{1}), (Plan{.recheck_after = kLeftPoll}));
+  EXPECT_EQ(decide(desired, {.run = run}, kNow + seconds{1}).actions, (std::vector<Action>{EndLeft{.step = Step::Finish, .id = 4}}));
+  EXPECT_EQ(decide(desired, {.run = run, .left_running = true}, kNow + kGrace).actions, (std::vector<Action>{EndLeft{.step = Step::Kill, .id = 4}}));
+  run.killed = true;
+  EXPECT_EQ(decide(desired, {.run = run, .left_running = true}, kNow + 2 * kGrace).actions,
+            (std::vector<Action>{EndLeft{.step = Step::Finish, .id = 4, .all_gone = false}}));
+}
+
 TEST(ScriptText, NamesTheOutputAndTheLogLine) {
   const WallTime time{parse_wall_time("2026-11-23T20:00:11.123456Z").value()};
   EXPECT_EQ(output_name(time, "stop_prim"), "userlog_2026-11-23T200011_stop_prim.ulog");
@@ -99,7 +123,8 @@ TEST(ScriptText, GivesTheEnvironmentOfTheSpec) {
   EXPECT_THAT(lines, Contains("PATH=/mine"));
   EXPECT_THAT(lines, Contains("SAFEUSERBIN=/var/lib/safekit/private/modules/db/bin"));
   EXPECT_THAT(lines, Contains("SAFEUSERVAR=/var/lib/safekit/modules/db"));
-  EXPECT_EQ(lines.size(), 3U + 1U + 7U);  // PATH HOME LANG, PORT, the seven of the spec
+  EXPECT_THAT(lines, Contains("SAFECONF=/var/lib/safekit/private/conf"));
+  EXPECT_EQ(lines.size(), 3U + 1U + 8U);  // PATH HOME LANG, PORT, the eight of the spec
 }
 
 TEST(ScriptText, KeepsARecordAsText) {

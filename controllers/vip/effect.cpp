@@ -58,7 +58,8 @@ Result<engine::Outcome> VipController::reconcile(const engine::Request& request)
 Desired VipController::desire(const ModuleName& name) const {
   Desired desired;
   const status::Module& module = store_.status(name);
-  desired.wanted = module.role.addresses_wanted;
+  const bool by_hand = module.script.by_hand && module.role.role == status::Role::Stop;
+  desired.wanted = module.role.addresses_wanted || by_hand;
   // A start that an owner elsewhere holds up (WAIT NotReady) goes on asking: it goes on when the address is free.
   desired.starting = module.role.role == status::Role::Wait &&
                      (module.role.readiness == status::Readiness::Transient || module.addresses.in_use_elsewhere);

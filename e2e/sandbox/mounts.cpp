@@ -1,7 +1,9 @@
 #include "e2e/sandbox/mounts.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mount.h>
+#include <sys/vfs.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -151,12 +153,40 @@ Status mount_run() {
   return {};
 }
 
+/// Where the machine has control groups of version 2; empty: nowhere.
+fs::path control_group_root() {
+  for (const char* path : {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"}) {
+    struct statfs info {};
+    if (::statfs(path, &info) == 0 && info.f_type == CGROUP2_SUPER_MAGIC) return path;
+  }
+  return {};
+}
+
+/// One group of the machine for each node; its name is the node's directory.
+fs::path control_group_of(const NodeFiles& files) {
+  std::string name = files.directory.string();
+  std::replace(name.begin(), name.end(), '/', '-');
+  return control_group_root() / ("safekit-sandbox" + name);
+}
+
+/// A node sees its own control groups and no others, as those of its machine. Without them it does without.
+Status mount_control_groups(const NodeFiles& files) {
+  const fs::path root = control_group_root();
+  if (root.empty()) return {};
+  std::error_code error;
+  fs::create_directories(control_group_of(files), error);
+  if (error) return {};
+  SK_TRY(const Tree own, clone_tree(control_group_of(files), root));
+  return attach(own);
+}
+
 /// File systems of the kernel that show the namespaces they are mounted in.
-Status mount_kernel_files() {
+Status mount_kernel_files(const NodeFiles& files) {
   SK_TRY_VOID(mount_at("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC));
   SK_TRY(const Tree cgroup, clone_tree("/sys/fs/cgroup", "/sys/fs/cgroup"));
   SK_TRY_VOID(mount_at("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC));
   SK_TRY_VOID(attach(cgroup));
+  SK_TRY_VOID(mount_control_groups(files));
   (void)mount_at("bpf", "/sys/fs/bpf", 0);  // only farm modules need it; not every kernel has it
   (void)mount_at("fusectl", "/sys/fs/fuse/connections", 0);  // a help when looking for a hung mount, no more
   return mount_at("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV);
@@ -193,6 +223,16 @@ Status make_node_files(const NodeFiles& files) {
   return {};
 }
 
+void remove_control_groups(const NodeFiles& files) {
+  std::error_code error;
+  if (control_group_root().empty() || !fs::is_directory(control_group_of(files), error)) return;
+  std::vector<fs::path> groups{control_group_of(files)};
+  for (const auto& entry : fs::recursive_directory_iterator{groups.front(), error}) {
+    if (entry.is_directory(error)) groups.push_back(entry.path());
+  }
+  for (auto group = groups.rbegin(); group != groups.rend(); ++group) (void)::rmdir(group->c_str());  // what is left is empty
+}
+
 Status enter_node_files(const NodeFiles& files) {
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
     return system_error("making mounts private");
@@ -207,7 +247,7 @@ Status enter_node_files(const NodeFiles& files) {
   SK_TRY(const Tree hosts, clone_tree(files.hosts, "/etc/hosts"));
   if (!missing_in_root.empty()) SK_TRY_VOID(replace_root(files.directory / "new-root", missing_in_root));
   SK_TRY_VOID(mount_run());
-  SK_TRY_VOID(mount_kernel_files());
+  SK_TRY_VOID(mount_kernel_files(files));
   SK_TRY_VOID(mount_boot_identity());
   std::vector<fs::path> own{"/run"};
   for (const fs::path& name : missing_in_root) own.push_back("/" / name);

@@ -19,9 +19,12 @@ struct NodeFiles {
 /// made with the same owner and mode, and empty.
 [[nodiscard]] Status make_node_files(const NodeFiles& files);
 
+/// Its control groups on this machine, when nothing runs on it any more.
+void remove_control_groups(const NodeFiles& files);
+
 /// To be called in a new mount namespace. Everything of the machine is seen as it is, but: /var/lib/safekit,
 /// /run/safekit, /etc/safekit and the private paths are the node's own, /run and /dev/shm are empty, /proc
-/// and /sys are those of the node's namespaces, with a boot identity of their own. A directory that the
+/// and /sys are those of the node's namespaces, with a boot identity and control groups of their own. A directory that the
 /// machine lacks is made in memory, never on the machine.
 [[nodiscard]] Status enter_node_files(const NodeFiles& files);
 

@@ -91,6 +91,7 @@ Status power_off(Opened& box, std::size_t member) {
   SK_TRY_VOID(save_state(box.directory, box.state));
   if (is_alive(box.state.switch_holder)) SK_TRY_VOID(disconnect_member(box.state, member));
   SK_TRY_VOID(kill_and_wait(holder, kKillWait));
+  remove_control_groups(files_of(box, member));
   if (is_alive(box.state.switch_holder)) SK_TRY_VOID(remove_cables(box.state, member));
   holder = {};
   return save_state(box.directory, box.state);

@@ -450,8 +450,8 @@ TEST_F(CliTest, HelpUsageAndCompletion) {
 }
 
 TEST_F(CliTest, ACommandOfSafekitThatIsNotThereYetIsNamed) {
-  EXPECT_EQ(run({"confcheck", "-m", "web"}), 2);
-  EXPECT_THAT(output.err_text, HasSubstr("'safekit confcheck' is not there yet: `safekit validate -f FILE`"));
+  EXPECT_EQ(run({"deconfig", "-m", "web"}), 2);
+  EXPECT_THAT(output.err_text, HasSubstr("'safekit deconfig' is not there yet: `safekit delete module NAME`"));
   EXPECT_EQ(run({"-H", "*", "-E", "web"}), 2);
   EXPECT_THAT(output.err_text, HasSubstr("'safekit -E' is not there yet"));
   EXPECT_EQ(run({"cluster", "genkey"}), 2);

@@ -23,6 +23,20 @@ int print(Session& session);       ///< printi printw printe
 int set_resource(Session& session);
 int get_resource(Session& session);
 
+// commands_scripts.cpp
+/// A script of a module on a node; empty: this one.
+struct Script {
+  std::string module{};
+  std::string what{};  ///< config confcheck state level start stop
+  std::string node{};
+};
+/// Its last run, when that is over.
+Result<doc::Node> await_script(Session& session, const Script& script);
+Result<doc::Node> run_script(Session& session, const Script& script);
+int module_script(Session& session);  ///< config confcheck
+int level(Session& session);
+int wrapper(Session& session);        ///< AM_start_wrapper, AM_stop_wrapper
+
 // commands_lost.cpp
 int lost_writes(Session& session);
 

@@ -217,6 +217,18 @@ int shutdown(Session& session) {
   return worst;
 }
 
+namespace {
+
+/// The module's own word on its state.
+int state_script(Session& session, const std::string& module) {
+  const auto run = run_script(session, {.module = module, .what = "state"});
+  if (!run) return run.error().code == Code::NotFound ? kFine : fail(session, run.error());  // a safekitd that knows none
+  if (!text_at(*run, {"script"}).empty()) session.output.out("\n" + text_at(*run, {"output"}));
+  return kFine;
+}
+
+}  // namespace
+
 int state(Session& session) {
   const Arguments& args = session.args;
   const auto module = module_of(session, args.words);
@@ -251,6 +263,7 @@ int state(Session& session) {
       return parsed ? status::exit_code(*parsed) : kNoState;
     }
     session.output.out(state_text(name, *status, args.verbose, session.colours()));
+    if (args.verbose && one) code = std::max(code, state_script(session, name));
   }
   return code;
 }

@@ -182,19 +182,34 @@ void print_results(Session& session, const Node& answer, bool with_changes) {
   }
 }
 
+/// `config` and `postconfig` of the module have run on that node. False: one failed, which has been said.
+bool await_configuration(Session& session, const std::string& module, const std::string& node) {
+  const auto run = await_script(session, {.module = module, .what = "config", .node = node});
+  if (!run || text_at(*run, {"problem"}).empty()) return true;  // who does not answer tells it by its condition
+  session.output.out(text_at(*run, {"output"}));
+  session.output.err(fmt::format("Error: module '{}' is applied, but its configuration failed on {}: {}\n", module, node,
+                                 text_at(*run, {"problem"})));
+  return false;
+}
+
 /// A command for the other node may come next: the module is to be there. Names the nodes that get it later.
-void wait_for_nodes(Session& session, const Node& answer) {
+bool wait_for_nodes(Session& session, const Node& answer) {
+  bool fine = true;
   for (const Node& result : answer.find("results")->children) {
     if (text_at(result, {"kind"}) != "Module" || text_at(result, {"result"}) == "unchanged") continue;
     const std::string name = text_at(result, {"name"});
     const auto spread = ask(session, request(Method::Get, fmt::format("modules/{}/spread", name), {{"wait", "5s"}}));
     if (!spread || spread->find("nodes") == nullptr) continue;
     for (const Node& node : spread->find("nodes")->children) {
-      if (text_at(node, {"has"}) == "true") continue;
+      if (text_at(node, {"has"}) == "true") {
+        fine = await_configuration(session, name, text_at(node, {"name"})) && fine;
+        continue;
+      }
       session.output.err(fmt::format("note: node '{}' is away and gets module '{}' when it is back\n",
                                      text_at(node, {"name"}), name));
     }
   }
+  return fine;
 }
 
 int watch_objects(Session& session, const Target& target, Form form) {
@@ -235,9 +250,9 @@ int apply(Session& session) {
     const auto answer = api::tree_of(*response);
     if (!answer) return fail(session, *response);
     print_results(session, *answer, args.dry_run);
-    if (!args.dry_run) wait_for_nodes(session, *answer);
+    if (!args.dry_run) failed = !wait_for_nodes(session, *answer) || failed;
   }
-  return kFine;
+  return failed ? kFailed : kFine;
 }
 
 int diff(Session& session) {

@@ -1,5 +1,7 @@
 #include "reconciler/cli/helpers.h"
 
+#include <sys/utsname.h>
+
 #include <fmt/format.h>
 
 #include "reconciler/cli/files.h"
@@ -36,6 +38,18 @@ Result<std::string> flat_log(std::string text) {
   }
   if (!text.empty() && text.back() != '\n') text += '\n';
   return text;
+}
+
+std::string host_name() {
+  utsname names{};
+  ::uname(&names);
+  return names.nodename;
+}
+
+std::string system_name() {
+  utsname names{};
+  ::uname(&names);
+  return fmt::format("{} {} {}", names.sysname, names.release, names.machine);
 }
 
 std::optional<int> run_helper(const std::vector<std::string>& words, Output& output) {

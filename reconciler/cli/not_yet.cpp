@@ -15,9 +15,7 @@ struct Later {
 };
 
 constexpr std::array kLater{
-    Later{"config", "`safekit apply -f FOLDER` checks and applies a module on all its nodes"},
     Later{"deconfig", "`safekit delete module NAME`"},
-    Later{"confcheck", "`safekit validate -f FILE`"},
     Later{"confinfo", "`safekit diff -f FILE`, `safekit describe module NAME`"},
     Later{"module", "`safekit apply -f FILE.safe`, `safekit get modules`, `safekit delete module NAME`"},
     Later{"cluster confinfo", "`safekit cluster status`, `safekit get cluster cluster -o yaml`"},
@@ -28,7 +26,7 @@ constexpr std::array kLater{
     Later{"-E", "`safekit apply` copies a module to all its nodes"},
     Later{"-G", "`safekit cluster config -f FILE` and `safekit apply` reach all nodes"},
     Later{"-p", ""},
-    Later{"-r", ""},
+    Later{"-r", "there are boundcmd, processtree, errdpoll_running, flatlogdump, wrapper, and programs by their absolute path"},
     Later{"webserver", "the API is a part of safekitd, on port 9453"},
     Later{"webservercfg", "the API is a part of safekitd, with one token a cluster"},
     Later{"notification", ""},
@@ -39,7 +37,6 @@ constexpr std::array kLater{
     Later{"snapshot", ""},
     Later{"dump", ""},
     Later{"clean", ""},
-    Later{"level", "`safekit version`"},
 };
 
 }  // namespace

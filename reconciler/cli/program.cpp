@@ -62,6 +62,13 @@ void loop_options(CLI::App& app, Arguments& args) {
   add_words(app, args, "the module");
   app.add_option("-i", args.identity, "who counts, for the log")->type_name("IDENTITY");
 }
+void module_options(CLI::App& app, Arguments& args) {
+  add_module(app, args);
+  add_words(app, args, "the module");
+}
+void words_options(CLI::App& app, Arguments& args) {
+  add_words(app, args, "start or stop, and the module");
+}
 void no_options(CLI::App&, Arguments&) {}
 void program_options(CLI::App& app, Arguments&) {
   app.prefix_command();
@@ -266,6 +273,10 @@ const std::vector<Command>& commands() {
        loop_options, loop},
       {"shutdown", kRunning, "stop every module of this node, and wait until they are", "  safekit shutdown", operation_options,
        shutdown},
+      {"config", kRunning, "run the scripts config and postconfig of a module again on this node", "  safekit config -m web", module_options,
+       module_script},
+      {"confcheck", kRunning, "run the script confcheck of a module", "  safekit confcheck -m web", module_options, module_script},
+      {"wrapper", "", "the application by hand, while its module is stopped", "  safekit -r wrapper start web", words_options, wrapper},
       {"errd", kRunning, "watching of processes and services on or off; what is watched; classes of your own",
        "  safekit errd off -m web\n  safekit errd status\n  safekit errd list -m web\n  safekit errd enable batch -m web", errd_options, errd},
       {"kill", kRunning, "end processes by command name and arguments; -level=test only lists them",
@@ -322,6 +333,8 @@ const std::vector<Command>& commands() {
        "  safekit witness\n  safekit witness --show\n  safekit witness --help", program_options, nullptr, false},
       {"completion", kCluster, "completion for the shell", "  source <(safekit completion bash)",
        completion_options, completion, false},
+      {"level", kCluster, "host, system and version; with a module also the output of its script level", "  safekit level -m web",
+       module_options, level},
       {"version", kCluster, "the version", "", no_options, version, false},
   };
   return kCommands;
@@ -440,7 +453,10 @@ int dispatch(const Command& command, Arguments& args, World& world) {
 
 }  // namespace
 
-int run(const std::vector<std::string>& words, World& world) {
+int run(const std::vector<std::string>& given, World& world) {
+  std::vector<std::string> words = given;
+  // The only special that speaks to the daemon.
+  if (words.size() > 1 && words[0] == "-r" && words[1] == "wrapper") words.erase(words.begin());
   if (const auto code = run_helper(words, world.output)) return *code;
   if (const auto later = not_yet(words)) {
     world.output.err(fmt::format("Error: {}\nSee: safekit --help\n", *later));

@@ -12,10 +12,14 @@
 #include "schema/status/condition.h"
 #include "schema/status/resource_value.h"
 #include "schema/status/role.h"
+#include "schema/status/timeline.h"
 
 /// What one node sees of one module, in sections. Each section has exactly one writer, the controller it is named after;
 /// the others read it. This is how controllers speak to each other (style.md 3): through the store, never directly.
 namespace safekit::status {
+
+/// Not a script: ends every process that scripts of the module have started, with SIGTERM and, after a while, SIGKILL.
+inline constexpr std::string_view kEndProcesses = "_end_processes";
 
 /// A role script to be run once (spec/runtime.md 2). `run` is new for each execution, also of the same script.
 struct ScriptOrder {
@@ -95,6 +99,10 @@ struct ScriptSection {
   int exit_code{0};           ///< 128 + signal for a script that was killed
   std::string output_file{};
   std::map<std::string, CheckerRun> checkers{};  ///< by resource; only those with an interval, and handlers
+  bool left_running{false};    ///< processes that scripts have started are there
+  std::uint64_t configured{0};  ///< store::version_of the spec for which `config` and `postconfig` have run, or were not there
+  std::string unconfigured{};   ///< which of them failed, and how
+  bool by_hand{false};          ///< the application runs by AM_start_wrapper: its addresses are to be here in STOP
   friend bool operator==(const ScriptSection&, const ScriptSection&) = default;
 };
 
@@ -244,6 +252,7 @@ struct PeerSection {
   bool came_from_second{false};    ///< RoleSection::came_from_second over there
   std::uint64_t generation{0};     ///< data generation
   std::map<std::string, std::string> resources{};  ///< values there of those that failover rules here name, by `class.id`
+  MonoTime last_heard{};  ///< with silence_known: when the last heartbeat came
   friend bool operator==(const PeerSection&, const PeerSection&) = default;
 };
 
@@ -267,6 +276,7 @@ struct Module {
   FailoverSection failover{};
   LeaseSection lease{};
   PeerSection peer{};
+  std::optional<Timeline> last_move{};  ///< writer: role; of the last time this node took the primary role from the other
   Settings settings{};
   std::map<std::string, ResourceValue> resources{};  ///< `class.id` -> value; each has one writer
   std::vector<Condition> conditions{};

@@ -1,0 +1,4 @@
+#!/bin/bash
+# Scripts of a module on real daemons: see scripts.py.
+[ "$(id -u)" = 0 ] && [ -e /dev/fuse ] || { echo "needs root and FUSE"; exit 77; }
+SAFEKIT_BIN=$SK_BIN exec python3 "$(dirname "$0")/scripts.py" "$@"
