@@ -20,6 +20,7 @@
 #include "controllers/membership/port_watch.h"
 #include "controllers/membership/service_heartbeats.h"
 #include "controllers/module_states.h"
+#include "controllers/preflight.h"
 #include "controllers/process_commands.h"
 #include "controllers/replication/client_link.h"
 #include "controllers/replication/effect.h"
@@ -145,6 +146,7 @@ struct Daemon::Impl {
   LostWrites lost_writes{{store, ports.loop}, options.state_dir, [this](const std::string& module) {
                            engine.wake("replication", {module});
                          }};
+  Preflight preflight{{store, ports.loop, ports.clock, peers, tcp, echo}};
   membership::PortWatch port_watch{store};
   std::optional<peer::ClusterIdentity> identity{};
   std::unique_ptr<api::Server> server{};
@@ -250,6 +252,7 @@ void Daemon::Impl::wire_api() {
   inspections->add_routes(server->routes());
   process_commands->add_routes(server->routes());
   script_routes->add_routes(server->routes());
+  preflight.add_routes(server->routes());
   server->routes().add(api::Method::Get, "modules/*/spread",
                        [this](const api::Request& request, const api::Routes::Parameters& at, const api::Respond& respond) {
                          spread.answer(request, at.front(), respond);

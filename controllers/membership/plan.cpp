@@ -168,6 +168,10 @@ Plan decide(const Desired& desired, const Observed& observed, MonoTime now) {
   if (!peer.heard && !all_down) peer.heard = observed.before.heard;
   if (peer.heard && !observed.payload_seen) peer.heard = false;
   peer.silence_known = !peer.heard && all_down;
+  peer.last_heard = MonoTime{};
+  for (const auto& [lan, link] : observed.links) {
+    if (peer.silence_known && link.heard) peer.last_heard = std::max(peer.last_heard, *link.heard);
+  }
   peer.absence_known = peer.silence_known;
   for (const LinkState& link : observed.others) {
     const Judgement judgement = judge(link, longest_timeout(desired), now);

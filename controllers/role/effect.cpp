@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -19,6 +20,9 @@ std::string boot_key(const ModuleName& module) { return "role.boot." + module.st
 std::string paired_key(const ModuleName& module) { return "role.paired." + module.str(); }
 /// As well: when both copies were last equal, ns of 1970.
 std::string synced_key(const ModuleName& module) { return "role.synced." + module.str(); }
+
+/// status::encode of the last move.
+std::string move_key(const ModuleName& module) { return "role.move." + module.str(); }
 
 std::optional<WallTime> time_from(const std::optional<std::string>& text) {
   WallTime time;
@@ -166,6 +170,9 @@ Memory& RoleController::memory_of(const ModuleName& module) {
     }
   }
   if (!goes_on) memory = after_boot(memory, store_.fact(paired_key(module)) == "1");
+  if (const auto text = store_.fact(move_key(module))) {
+    store_.update_status(module, [&](status::Module& seen) { seen.last_move = status::decode_timeline(*text); });
+  }
   // The others act upon a section only when it has been spoken.
   if (memory.section.since == WallTime{}) memory.section.since = clock_.wall_now();
   return memory;
@@ -237,6 +244,14 @@ void RoleController::publish(const ModuleName& module, const Desired& desired, c
   });
 }
 
+void RoleController::note_move(const ModuleName& module, const Memory& before, const Memory& after, const Observed& observed) {
+  const auto timeline = watch_move(moves_[module], before, after, observed, clock_.mono_now());
+  if (!timeline) return;
+  store_.record(module, "heart", 'E', fmt::format("Primary role taken by {}", status::describe(*timeline)));
+  (void)store_.set_fact(move_key(module), status::encode(*timeline), false);  // it only shows
+  store_.update_status(module, [&](status::Module& seen) { seen.last_move = timeline; });
+}
+
 /// What goes on after it is durable before.
 Status RoleController::reboot(const ModuleName& module, const Memory& memory) {
   if (rebooting_) return {};
@@ -272,17 +287,19 @@ Result<engine::Outcome> RoleController::reconcile(const engine::Request& request
   const std::optional<Duration> next_date = note_dates(desired, memory, observed);
   Plan plan = decide(desired, observed, memory);
   SK_TRY_VOID(keep(module, memory, plan.memory));
-  memory = std::move(plan.memory);
+  const Memory before = std::exchange(memory, std::move(plan.memory));
   for (Say& line : plan.lines) store_.record(module, std::move(line.component), line.level, std::move(line.text));
+  note_move(module, before, memory, observed);
   publish(module, desired, memory, synced);
   for (const FinishedOperation& finished : plan.finished) SK_TRY_VOID(store_.finish(finished.id, finished.outcome));
   if (plan.reboot) SK_TRY_VOID(reboot(module, memory));
 
   if (!desired.exists && !memory.started) {
-    for (const std::string& key : {memory_key(module), boot_key(module), synced_key(module)}) SK_TRY_VOID(store_.forget_fact(key));
+    for (const std::string& key : {memory_key(module), boot_key(module), synced_key(module), move_key(module)}) SK_TRY_VOID(store_.forget_fact(key));
     // The journal of the copy stays with its data. A copy in doubt must still be one if the module is applied again.
     if (!memory.section.paired) SK_TRY_VOID(store_.forget_fact(paired_key(module)));
     memories_.erase(module);
+    moves_.erase(module);
     store_.forget_status(module);
     return engine::Outcome{};
   }

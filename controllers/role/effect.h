@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 
+#include "controllers/role/move_watch.h"
 #include "controllers/role/plan.h"
 #include "controllers/role/sync_at.h"
 #include "controllers/role/synced.h"
@@ -40,6 +41,7 @@ class RoleController final : public engine::Controller {
   std::optional<Duration> note_dates(const Desired& desired, const Memory& memory, Observed& observed) const;
   void publish(const ModuleName& module, const Desired& desired, const Memory& memory, const SyncedStep& synced);
 
+  void note_move(const ModuleName& module, const Memory& before, const Memory& after, const Observed& observed);
   Status reboot(const ModuleName& module, const Memory& memory);
   void reboot_failed(const std::string& why);
 
@@ -51,6 +53,7 @@ class RoleController final : public engine::Controller {
   std::function<void(const engine::Request&)> wake_;
   bool rebooting_{false};
   std::map<ModuleName, Memory> memories_{};
+  std::map<ModuleName, MoveWatch> moves_{};  ///< not kept: a move in the midst of which safekitd dies has no time line
 };
 
 /// The part of a module's spec that roles depend on, for this node. `module` may be null: deleted.

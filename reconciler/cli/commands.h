@@ -37,6 +37,10 @@ int module_script(Session& session);  ///< config confcheck
 int level(Session& session);
 int wrapper(Session& session);        ///< AM_start_wrapper, AM_stop_wrapper
 
+// commands_drill.cpp
+int drill(Session& session);
+int preflight(Session& session);
+
 // commands_lost.cpp
 int lost_writes(Session& session);
 

@@ -276,6 +276,8 @@ std::string description(const Node& module, const std::vector<status::Event>& ev
     line("Problem:", text_at(node, {"replication", "problem"}));
     line("Addresses:", text_at(node, {"addresses", "problem"}));
     line("Script:", text_at(node, {"script", "name"}));
+    const std::string moved = text_at(node, {"lastMove", "text"});
+    line("Took role:", moved.empty() ? moved : fmt::format("{}, {}", short_time(text_at(node, {"lastMove", "began"})), moved));
     for (const Node& heartbeat : children_at(node, {"heartbeats"}))
       line("Heartbeat:", heartbeat.key + " " + heartbeat.text);
   }

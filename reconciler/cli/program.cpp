@@ -69,6 +69,17 @@ void module_options(CLI::App& app, Arguments& args) {
 void words_options(CLI::App& app, Arguments& args) {
   add_words(app, args, "start or stop, and the module");
 }
+void drill_options(CLI::App& app, Arguments& args) {
+  add_module(app, args);
+  add_words(app, args, "the module");
+  add_form(app, args);
+  app.add_option("--timeout", args.timeout, "the pair is to be complete again by then; default 5m")->type_name("TIME");
+}
+void preflight_options(CLI::App& app, Arguments& args) {
+  add_module(app, args);
+  add_words(app, args, "the module");
+  add_form(app, args);
+}
 void no_options(CLI::App&, Arguments&) {}
 void program_options(CLI::App& app, Arguments&) {
   app.prefix_command();
@@ -260,6 +271,8 @@ const std::vector<Command>& commands() {
        sync_options, rfs_sync},
       {"swap", kRunning, "exchange primary and secondary",
        "  safekit swap -m web\n  safekit swap nosync -m web", operation_options, operation},
+      {"drill", kRunning, "a rehearsed swap of a healthy pair, with its time line; refused where it would be unsafe",
+       "  safekit drill -m web\n  safekit drill -m web -o json", drill_options, drill},
       {"update", kRunning, "run the script `update` of a module that is ALONE, UP or in WAIT", "  safekit update -m web",
        operation_options, operation},
       {"forcestop", kRunning, "stop at once, when stop has no effect", "  safekit forcestop -m web",
@@ -322,6 +335,8 @@ const std::vector<Command>& commands() {
        "  safekit rfsverify -m web\n  safekit rfsverify -m web -o json\n  safekit rfsverify stop -m web", inspect_options, rfs_verify},
       {"rfsdiff", kWatching, "what the next synchronisation would copy, and how long that would take",
        "  safekit rfsdiff -m web", inspect_options, rfs_diff},
+      {"preflight", kWatching, "measure networks, disks, clocks and kernels of the nodes, and say what is in the way; exit 1 when something is",
+       "  safekit preflight\n  safekit preflight -m web -o json", preflight_options, preflight},
       {"cluster", kCluster, "make a cluster, let nodes in, see all nodes",
        "  safekit cluster init --node node1 -f cluster.yaml\n  safekit cluster token\n  safekit cluster join "
        "TOKEN --node node2\n"

@@ -100,6 +100,20 @@ Node settings_tree(const status::Settings& settings) {
   return tree;
 }
 
+Node move_tree(const status::Timeline& timeline) {
+  const auto ms = [](Duration duration) { return Node::number(std::to_string(duration.count() / 1'000'000)); };
+  Node tree = Node::map();
+  add_text(tree, "kind", to_string(timeline.kind));
+  add_time(tree, "began", timeline.began);
+  tree.add("milliseconds", ms(total_of(timeline)));
+  Node& phases = tree.add("phases", Node::map());
+  for (std::size_t i = 0; i < status::kPhases; ++i) {
+    phases.add(std::string{to_string(static_cast<status::Phase>(i))}, ms(timeline.phases[i]));
+  }
+  add_text(tree, "text", status::describe(timeline));
+  return tree;
+}
+
 Node local_tree(const status::Module& module, const NodeName& self) {
   Node tree = Node::map();
   tree.add("name", Node::string(self.str()));
@@ -127,6 +141,7 @@ Node local_tree(const status::Module& module, const NodeName& self) {
     tree.add("addresses", std::move(addresses));
   }
   add_number(tree, "loopCount", module.role.loop_count);
+  if (module.last_move) tree.add("lastMove", move_tree(*module.last_move));
   tree.add("settings", settings_tree(module.settings));
   if (!module.resources.empty()) tree.add("resources", resources_tree(module));
   if (!module.failover.verdicts.empty()) tree.add("rules", rules_tree(module.failover));
