@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -43,6 +44,8 @@ std::string ScriptController::output_path(const std::string& module, const spec:
 }
 
 void ScriptController::say_script(const std::string& module, const std::string& script, const std::string& output_file) {
+  // They come also to a module that is not started for months: too many files go now, none is emptied.
+  keep_house(module, std::numeric_limits<std::uint64_t>::max());
   const std::string name = output_file == kNowhere ? std::string{} : output_file.substr(output_file.rfind('/') + 1);
   store_.record(ModuleName{module}, "userplug", 'S', log_line({.name = script}, name));
 }
@@ -99,8 +102,9 @@ Status ScriptController::start_config(const std::string& module, Live& live, con
                             .environment = environment(module, *scripts),
                             .output_file = run.output_file},
                            [this, module](int exit_code) {
-                             auto& config = modules_[module].config;
-                             if (config.run) config.run->exit_code = exit_code;
+                             const auto found = modules_.find(module);
+                             if (found == modules_.end()) return;  // deleted meanwhile
+                             if (found->second.config.run) found->second.config.run->exit_code = exit_code;
                              wake_(engine::Request{module});
                            }));
   say_script(module, script, run.output_file);
@@ -215,9 +219,10 @@ Status ScriptController::start_asked(const std::string& module, Live& live, Aske
                             .environment = environment(module, *scripts),
                             .output_file = asked.output_file},
                            [this, module, kind](int exit_code) {
-                             Live& now = modules_[module];
-                             now.asked[kind].exit_code = exit_code;
-                             now.asked_over.insert(kind);
+                             const auto found = modules_.find(module);
+                             if (found == modules_.end()) return;  // deleted meanwhile
+                             found->second.asked[kind].exit_code = exit_code;
+                             found->second.asked_over.insert(kind);
                              wake_(engine::Request{module});
                            }));
   if (!is_look) say_script(module, asked.script, asked.output_file);
