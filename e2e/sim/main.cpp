@@ -26,6 +26,7 @@ void print_failure(std::uint64_t seed, Defect defect) {
   const RunPlan plan = minimised(plan_of(seed, defect));
   const Outcome outcome = run(plan, true);
   for (const std::string& line : outcome.lines) fmt::print("{}\n", line);
+  fmt::print("  {} nodes, {} modules\n", plan.nodes, plan.modules.size());
   for (const Fault& fault : plan.faults) fmt::print("  {}\n", to_string(fault));
   fmt::print("seed {}: {}\n", seed, outcome.broken);
 }
@@ -33,31 +34,45 @@ void print_failure(std::uint64_t seed, Defect defect) {
 /// Some mistakes are made good by another rule; so many at least must be found.
 constexpr std::size_t kFoundAtLeast = 20;
 
-/// Prints the first seed that finds each planted defect. Returns how many were found.
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+/// The first seed that finds it, and what it cost.
+std::pair<bool, std::string> find_defect(Defect defect, std::uint64_t from, std::uint64_t seeds) {
+  const auto begin = std::chrono::steady_clock::now();
+  for (std::uint64_t seed = from; seed < from + seeds; ++seed) {
+    const RunPlan plan = plan_of(seed, defect);
+    const std::string broken = run(plan, false).broken;
+    if (broken.empty()) continue;
+    const double took = seconds_since(begin);
+    const std::size_t left = minimised(plan).faults.size();
+    return {true, fmt::format("{:24} seed {:4}, {:6.1f} s, {} of {} faults needed: {}", to_string(defect), seed, took, left,
+                              plan.faults.size(), broken)};
+  }
+  return {false, fmt::format("{:24} not found in {} seeds, {:.1f} s", to_string(defect), seeds, seconds_since(begin))};
+}
+
+/// Each defect until its first seed; a line as soon as it is known. Returns how many were found.
 std::size_t find_defects(std::uint64_t from, std::uint64_t seeds, unsigned threads) {
-  std::vector<std::string> lines(kDefects);
+  std::mutex printing;
   std::atomic<std::size_t> next{1};
-  std::atomic<std::size_t> missed{0};
+  std::atomic<std::size_t> found{0};
   std::vector<std::jthread> workers;
   for (unsigned i = 0; i < std::max(1U, threads); ++i) {
     workers.emplace_back([&] {
       for (std::size_t at = next++; at < kDefects; at = next++) {
-        const auto defect = static_cast<Defect>(at);
-        lines[at] = fmt::format("{:26} not found in {} seeds", to_string(defect), seeds);
-        bool found = false;
-        for (std::uint64_t seed = from; seed < from + seeds && !found; ++seed) {
-          const std::string broken = run(plan_of(seed, defect), false).broken;
-          found = !broken.empty();
-          if (found) lines[at] = fmt::format("{:26} seed {:5}: {}", to_string(defect), seed, broken);
-        }
-        if (!found) ++missed;
+        const auto [is_found, line] = find_defect(static_cast<Defect>(at), from, seeds);
+        found += is_found ? 1 : 0;
+        const std::lock_guard lock{printing};
+        fmt::print("{}\n", line);
+        std::fflush(stdout);
       }
     });
   }
   workers.clear();
-  for (std::size_t at = 1; at < kDefects; ++at) fmt::print("{}\n", lines[at]);
-  fmt::print("{} of {} planted defects found\n", kDefects - 1 - missed, kDefects - 1);
-  return kDefects - 1 - missed;
+  fmt::print("{} of {} planted defects found\n", found.load(), kDefects - 1);
+  return found;
 }
 
 }  // namespace
@@ -97,7 +112,7 @@ int main(int argc, char** argv) {
     return outcome.broken.empty() ? 0 : 1;
   }
   const auto begin = std::chrono::steady_clock::now();
-  const auto took = [begin] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
+  const auto took = [begin] { return seconds_since(begin); };
   Totals totals;
   std::atomic<std::uint64_t> next{from};
   std::atomic<bool> stop{false};

@@ -1,4 +1,4 @@
-#include "e2e/sim/node.h"
+#include "controllers/simulate/node.h"
 
 #include <algorithm>
 #include <csignal>
@@ -72,7 +72,7 @@ Node::Node(Ports ports)
       files_(ports_.world),
       backend_(ports_.world),
       processes_(ports_.world),
-      interfaces_(ports_.world, ports_.name.str() == "a" ? "10.0.0.1" : "10.0.0.2"),
+      interfaces_(ports_.world, ports_.address),
       random_(ports_.world),
       tcp_(std::make_unique<NoTcp>()),
       echo_(std::make_unique<NoEcho>()),
@@ -149,6 +149,12 @@ void Node::command(const std::string& module, const std::string& verb) {
   (void)daemon_->store->submit(std::move(operation));  // a full disk refuses it
 }
 
+void Node::apply(const std::string& module, const std::string& spec) {
+  if (!daemon_) return;
+  ports_.world.note(ports_.name.str(), "apply");
+  (void)daemon_->store->apply({store::Kind::Module, module}, spec, {});  // as above
+}
+
 Replica* Node::replica(const std::string& module) const {
   for (const auto& [pid, one] : replicas_) {
     if (one.module == module) return one.replica.get();
@@ -170,13 +176,16 @@ void Node::start_daemon() {
   d.store = std::make_unique<store::Store>(backend_, clock_, ports_.name);
   d.engine = std::make_unique<engine::Engine>(engine::Engine::Ports{*d.store, *d.loop, clock_, random_, log_});
   d.heartbeats = std::make_unique<SimHeartbeats>(SimHeartbeats::Ports{ports_.world, *d.loop, clock_, ports_.name, ports_.defect, ports_.carry});
+  d.transport = std::make_unique<SimTransport>(SimTransport::Ports{ports_.world, *d.loop, ports_.name, ports_.reach});
+  d.peers = std::make_unique<peer::Peers>(peer::Peers::Ports{*d.store, *d.loop, clock_, log_}, *d.transport);
   wire(d);
   d.role->adopt();
   d.engine->start();
+  d.peers->start();
   d.engine->wake("membership", {"cluster"});
 }
 
-/// As controllers/daemon.cpp.
+/// As controllers/daemon.cpp; what asks for a person's attention only (config) is left out.
 void Node::wire(Daemon& d) {
   const auto add = [&d](std::unique_ptr<engine::Controller> controller) {
     d.engine->add(*controller);

@@ -1,4 +1,4 @@
-#include "e2e/sim/replica.h"
+#include "controllers/simulate/replica.h"
 
 #include <algorithm>
 
@@ -36,16 +36,6 @@ struct Replica::Link final : replication::ReplicaLink {
     });
   }
   Status send(const control::Want& want) override {
-    if (*alive && replica->ports_.defect == Defect::ReportsTooEarly) {
-      control::Report early = replica->state();
-      early.order = want.order;
-      early.role = want.role;
-      early.settled = true;
-      early.up_to_date = early.up_to_date && !want.mark_out_of_date;
-      if (replica->loop_ != nullptr) replica->loop_->post([to = mine, early] { to->on_report(early); });
-      replica->after(milliseconds{400}, [to = replica, want] { to->act(want); });
-      return {};
-    }
     return pass([want](Replica& to) { to.act(want); });
   }
   Status send(const control::Inspect&) override { return {}; }

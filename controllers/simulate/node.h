@@ -14,9 +14,11 @@
 #include "controllers/role/effect.h"
 #include "controllers/script/effect.h"
 #include "controllers/vip/effect.h"
-#include "e2e/sim/heartbeats.h"
-#include "e2e/sim/replica.h"
+#include "controllers/simulate/heartbeats.h"
+#include "controllers/simulate/replica.h"
+#include "controllers/simulate/transport.h"
 #include "reconciler/engine/engine.h"
+#include "reconciler/peer/links.h"
 #include "reconciler/store/store.h"
 #include "schema/fake/fixed_interfaces.h"
 #include "schema/fake/fixed_units.h"
@@ -60,11 +62,13 @@ class Node {
   struct Ports {
     World& world;
     NodeName name{};
+    std::string address{};  ///< its own, on the network of the virtual addresses
     std::string cluster{};
     std::vector<Module> modules{};
     Defect defect{Defect::None};
     std::int64_t drift_ppm{0};
     SimHeartbeats::Carry carry{};
+    SimTransport::Reach reach{};
     std::function<Replica*(const Node&, const std::string& module)> peer_replica{};
     std::function<std::uint32_t()> next_write{};
     std::function<void(const Node&, const std::string& module, std::uint32_t)> acknowledged{};
@@ -82,6 +86,8 @@ class Node {
   void kill_replica(const std::string& module);
   void pause_daemon(Duration how_long);
   void command(const std::string& module, const std::string& verb);
+  /// A new revision of the module, made here.
+  void apply(const std::string& module, const std::string& spec);
   void jump_clock(Duration by) { clock_.jump(by); }
   void fill_disk(bool full) { backend_.fill(full); }
 
@@ -92,6 +98,8 @@ class Node {
   [[nodiscard]] const status::Module* status(const std::string& module) const;
   [[nodiscard]] bool has_address(const IpAddress& address) { return interfaces_.has(address); }
   [[nodiscard]] SimHeartbeats* heartbeats() const { return daemon_ ? daemon_->heartbeats.get() : nullptr; }
+  [[nodiscard]] SimTransport* transport() const { return daemon_ ? daemon_->transport.get() : nullptr; }
+  [[nodiscard]] const store::Store* store() const { return daemon_ ? daemon_->store.get() : nullptr; }
 
  private:
   struct Daemon {
@@ -99,6 +107,8 @@ class Node {
     std::unique_ptr<store::Store> store{};
     std::unique_ptr<engine::Engine> engine{};
     std::unique_ptr<SimHeartbeats> heartbeats{};
+    std::unique_ptr<SimTransport> transport{};
+    std::unique_ptr<peer::Peers> peers{};
     std::unique_ptr<role::RoleController> role{};
     std::vector<std::unique_ptr<engine::Controller>> controllers{};
   };
