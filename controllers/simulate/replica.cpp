@@ -41,12 +41,15 @@ struct Replica::Link final : replication::ReplicaLink {
   Status send(const control::Inspect&) override { return {}; }
   Status pass(std::function<void(Replica&)> task) {
     if (!*alive) return Error{Code::Unavailable, "the replica is gone"};
-    replica->after(replica->ports_.world.between(microseconds{50}, milliseconds{20}), [to = replica, task = std::move(task)] { task(*to); });
+    World& world = replica->ports_.world;
+    last = std::max(last + 1, world.now() + world.between(microseconds{50}, milliseconds{20}).count());  // in the order sent
+    replica->after(Duration{last - world.now()}, [to = replica, task = std::move(task)] { task(*to); });
     return {};
   }
   Replica* replica;
   std::shared_ptr<bool> alive;
   std::shared_ptr<replication::LinkTasks> mine;
+  std::int64_t last{0};  ///< arrival of the last message
 };
 
 Replica::Replica(Ports ports) : ports_(std::move(ports)) {
