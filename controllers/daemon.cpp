@@ -25,6 +25,7 @@
 #include "controllers/replication/effect.h"
 #include "controllers/role/effect.h"
 #include "controllers/script/effect.h"
+#include "controllers/simulations.h"
 #include "controllers/spread.h"
 #include "controllers/vip/effect.h"
 #include "datapath/heartbeat/service.h"
@@ -142,6 +143,7 @@ struct Daemon::Impl {
   LostWrites lost_writes{{store, ports.loop}, options.state_dir, [this](const std::string& module) {
                            engine.wake("replication", {module});
                          }};
+  Simulations simulations{{store, ports.loop, interfaces, peers}};
   membership::PortWatch port_watch{store};
   std::optional<peer::ClusterIdentity> identity{};
   std::unique_ptr<api::Server> server{};
@@ -241,6 +243,7 @@ void Daemon::Impl::wire_api() {
   lost_writes.add_routes(server->routes());
   inspections->add_routes(server->routes());
   process_commands->add_routes(server->routes());
+  simulations.add_routes(server->routes());
   server->routes().add(api::Method::Get, "modules/*/spread",
                        [this](const api::Request& request, const api::Routes::Parameters& at, const api::Respond& respond) {
                          spread.answer(request, at.front(), respond);

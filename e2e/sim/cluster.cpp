@@ -59,10 +59,11 @@ void Cluster::make_node(std::uint32_t number) {
     modules.push_back({.name = service.name, .spec = module_spec(service.name, service.pair, to_string(service.address), 0)});
   }
   const NodeName name{node_name(number)};
+  const InterfaceAddress own{.ip = parse_ip(node_address(0, number)).value(), .prefix_length = 24};
   nodes_.push_back(std::make_unique<Node>(Node::Ports{
       .world = world_,
       .name = name,
-      .address = node_address(0, number),
+      .interfaces = {{.index = 2, .name = "eth0", .up = true, .carrier = true, .addresses = {own}}},
       .cluster = cluster_spec(plan_.nodes),
       .modules = std::move(modules),
       .defect = plan_.defect,
