@@ -60,7 +60,8 @@ Result<spec::Module> Simulations::spec_of(const api::Request& request, const std
     if (loaded.has_errors() || found.has_errors()) break;
     const auto blocked = check::needing_stop(check::diff(*before, *spec));
     if (blocked.empty() || ports_.store.status(ModuleName{module}).role.role == status::Role::Stop) return *spec;
-    return Error{Code::Conflict, fmt::format("'{}' can only be changed while the module is stopped: an apply would change nothing now", blocked.front().path)};
+    return Error{Code::Conflict, fmt::format("'{}' can only be changed while the module is stopped: an apply would change nothing now",
+                                             blocked.front().path)};
   }
   return Error{Code::Invalid, fmt::format("the file is no module '{}' without errors; `safekit validate` names them", module)};
 }
@@ -81,7 +82,9 @@ void Simulations::simulate(const api::Request& request, const std::string& modul
   const auto spec = ports_.store.module(ModuleName{module});
   const auto cluster = ports_.store.cluster();
   if (spec->mode != spec::Mode::Mirror || spec->nodes.size() != 2 || cluster == nullptr) {
-    return respond(api::failure(Error{Code::Unsupported, fmt::format("module '{}' is no mirror on two nodes of a cluster; only that is simulated", module)}));
+    return respond(api::failure(Error{Code::Unsupported, fmt::format("module '{}' is no mirror on two nodes of a cluster; only that is "
+                                                                     "simulated",
+                                                                     module)}));
   }
   const auto what = happening_of(request, module);
   if (!what) return respond(api::failure(what.error()));

@@ -46,7 +46,8 @@ Status inflict_process(Stage& stage, const std::string& name, std::size_t side) 
     return {};
   }
   if (node.kill_program(stage.module(), name)) return {};
-  return Error{Code::Invalid, fmt::format("no process '{}' of module '{}' runs on {}; there are safekitd, replica, and those under 'errd' by their names",
+  return Error{Code::Invalid, fmt::format("no process '{}' of module '{}' runs on {}; there are safekitd, replica, and those under 'errd' by "
+                                          "their names",
                                           name, stage.module(), node.name().str())};
 }
 
@@ -87,7 +88,9 @@ Status check(const Situation& situation, const Happening& what) {
     return Error{Code::Invalid, fmt::format("the cluster has no network '{}'; `all` cuts every one", what.name)};
   }
   if (what.kind == Kind::Checker && !has_checker(situation.module.checkers, what.name)) {
-    return Error{Code::Invalid, fmt::format("the module has no checker '{}'; name its resource, as `safekit state -v` shows it: tcp.web, ping.gateway", what.name)};
+    return Error{Code::Invalid, fmt::format("the module has no checker '{}'; name its resource, as `safekit state -v` shows it: tcp.web, "
+                                            "ping.gateway",
+                                            what.name)};
   }
   if (what.kind == Kind::Witness && !situation.module.checkers.split_brain) {
     return Error{Code::Invalid, "the module has no witness: no split-brain checker"};

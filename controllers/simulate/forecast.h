@@ -14,7 +14,7 @@
 #include "schema/status/module.h"
 
 /// What would happen to a mirror module on the cluster as it is now: the real store, engine and controllers of both nodes, brought to
-/// the present state in a calm simulated world, and then something fails. Scripts and synchronisations take next to no time there.
+/// the present state in a calm simulated world, and then something fails. A script takes a second there, a synchronisation next to nothing.
 namespace safekit::sim {
 
 /// One node of the module, as it is now. A value.

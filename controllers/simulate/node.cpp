@@ -11,6 +11,7 @@ namespace {
 constexpr const char* kState = "/state";
 constexpr const char* kPrograms = "/usr/bin";
 constexpr int kExitNotTaken = 3;
+constexpr Duration kCalmScript = seconds{1};
 
 std::string after_word(const std::vector<std::string>& argv, std::string_view word) {
   const auto found = std::ranges::find(argv, word);
@@ -340,8 +341,9 @@ void Node::begin_script(ProcessIdentity runner, const ProcessSpec& spec) {
     end_programs(script.module);
   }
   scripts_[runner.pid] = script;
-  const Duration takes = ports_.world.chance(5) ? ports_.world.between(seconds{1}, seconds{8})
-                                                : ports_.world.between(milliseconds{1}, milliseconds{200});
+  const Duration takes = ports_.world.is_calm()    ? kCalmScript
+                         : ports_.world.chance(5) ? ports_.world.between(seconds{1}, seconds{8})
+                                                  : ports_.world.between(milliseconds{1}, milliseconds{200});
   script_tick(runner, ports_.world.now() + takes.count());
 }
 

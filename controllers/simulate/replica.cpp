@@ -129,7 +129,6 @@ void Replica::change_role(const control::Want& want) {
   role_ = want.role;
   if (role_ != ReplicaRole::Primary) return;
   refused_ = copy.inconsistent || (!copy.up_to_date && copy.ever);
-  if (ports_.defect == Defect::PromotesStale) refused_ = copy.inconsistent;
   if (refused_) return;
   ports_.promoting(want.force_up_to_date);
   copy.up_to_date = copy.last_primary = true;
@@ -195,8 +194,7 @@ void Replica::begin_stream(Replica& second) {
 
 /// From here on nothing is acknowledged without the peer.
 void Replica::end_sync() {
-  if (ports_.defect != Defect::KeepsGrant) granted_ = false;
-  waiting_ = noted_ = false;
+  granted_ = waiting_ = noted_ = false;
   mirroring_ = true;
   if (ports_.defect != Defect::PairingStays) pairing_ = ports_.world.number() | 1U;
   const bool skips = ports_.defect == Defect::IgnoresGeneration;

@@ -30,6 +30,10 @@ spec::Module playable(spec::Module spec, std::vector<std::string>& notes) {
       return hidden;
     });
   }
+  std::erase_if(spec.checkers.modules, [&](const spec::ModuleChecker& checker) {
+    note(fmt::format("module '{}', which this one checks, is taken to stay in service", checker.name.str()));
+    return true;
+  });
   std::erase_if(spec.checkers.custom, [&](const spec::CustomChecker& checker) {
     note(fmt::format("the program of checker 'custom.{}' is not run", checker.ident));
     return true;
@@ -231,8 +235,8 @@ Status Stage::set_up() {
     return now[side].up ? fmt::format("{} is {} {}", now[side].name.str(), to_string(now[side].role), to_string(now[side].readiness))
                         : fmt::format("{} does not answer", now[side].name.str());
   };
-  return Error{Code::Conflict, fmt::format("{}, {}: this is on its way to something else, or no state that a simulation can begin with; ask again when "
-                                           "each node is in a lasting state",
+  return Error{Code::Conflict, fmt::format("{}, {}: this is on its way to something else, or no state that a simulation can begin with; ask "
+                                           "again when each node is in a lasting state",
                                            text(0), text(1))};
 }
 

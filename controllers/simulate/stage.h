@@ -60,7 +60,8 @@ class Stage {
   std::uint32_t last_write_{0};
 };
 
-/// What can be played of it: without processes that are known by a pattern or as a service, and without programs of checkers.
+/// What can be played of it: without processes that are known by a pattern or as a service, and without checkers that are
+/// programs or ask for other modules.
 [[nodiscard]] spec::Module playable(spec::Module spec, std::vector<std::string>& notes);
 
 }  // namespace safekit::sim

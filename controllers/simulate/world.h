@@ -18,7 +18,7 @@ namespace safekit::sim {
 class World {
  public:
   using Task = std::function<void()>;
-  /// `calm`: nothing goes wrong by itself, and all takes the least time it may.
+  /// `calm`: nothing goes wrong by itself, and all takes the least time it may; only scripts take what scripts take.
   explicit World(std::uint64_t seed, bool calm = false) : random_(seed), calm_(calm) {}
   World(const World&) = delete;
   World& operator=(const World&) = delete;
@@ -34,6 +34,7 @@ class World {
   [[nodiscard]] Duration between(Duration least, Duration most) {
     return calm_ ? least : least + Duration{static_cast<std::int64_t>(below(static_cast<std::uint64_t>((most - least).count()) + 1))};
   }
+  [[nodiscard]] bool is_calm() const { return calm_; }
   std::uint64_t number() { return random_(); }
 
   /// A line of the run: part of the digest, and kept for a person when wanted.

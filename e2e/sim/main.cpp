@@ -1,4 +1,5 @@
 // safekit-sim: whole clusters by the seed (e2e/sim/cluster.h).
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <mutex>
@@ -38,42 +39,49 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-/// The first seed that finds it, and what it cost.
-std::pair<bool, std::string> find_defect(Defect defect, std::uint64_t from, std::uint64_t seeds) {
-  const auto begin = std::chrono::steady_clock::now();
-  for (std::uint64_t seed = from; seed < from + seeds; ++seed) {
-    const RunPlan plan = plan_of(seed, defect);
-    const std::string broken = run(plan, false).broken;
-    if (broken.empty()) continue;
-    const double took = seconds_since(begin);
-    const std::size_t left = minimised(plan).faults.size();
-    return {true, fmt::format("{:24} seed {:4}, {:6.1f} s, {} of {} faults needed: {}", to_string(defect), seed, took, left,
-                              plan.faults.size(), broken)};
+/// Seed after seed for each defect that no seed has found yet, so that those that are hard to find keep nothing waiting. Ends when enough
+/// are found; with `all` goes on to the last seed. Returns how many were found.
+class DefectHunt {
+ public:
+  DefectHunt(std::uint64_t from, std::uint64_t seeds, bool all) : from_(from), seeds_(seeds), all_(all) {}
+  std::size_t run_on(unsigned threads) {
+    std::vector<std::jthread> workers;
+    for (unsigned i = 0; i < std::max(1U, threads); ++i) workers.emplace_back([this] { work(); });
+    workers.clear();
+    for (std::size_t at = 1; at < kDefects; ++at) {
+      if (!found_[at]) fmt::print("{:24} not found before it ended\n", to_string(static_cast<Defect>(at)));
+    }
+    fmt::print("{} of {} planted defects found, {:.0f} s\n", count_.load(), kDefects - 1, seconds_since(begin_));
+    return count_;
   }
-  return {false, fmt::format("{:24} not found in {} seeds, {:.1f} s", to_string(defect), seeds, seconds_since(begin))};
-}
 
-/// Each defect until its first seed; a line as soon as it is known. Returns how many were found.
-std::size_t find_defects(std::uint64_t from, std::uint64_t seeds, unsigned threads) {
-  std::mutex printing;
-  std::atomic<std::size_t> next{1};
-  std::atomic<std::size_t> found{0};
-  std::vector<std::jthread> workers;
-  for (unsigned i = 0; i < std::max(1U, threads); ++i) {
-    workers.emplace_back([&] {
-      for (std::size_t at = next++; at < kDefects; at = next++) {
-        const auto [is_found, line] = find_defect(static_cast<Defect>(at), from, seeds);
-        found += is_found ? 1 : 0;
-        const std::lock_guard lock{printing};
-        fmt::print("{}\n", line);
-        std::fflush(stdout);
-      }
-    });
+ private:
+  void work() {
+    for (std::uint64_t turn = next_++; turn < seeds_ * (kDefects - 1); turn = next_++) {
+      if (!all_ && count_ >= kFoundAtLeast) return;
+      const auto at = static_cast<std::size_t>(1 + turn % (kDefects - 1));
+      if (!found_[at]) look(static_cast<Defect>(at), from_ + turn / (kDefects - 1));
+    }
   }
-  workers.clear();
-  fmt::print("{} of {} planted defects found\n", found.load(), kDefects - 1);
-  return found;
-}
+  void look(Defect defect, std::uint64_t seed) {
+    const RunPlan plan = plan_of(seed, defect);
+    const Outcome outcome = run(plan, false);
+    if (outcome.broken.empty() || found_[static_cast<std::size_t>(defect)].exchange(true)) return;
+    ++count_;
+    const std::lock_guard lock{printing_};
+    fmt::print("{:24} seed {:4}, after {:6.1f} s: {}\n", to_string(defect), seed, seconds_since(begin_), outcome.broken);
+    std::fflush(stdout);
+  }
+
+  std::uint64_t from_;
+  std::uint64_t seeds_;
+  bool all_;
+  std::chrono::steady_clock::time_point begin_{std::chrono::steady_clock::now()};
+  std::atomic<std::uint64_t> next_{0};
+  std::array<std::atomic<bool>, kDefects> found_{};
+  std::atomic<std::size_t> count_{0};
+  std::mutex printing_{};
+};
 
 }  // namespace
 
@@ -93,7 +101,7 @@ int main(int argc, char** argv) {
   app.add_option("--replay", replay, "one seed, with everything that happens in it");
   app.add_option("--threads", threads, "at once");
   app.add_option("--defect", defect_name, "a mistake planted on purpose");
-  app.add_flag("--defects", defects, "the first seed that finds each planted mistake");
+  app.add_flag("--defects", defects, "the first seed that finds each planted mistake; with --all not only of so many as must be found");
   app.add_flag("--all", all, "goes on after a failure");
   CLI11_PARSE(app, argc, argv);
   const auto defect = parse_defect(defect_name);
@@ -103,7 +111,7 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "\n");
     return 2;
   }
-  if (defects) return find_defects(from, seeds, threads) >= kFoundAtLeast ? 0 : 1;
+  if (defects) return DefectHunt{from, seeds, all}.run_on(threads) >= kFoundAtLeast ? 0 : 1;
   if (replay != 0) {
     const RunPlan plan = plan_of(replay, *defect);
     const Outcome outcome = run(plan, true);

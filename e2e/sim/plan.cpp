@@ -80,7 +80,9 @@ std::vector<RunPlan> smaller(const RunPlan& plan) {
     std::erase_if(one.faults, [&](const Fault& fault) { return is_of_module(fault.kind) && fault.which == module; });
     for (Fault& fault : one.faults) fault.which -= is_of_module(fault.kind) && fault.which > module ? 1 : 0;
   }
-  const auto has = [&](std::uint32_t node) { return std::ranges::any_of(plan.modules, [&](const Pair& pair) { return std::ranges::find(pair, node) != pair.end(); }); };
+  const auto has = [&](std::uint32_t node) {
+    return std::ranges::any_of(plan.modules, [&](const Pair& pair) { return std::ranges::find(pair, node) != pair.end(); });
+  };
   if (plan.nodes > 2 && !has(plan.nodes - 1)) {
     RunPlan& one = less.emplace_back(plan);
     --one.nodes;

@@ -238,7 +238,7 @@ TEST_F(CliTest, ASimulationIsToldInItsOrder) {
   EXPECT_EQ(output.out_text,
             "now: node1 PRIM Ready, node2 SECOND Ready\n    1000 ms  node2  Local state ALONE Ready\n"
             "then: node1 off, node2 ALONE Ready\n"
-            "without service for 1020 ms, and as long as its own scripts and file systems take\nnote: said\n");
+            "without service for 1020 ms, where each script takes a second\nnote: said\n");
   EXPECT_EQ(run({"simulate", "process", "httpd", "--on", "node2", "-m", "web"}), 0);
   EXPECT_EQ(asked.at("on"), "node2");
   EXPECT_EQ(run({"simulate", "-m", "web"}), 2) << "of what?";

@@ -28,7 +28,7 @@ std::string simulation_text(const Node& answer) {
   const bool serves = text_at(answer, {"serves"}) == "true";
   if (!serves) out += "the module is not served at the end\n";
   else if (outage == "0") out += "the service goes on\n";
-  else if (!outage.empty()) out += fmt::format("without service for {} ms, and as long as its own scripts and file systems take\n", outage);
+  else if (!outage.empty()) out += fmt::format("without service for {} ms, where each script takes a second\n", outage);
   for (const Node& note : answer.find("notes")->children) out += fmt::format("note: {}\n", note.text);
   return out;
 }
