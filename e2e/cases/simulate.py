@@ -96,6 +96,22 @@ def case_swap_and_stop(w):
     w.compare(w.foretold("node2", "command", "start"), lambda: w.command("node2", "start"))
 
 
+def case_apply(w):
+    primary, second = w.box.wait_pair("app")
+    watched = MIRROR + "  errd: {poll: 1s, processes: [{name: nosuchd}]}\n" + SCRIPTS
+    answer = json.loads(w.command(primary, "simulate", "apply", "-f", "-", "-o", "json", input=watched))
+    assert any("nosuchd" in step["text"] for step in answer["steps"]), answer
+    assert w.box.states("app") == {primary: "PRIM Ready", second: "SECOND Ready"}
+    assert "nosuchd" not in w.box.safekit(primary, "get", "module", "app", "-o", "yaml"), "a simulation applies nothing"
+    note("   what an apply would refuse")
+    try:
+        w.command(primary, "simulate", "apply", "-f", "-", input=MIRROR.replace("/srv/data", "/srv/other") + SCRIPTS)
+    except RuntimeError as refused:
+        assert "can only be changed while the module is stopped" in str(refused), refused
+    else:
+        raise AssertionError("it was taken")
+
+
 def case_process(w):
     note("   the replica of the primary: the next process takes its place")
     primary, _ = w.box.wait_pair("app")
@@ -146,7 +162,7 @@ def case_refusals(w):
         assert "Error: " in out and "code 1" in out, out
 
 
-CASES = [case_swap_and_stop, case_process, case_network, case_killed_node, case_refusals]
+CASES = [case_swap_and_stop, case_apply, case_process, case_network, case_killed_node, case_refusals]
 
 
 def main():
