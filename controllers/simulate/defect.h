@@ -46,7 +46,7 @@ inline constexpr std::size_t kDefects = static_cast<std::size_t>(Defect::Address
 inline constexpr std::array<std::string_view, kDefects> kDefectNames{
     "none",           "ignores-generation", "acknowledges-early", "secondary-acks-unsynced", "primary-acks-unsynced",
     "mark-not-durable", "grant-ignores-pairing", "goes-alone-by-itself", "complete-too-early", "not-inconsistent", "no-new-generation",
-    "pairing-stays",         "drops-acknowledgement", "loses-a-write",   "says-up-to-date",
+    "pairing-stays",  "drops-acknowledgement", "loses-a-write",   "says-up-to-date",
     "drops-mark",     "always-alone",       "says-unpaired",      "answers-at-once",    "old-heartbeat",           "silent-too-soon",
     "forgets-hand-over", "facts-not-durable", "boots-unnoticed",  "script-end-lost",    "address-stays"};
 [[nodiscard]] constexpr std::string_view to_string(Defect defect) { return kDefectNames[static_cast<std::size_t>(defect)]; }
