@@ -27,6 +27,7 @@
 #include "controllers/role/effect.h"
 #include "controllers/script/effect.h"
 #include "controllers/script_routes.h"
+#include "controllers/simulations.h"
 #include "controllers/spread.h"
 #include "controllers/vip/effect.h"
 #include "datapath/heartbeat/service.h"
@@ -147,6 +148,7 @@ struct Daemon::Impl {
                            engine.wake("replication", {module});
                          }};
   Preflight preflight{{store, ports.loop, ports.clock, peers, tcp, echo}};
+  Simulations simulations{{store, ports.loop, interfaces, peers}};
   membership::PortWatch port_watch{store};
   std::optional<peer::ClusterIdentity> identity{};
   std::unique_ptr<api::Server> server{};
@@ -253,6 +255,7 @@ void Daemon::Impl::wire_api() {
   process_commands->add_routes(server->routes());
   script_routes->add_routes(server->routes());
   preflight.add_routes(server->routes());
+  simulations.add_routes(server->routes());
   server->routes().add(api::Method::Get, "modules/*/spread",
                        [this](const api::Request& request, const api::Routes::Parameters& at, const api::Respond& respond) {
                          spread.answer(request, at.front(), respond);

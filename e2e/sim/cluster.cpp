@@ -10,98 +10,98 @@ namespace {
 using status::Readiness;
 using status::Role;
 
-constexpr const char* kModule = "db";
-constexpr const char* kAddress = "10.0.0.9";
-constexpr Duration kFaultTime = seconds{40};
+constexpr Duration kBeforeFaults = seconds{5};
+constexpr Duration kAfterFaults = milliseconds{500};
 constexpr Duration kSettleLimit = seconds{240};
 constexpr Duration kStopLimit = seconds{120};
+constexpr Duration kAgreeLimit = seconds{30};
 constexpr Duration kAfterwards = seconds{12};  ///< a time-out and the withheld heartbeats of a new safekitd, and more
-constexpr const char* kCluster =
-    R"({"apiVersion":"safekit/v1","kind":"Cluster","metadata":{"name":"cluster"},"spec":{"lans":[)"
-    R"({"name":"net0","nodes":[{"name":"a","address":"10.0.0.1"},{"name":"b","address":"10.0.0.2"}]},)"
-    R"({"name":"net1","nodes":[{"name":"a","address":"10.0.1.1"},{"name":"b","address":"10.0.1.2"}]}]}})";
-constexpr const char* kSpec =
-    R"({"apiVersion":"safekit/v1","kind":"Module","metadata":{"name":"db"},"spec":{"mode":"mirror","nodes":["a","b"],)"
-    R"("heartbeats":{"lans":["net0","net1"]},"replication":{"directories":["/data"]},"virtualIPs":["10.0.0.9"],)"
-    R"("scripts":{"files":{"start_prim":"#!/bin/sh\n","stop_prim":"#!/bin/sh\n"}}}})";
+constexpr std::array<std::string_view, 2> kLans{"net0", "net1"};
 
-constexpr std::array<std::string_view, kFaultKinds> kNames{"power-loss", "kill-replica", "restart-safekitd", "pause-safekitd", "cut-stream",
-                                                           "cut-lan", "cut-all", "lossy", "clock-jump", "disk-full", "start", "stop",
-                                                           "swap", "restart", "stopstart"};
-constexpr std::array<std::string_view, kFaultKinds> kVerbs{"", "", "", "", "", "", "", "", "", "", "start", "stop", "swap", "restart", "stopstart"};
+std::string node_name(std::uint32_t number) { return std::string(1, static_cast<char>('a' + number)); }
+std::uint32_t number_of(const NodeName& node) { return static_cast<std::uint32_t>(node.str()[0] - 'a'); }
+std::string node_address(std::uint32_t lan, std::uint32_t node) { return fmt::format("10.0.{}.{}", lan, node + 1); }
+
+std::string cluster_spec(std::uint32_t nodes) {
+  std::string lans;
+  for (std::uint32_t lan = 0; lan < kLans.size(); ++lan) {
+    std::string list;
+    for (std::uint32_t node = 0; node < nodes; ++node) {
+      list += fmt::format(R"({}{{"name":"{}","address":"{}"}})", node == 0 ? "" : ",", node_name(node), node_address(lan, node));
+    }
+    lans += fmt::format(R"({}{{"name":"{}","nodes":[{}]}})", lan == 0 ? "" : ",", kLans[lan], list);
+  }
+  return fmt::format(R"({{"apiVersion":"safekit/v1","kind":"Cluster","metadata":{{"name":"cluster"}},"spec":{{"lans":[{}]}}}})", lans);
+}
+
+std::string module_spec(const std::string& name, const Pair& pair, const std::string& address, std::uint32_t revision) {
+  return fmt::format(
+      R"({{"apiVersion":"safekit/v1","kind":"Module","metadata":{{"name":"{}"}},"spec":{{"mode":"mirror","nodes":["{}","{}"],)"
+      R"("heartbeats":{{"lans":["net0","net1"]}},"replication":{{"directories":["/data"]}},"virtualIPs":["{}"],"errd":{{"poll":"{}s"}},)"
+      R"("scripts":{{"files":{{"start_prim":"#!/bin/sh\n","stop_prim":"#!/bin/sh\n"}}}}}}}})",
+      name, node_name(pair[0]), node_name(pair[1]), address, 30 + revision);
+}
 
 }  // namespace
 
-std::string to_string(const Fault& fault) {
-  return fmt::format("{:7} ms {} node {} for {} ms", fault.at, kNames[static_cast<std::size_t>(fault.kind)], fault.node, fault.length);
-}
-
-RunPlan plan_of(std::uint64_t seed, Defect defect) {
-  std::mt19937_64 random{seed * 0x9e3779b97f4a7c15ULL + 1};
-  RunPlan plan{.seed = seed, .defect = defect};
-  std::vector<Fault::Kind> kinds;
-  const std::size_t kinds_count = 1 + random() % 5;
-  for (std::size_t i = 0; i < kinds_count; ++i) {
-    const auto kind = static_cast<Fault::Kind>(random() % kFaultKinds);
-    // What excuses much is rare.
-    const bool rare = kind == Fault::Kind::CutAll || kind == Fault::Kind::PauseDaemon;
-    kinds.push_back(rare && random() % 4 != 0 ? Fault::Kind::PowerLoss : kind);
-  }
-  const std::size_t count = 1 + random() % 8;
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto limit = static_cast<std::uint64_t>(kFaultTime.count() / 1'000'000);
-    plan.faults.push_back({.kind = kinds[random() % kinds.size()],
-                           .node = static_cast<std::uint32_t>(random() % 2),
-                           .at = static_cast<std::int64_t>(random() % limit),
-                           .length = static_cast<std::int64_t>(20 + random() % (random() % 2 == 0 ? 800 : 12'000))});
-  }
-  std::ranges::sort(plan.faults, {}, &Fault::at);
-  return plan;
-}
-
-Cluster::Cluster(const RunPlan& plan, bool keep_lines) : plan_(plan), world_(plan.seed) {
+Cluster::Cluster(const RunPlan& plan, bool keep_lines) : plan_(plan), world_(plan.seed), links_(plan.nodes) {
   world_.keep_lines(keep_lines);
-  const Module module{.name = kModule, .spec = kSpec, .address = parse_ip(kAddress).value()};
-  for (const char* name : {"a", "b"}) {
-    const NodeName from{name};
-    nodes_.push_back(std::make_unique<Node>(Node::Ports{
-        .world = world_,
-        .name = from,
-        .cluster = kCluster,
-        .modules = {module},
-        .defect = plan.defect,
-        .drift_ppm = static_cast<std::int64_t>(world_.below(401)) - 200,
-        .carry = [this, from](const NodeName& to, const SimHeartbeats::Datagram& datagram) { carry(from, to, datagram); },
-        .peer_replica = [this](const Node& node, const std::string& which) -> Replica* {
-          if (stream_cut_ > 0 || !node.is_up() || !other(node).is_up()) return nullptr;
-          return other(node).replica(which);
-        },
-        .next_write = [this] { return ++last_write_; },
-        .acknowledged = [this](const Node& node, const std::string&, std::uint32_t number) { acknowledged(node, number); },
-        .promoting = [this](const Node& node, const std::string&, bool) { promoting(node); },
-        .address_elsewhere = [this](const Node& node, const IpAddress& address) {
-          return nodes_.size() == 2 && other(node).is_up() && lan_cut_[0] == 0 && other(node).has_address(address);
-        }}));
+  for (std::uint32_t i = 0; i < plan_.modules.size(); ++i) {
+    services_.push_back({.name = fmt::format("db{}", i), .pair = plan_.modules[i], .address = parse_ip(fmt::format("10.0.0.{}", 101 + i)).value()});
   }
+  for (std::uint32_t number = 0; number < plan_.nodes; ++number) make_node(number);
 }
 
-void Cluster::fail(std::string what) {
+void Cluster::make_node(std::uint32_t number) {
+  std::vector<Module> modules;
+  for (const Service& service : services_) {
+    if (std::ranges::find(service.pair, number) == service.pair.end()) continue;
+    modules.push_back({.name = service.name, .spec = module_spec(service.name, service.pair, to_string(service.address), 0)});
+  }
+  const NodeName name{node_name(number)};
+  const InterfaceAddress own{.ip = parse_ip(node_address(0, number)).value(), .prefix_length = 24};
+  nodes_.push_back(std::make_unique<Node>(Node::Ports{
+      .world = world_,
+      .name = name,
+      .interfaces = {{.index = 2, .name = "eth0", .up = true, .carrier = true, .addresses = {own}}},
+      .cluster = cluster_spec(plan_.nodes),
+      .modules = std::move(modules),
+      .defect = plan_.defect,
+      .drift_ppm = static_cast<std::int64_t>(world_.below(401)) - 200,
+      .carry = [this, name](const NodeName& to, const SimHeartbeats::Datagram& datagram) { carry(name, to, datagram); },
+      .reach = [this](const NodeName& from, const NodeName& to) { return reach(from, to); },
+      .peer_replica = [this](const Node& node, const std::string& module) { return peer_replica(node, module); },
+      .next_write = [this] { return ++last_write_; },
+      .acknowledged = [this](const Node& node, const std::string& module, std::uint32_t write) { acknowledged(node, module, write); },
+      .promoting = [this](const Node& node, const std::string& module, bool) { promoting(node, module); },
+      .address_elsewhere = [this, number](const Node&, const IpAddress& address) {
+        for (std::uint32_t there = 0; there < nodes_.size(); ++there) {
+          if (there != number && nodes_[there]->is_up() && are_linked(number, there, 0) && nodes_[there]->has_address(address)) return true;
+        }
+        return false;
+      }}));
+}
+
+void Cluster::fail(const Service& service, std::string_view what) {
   if (!broken_.empty()) return;
-  broken_ = std::move(what);
-  world_.note("cluster", "BROKEN: " + broken_ + text());
+  broken_ = fmt::format("module {}: {}", service.name, what);
+  world_.note("cluster", fmt::format("!!! {}{}", broken_, text(service)));
 }
 
-std::string Cluster::text() const {
-  std::string out = fmt::format(" (split {:d}, {} acknowledged)", split_, acknowledged_.size());
-  for (const auto& node : nodes_) {
-    const Copy& copy = node->copy(kModule);
-    out += fmt::format("\n      {} {}", node->name().str(), node->is_up() ? "up" : "down");
-    if (const auto* seen = node->status(kModule)) {
+std::string Cluster::text(const Service& service) const {
+  std::string out;
+  for (std::size_t side = 0; side < 2; ++side) {
+    const Node& node = at(service, side);
+    const Copy& copy = node.copy(service.name);
+    out += fmt::format("\n      {} {}", node.name().str(), node.is_up() ? "up" : "down");
+    if (const auto* seen = node.status(service.name)) {
       out += fmt::format(" {} {} '{}' {}", to_string(seen->role.role), to_string(seen->role.readiness), seen->role.waiting_for, seen->role.reason);
+      out += fmt::format(" sees replica alive {:d} settled {:d} connected {:d} synchronised {:d}, peer heard {:d}", seen->replication.alive,
+                         seen->replication.settled, seen->replication.connected, seen->replication.peer_synchronised, seen->peer.heard);
     }
     out += fmt::format(" copy uptodate {:d} inconsistent {:d} ever {:d} writes {} synced {} complete {:d}", copy.up_to_date, copy.inconsistent,
-                       copy.ever, copy.content.size(), copy.synced, has_everything(copy));
-    if (const Replica* replica = node->replica(kModule)) {
+                       copy.ever, copy.content.size(), copy.synced, has_everything(service, copy));
+    if (const Replica* replica = node.replica(service.name)) {
       out += fmt::format(" replica primary {:d} acknowledges {:d} waits {:d}", replica->is_primary(), replica->may_acknowledge(),
                          replica->is_waiting());
     }
@@ -109,12 +109,19 @@ std::string Cluster::text() const {
   return out;
 }
 
+Cluster::Service& Cluster::service_of(const std::string& module) { return *std::ranges::find(services_, module, &Service::name); }
+
+bool Cluster::are_linked(std::uint32_t one, std::uint32_t two, std::uint32_t lan) const {
+  return links_[one].lans[lan] == 0 && links_[two].lans[lan] == 0;
+}
+
 void Cluster::carry(const NodeName& from, const NodeName& to, const SimHeartbeats::Datagram& datagram) {
-  const std::size_t lan = datagram.lan.str() == "net0" ? 0 : 1;
-  if (lan_cut_[lan] > 0 || world_.chance(lossy_ > 0 ? 40 : 1)) return;
-  const Node& sender = *nodes_[from.str() == "a" ? 0 : 1];
-  Node& receiver = *nodes_[to.str() == "a" ? 0 : 1];
-  if (!sender.is_up()) return;
+  const std::uint32_t one = number_of(from);
+  const std::uint32_t two = number_of(to);
+  const bool is_lossy = links_[one].lossy + links_[two].lossy > 0;
+  if (!are_linked(one, two, datagram.lan.str() == kLans[0] ? 0 : 1) || world_.chance(is_lossy ? 40 : 1)) return;
+  if (!nodes_[one]->is_up()) return;
+  Node& receiver = *nodes_[two];
   const int copies = world_.chance(1) ? 2 : 1;
   for (int i = 0; i < copies; ++i) {
     const bool late = world_.chance(2) || (plan_.defect == Defect::OldHeartbeat && world_.chance(10));
@@ -125,117 +132,156 @@ void Cluster::carry(const NodeName& from, const NodeName& to, const SimHeartbeat
   }
 }
 
-void Cluster::cut_stream(bool cut) {
-  stream_cut_ += cut ? 1 : -1;
-  if (!cut) return;
-  for (const auto& node : nodes_) {
-    if (Replica* const replica = node->replica(kModule)) replica->lose_stream();
+SimTransport* Cluster::reach(const NodeName& from, const NodeName& to) const {
+  const std::uint32_t one = number_of(from);
+  const std::uint32_t two = number_of(to);
+  const bool linked = are_linked(one, two, 0) || are_linked(one, two, 1);
+  return linked && two < nodes_.size() && nodes_[two]->is_up() ? nodes_[two]->transport() : nullptr;
+}
+
+Replica* Cluster::peer_replica(const Node& node, const std::string& module) {
+  const Service& service = service_of(module);
+  const bool cut = service.stream_cut + links_[service.pair[0]].all + links_[service.pair[1]].all > 0;
+  if (cut || !node.is_up() || !other(service, node).is_up()) return nullptr;
+  return other(service, node).replica(module);
+}
+
+void Cluster::lose_stream(const Service& service) {
+  for (std::size_t side = 0; side < 2; ++side) {
+    if (Replica* const replica = at(service, side).replica(service.name)) replica->lose_stream();
   }
 }
 
-bool Cluster::has_everything(const Copy& copy) const { return std::ranges::includes(copy.content, acknowledged_); }
+bool Cluster::has_everything(const Service& service, const Copy& copy) { return std::ranges::includes(copy.content, service.acknowledged); }
 
-void Cluster::acknowledged(const Node& node, std::uint32_t number) {
-  ++acknowledged_count_;
-  if (split_) return;
-  const Copy& copy = node.copy(kModule);
-  if (!acknowledged_.empty() && !std::ranges::binary_search(copy.content, acknowledged_.back())) {
-    return fail(fmt::format("node {} acknowledged a write and lacks one that was acknowledged before", node.name().str()));
+void Cluster::acknowledged(const Node& node, const std::string& module, std::uint32_t number) {
+  Service& service = service_of(module);
+  ++service.count;
+  if (service.split) return;
+  const Copy& copy = node.copy(module);
+  if (!service.acknowledged.empty() && !std::ranges::binary_search(copy.content, service.acknowledged.back())) {
+    return fail(service, fmt::format("node {} acknowledged a write and lacks one that was acknowledged before", node.name().str()));
   }
-  const Replica* const there = other(node).replica(kModule);
-  if (there != nullptr && there->may_acknowledge()) return fail("two nodes acknowledge writes at once");
-  acknowledged_.push_back(number);
+  const Replica* const there = other(service, node).replica(module);
+  if (there != nullptr && there->may_acknowledge()) return fail(service, "two nodes acknowledge writes at once");
+  service.acknowledged.push_back(number);
 }
 
-void Cluster::promoting(const Node& node) {
-  look_for_split();
-  if (!split_ && !has_everything(node.copy(kModule))) {
-    fail(fmt::format("node {} was promoted with a copy that lacks an acknowledged write", node.name().str()));
+void Cluster::promoting(const Node& node, const std::string& module) {
+  Service& service = service_of(module);
+  look_for_split(service);
+  if (!service.split && !has_everything(service, node.copy(module))) {
+    fail(service, fmt::format("node {} was promoted with a copy that lacks an acknowledged write", node.name().str()));
   }
 }
 
 /// One of them serves, and the other one has all that it has.
-void Cluster::end_split() {
-  if (!split_ || excused() || !is_pair()) return;
-  split_ = false;
+void Cluster::end_split(Service& service) {
+  if (!service.split || excused(service) || !is_pair(service)) return;
+  service.split = false;
   // What the other side alone had is set aside by now.
   std::vector<std::uint32_t> kept;
-  const auto& one = nodes_[0]->copy(kModule).content;
-  const auto& two = nodes_[1]->copy(kModule).content;
-  std::ranges::set_intersection(one, two, std::back_inserter(kept));
-  acknowledged_ = std::move(kept);
+  std::ranges::set_intersection(at(service, 0).copy(service.name).content, at(service, 1).copy(service.name).content, std::back_inserter(kept));
+  service.acknowledged = std::move(kept);
 }
 
-void Cluster::excuse(Duration how_long) { excused_until_ = std::max(excused_until_, world_.now() + (how_long + kAfterwards).count()); }
-
-void Cluster::look_for_split() {
-  if (!nodes_[0]->is_up() || !nodes_[1]->is_up()) return;
-  for (const auto& node : nodes_) {
-    const auto* seen = node->status(kModule);
-    const auto* theirs = other(*node).status(kModule);
-    if (seen == nullptr || theirs == nullptr || seen->peer.heard || !seen->peer.silence_known || seen->replication.connected) continue;
-    if (theirs->role.role == Role::Stop || theirs->role.role == Role::Wait) continue;
-    if (excused()) split_ = true;
-    else fail(fmt::format("node {} takes its living peer for dead", node->name().str()));
+void Cluster::excuse(std::uint32_t node, Duration how_long) {
+  for (Service& service : services_) {
+    if (std::ranges::find(service.pair, node) == service.pair.end()) continue;
+    service.excused_until = std::max(service.excused_until, world_.now() + (how_long + kAfterwards).count());
   }
 }
 
+void Cluster::look_for_split(Service& service) {
+  if (!at(service, 0).is_up() || !at(service, 1).is_up()) return;
+  for (std::size_t side = 0; side < 2; ++side) {
+    const auto* seen = at(service, side).status(service.name);
+    const auto* theirs = at(service, 1 - side).status(service.name);
+    if (seen == nullptr || theirs == nullptr || seen->peer.heard || !seen->peer.silence_known || seen->replication.connected) continue;
+    if (theirs->role.role == Role::Stop || theirs->role.role == Role::Wait) continue;
+    if (excused(service)) service.split = true;
+    else fail(service, fmt::format("node {} takes its living peer for dead", at(service, side).name().str()));
+  }
+}
+
+void Cluster::look_for_addresses(Service& service) {
+  const auto has = [&](std::size_t side) { return at(service, side).is_up() && at(service, side).has_address(service.address); };
+  if (service.split || excused(service) || !has(0) || !has(1)) service.both_addresses_since = -1;
+  else if (service.both_addresses_since < 0) service.both_addresses_since = world_.now();
+  else if (Duration{world_.now() - service.both_addresses_since} > seconds{10}) fail(service, "both nodes have the virtual address");
+}
+
 void Cluster::check() {
-  look_for_split();
-  end_split();
-  const IpAddress address = parse_ip(kAddress).value();
-  const bool both = !split_ && !excused() &&
-                    std::ranges::all_of(nodes_, [&](const auto& node) { return node->is_up() && node->has_address(address); });
-  if (!both) both_addresses_since_ = -1;
-  else if (both_addresses_since_ < 0) both_addresses_since_ = world_.now();
-  else if (Duration{world_.now() - both_addresses_since_} > seconds{10}) fail("both nodes have the virtual address");
+  for (Service& service : services_) {
+    look_for_split(service);
+    end_split(service);
+    look_for_addresses(service);
+  }
+}
+
+void Cluster::cut_lan(std::uint32_t node, std::uint32_t lan, Duration length) {
+  ++links_[node].lans[lan];
+  for (std::uint32_t peer = 0; peer < plan_.nodes; ++peer) {
+    if (peer != node && !are_linked(node, peer, 0) && !are_linked(node, peer, 1)) excuse(node, length);
+  }
+  world_.after(length, [this, node, lan] { --links_[node].lans[lan]; });
+}
+
+void Cluster::cut_all(std::uint32_t node, Duration length) {
+  excuse(node, length);
+  Links& links = links_[node];
+  ++links.all;
+  for (int& lan : links.lans) ++lan;
+  for (const Service& service : services_) {
+    if (std::ranges::find(service.pair, node) != service.pair.end()) lose_stream(service);
+  }
+  world_.after(length, [&links] {
+    --links.all;
+    for (int& lan : links.lans) --lan;
+  });
 }
 
 void Cluster::inflict(const Fault& fault) {
+  world_.note("cluster", to_string(fault));
+  if (is_of_module(fault.kind)) return inflict_on_module(fault, services_[fault.which]);
   Node& node = *nodes_[fault.node];
   const Duration length = milliseconds{fault.length};
-  const auto later = [&](std::function<void()> task) { world_.after(length, std::move(task)); };
-  world_.note("cluster", to_string(fault));
   switch (fault.kind) {
     case Fault::Kind::PowerLoss:
       node.crash();
-      excuse(length);  // who has just booted and starts is not heard yet
-      return later([&node] { node.boot(); });
-    case Fault::Kind::KillReplica: return node.kill_replica(kModule);
+      excuse(fault.node, length);  // who has just booted and starts is not heard yet
+      return world_.after(length, [&node] { node.boot(); });
     case Fault::Kind::RestartDaemon:
-      excuse(Duration{});
+      excuse(fault.node, Duration{});
       return node.restart_daemon();
     case Fault::Kind::PauseDaemon:
-      excuse(length);
+      excuse(fault.node, length);
       return node.pause_daemon(length);
-    case Fault::Kind::CutStream:
-      cut_stream(true);
-      return later([this] { cut_stream(false); });
-    case Fault::Kind::CutLan:
-      ++lan_cut_[fault.node];
-      if (lan_cut_[1 - fault.node] > 0) excuse(length);
-      return later([this, lan = fault.node] { --lan_cut_[lan]; });
-    case Fault::Kind::CutAll:
-      excuse(length);
-      for (int& lan : lan_cut_) ++lan;
-      cut_stream(true);
-      return later([this] {
-        for (int& lan : lan_cut_) --lan;
-        cut_stream(false);
-      });
+    case Fault::Kind::CutLan: return cut_lan(fault.node, fault.which, length);
+    case Fault::Kind::CutAll: return cut_all(fault.node, length);
     case Fault::Kind::Lossy:
-      ++lossy_;
-      excuse(length);
-      return later([this] { --lossy_; });
+      ++links_[fault.node].lossy;
+      excuse(fault.node, length);
+      return world_.after(length, [this, fault] { --links_[fault.node].lossy; });
     case Fault::Kind::ClockJump: return node.jump_clock(milliseconds{(fault.length - 6000) * 100});
     case Fault::Kind::DiskFull:
       node.fill_disk(true);
-      return later([&node] { node.fill_disk(false); });
-    case Fault::Kind::Start:
-    case Fault::Kind::Stop:
-    case Fault::Kind::Swap:
-    case Fault::Kind::Restart:
-    case Fault::Kind::StopStart: return node.command(kModule, std::string{kVerbs[static_cast<std::size_t>(fault.kind)]});
+      return world_.after(length, [&node] { node.fill_disk(false); });
+    default: return;  // of a module
+  }
+}
+
+void Cluster::inflict_on_module(const Fault& fault, Service& service) {
+  Node& node = at(service, fault.node);
+  switch (fault.kind) {
+    case Fault::Kind::KillReplica: return node.kill_replica(service.name);
+    case Fault::Kind::CutStream:
+      ++service.stream_cut;
+      lose_stream(service);
+      return world_.after(milliseconds{fault.length}, [&service] { --service.stream_cut; });
+    case Fault::Kind::Apply:
+      return node.apply(service.name, module_spec(service.name, service.pair, to_string(service.address), ++service.revision));
+    default: return node.command(service.name, verb_of(fault.kind));
   }
 }
 
@@ -247,84 +293,124 @@ void Cluster::advance(Duration by) {
   }
 }
 
-bool Cluster::is_pair() const {
-  const auto is = [](const status::Module* seen, Role role) {
+bool Cluster::is_pair(const Service& service) const {
+  const auto is = [&](std::size_t side, Role role) {
+    const auto* seen = at(service, side).status(service.name);
     return seen != nullptr && seen->role.role == role && seen->role.readiness == Readiness::Ready;
   };
-  const auto* a = nodes_[0]->status(kModule);
-  const auto* b = nodes_[1]->status(kModule);
-  return (is(a, Role::Prim) && is(b, Role::Second)) || (is(b, Role::Prim) && is(a, Role::Second));
+  return (is(0, Role::Prim) && is(1, Role::Second)) || (is(1, Role::Prim) && is(0, Role::Second));
+}
+
+bool Cluster::is_settled(const Service& service) const { return is_pair(service) && service.count > service.count_at_healing; }
+
+bool Cluster::waits_for_a_person(const Service& service) const {
+  bool good = false;
+  bool wait = true;
+  for (std::size_t side = 0; side < 2; ++side) {
+    const auto* seen = at(service, side).status(service.name);
+    const Copy& copy = at(service, side).copy(service.name);
+    wait = wait && seen != nullptr && seen->role.role == Role::Wait && seen->role.readiness == Readiness::NotReady;
+    good = good || (!copy.inconsistent && (service.split ? copy.up_to_date : has_everything(service, copy)));
+  }
+  return wait && !good;
+}
+
+/// The exchange has brought one revision to both nodes, or both know of the conflict.
+bool Cluster::agrees(const Service& service) const {
+  const store::ObjectKey key{store::Kind::Module, service.name};
+  const auto* const one = at(service, 0).store();
+  const auto* const two = at(service, 1).store();
+  if (one == nullptr || two == nullptr) return false;
+  return one->get(key)->digest == two->get(key)->digest || (!one->conflicts(key).empty() && !two->conflicts(key).empty());
+}
+
+void Cluster::start_stopped() {
+  for (const Service& service : services_) {
+    for (std::size_t side = 0; side < 2; ++side) {
+      const auto* seen = at(service, side).status(service.name);
+      if (seen != nullptr && seen->role.role == Role::Stop) at(service, side).command(service.name, "start");
+    }
+  }
 }
 
 /// Every fault is over; modules that are stopped are started again, as a person would.
 void Cluster::settle() {
   const std::int64_t end = world_.now() + kSettleLimit.count();
+  const std::int64_t agree_end = world_.now() + kAgreeLimit.count();
   std::int64_t next_start = world_.now();
-  const std::uint64_t before = acknowledged_count_;
-  while (broken_.empty() && !(is_pair() && acknowledged_count_ > before)) {
+  for (Service& service : services_) service.count_at_healing = service.count;
+  const auto is_good = [&](const Service& service) {
+    return is_settled(service) || (world_.now() >= end && waits_for_a_person(service));
+  };
+  const auto agree = [&](const Service& service) { return agrees(service); };
+  while (broken_.empty() && !(std::ranges::all_of(services_, is_good) && std::ranges::all_of(services_, agree))) {
+    if (world_.now() >= agree_end) {
+      if (const auto not_equal = std::ranges::find_if_not(services_, agree); not_equal != services_.end()) {
+        return fail(*not_equal, "the nodes have different revisions, and do not say so");
+      }
+    }
     if (world_.now() >= end) {
-      const auto waits = [&](const auto& node) {
-        const auto* seen = node->status(kModule);
-        return seen != nullptr && seen->role.role == Role::Wait && seen->role.readiness == Readiness::NotReady;
-      };
-      const bool good = std::ranges::any_of(nodes_, [&](const auto& node) {
-        return !node->copy(kModule).inconsistent && (split_ ? node->copy(kModule).up_to_date : has_everything(node->copy(kModule)));
-      });
-      if (!std::ranges::all_of(nodes_, waits) || good) fail("the healed cluster does not come back");
-      return;
+      if (const auto bad = std::ranges::find_if_not(services_, is_good); bad != services_.end()) {
+        return fail(*bad, "the healed cluster does not come back");
+      }
     }
     if (world_.now() >= next_start) {
       next_start = world_.now() + Duration{seconds{5}}.count();
-      for (const auto& node : nodes_) {
-        const auto* seen = node->status(kModule);
-        if (seen != nullptr && seen->role.role == Role::Stop) node->command(kModule, "start");
-      }
+      start_stopped();
     }
     advance(milliseconds{500});
   }
 }
 
 void Cluster::stop_all() {
-  for (const auto& node : nodes_) node->command(kModule, "stop");
-  const std::int64_t end = world_.now() + kStopLimit.count();
-  const auto stopped = [&] {
-    return std::ranges::all_of(nodes_, [&](const auto& node) { return node->status(kModule)->role.role == Role::Stop; });
+  const auto stopped = [&](const Service& service) {
+    for (std::size_t side = 0; side < 2; ++side) {
+      if (at(service, side).status(service.name)->role.role != Role::Stop) return false;
+    }
+    return true;
   };
-  while (broken_.empty() && !stopped()) {
-    if (world_.now() >= end) return fail("a stop does not end");
+  for (const Service& service : services_) {
+    for (std::size_t side = 0; side < 2; ++side) at(service, side).command(service.name, "stop");
+  }
+  const std::int64_t end = world_.now() + kStopLimit.count();
+  while (broken_.empty() && !std::ranges::all_of(services_, stopped)) {
+    if (world_.now() >= end) return fail(*std::ranges::find_if_not(services_, stopped), "a stop does not end");
     advance(milliseconds{500});
   }
 }
 
 Outcome Cluster::run() {
-  for (const auto& node : nodes_) node->boot();
-  excuse(Duration{});
-  advance(milliseconds{200});
-  for (const auto& node : nodes_) node->command(kModule, "start");
-  advance(seconds{5});
-  for (const Fault& fault : plan_.faults) {
-    if (!broken_.empty()) break;
-    world_.after(milliseconds{fault.at}, [this, fault] { inflict(fault); });
+  for (std::uint32_t number = 0; number < plan_.nodes; ++number) {
+    nodes_[number]->boot();
+    excuse(number, Duration{});
   }
-  advance(kFaultTime + seconds{13});  // the longest fault is over by then
+  advance(milliseconds{200});
+  start_stopped();
+  advance(kBeforeFaults);
+  std::int64_t over = 0;
+  for (const Fault& fault : plan_.faults) {
+    world_.after(milliseconds{fault.at}, [this, fault] { inflict(fault); });
+    over = std::max(over, fault.at + fault.length);
+  }
+  advance(milliseconds{over} + kAfterFaults);
   for (const auto& node : nodes_) node->boot();
   settle();
   if (broken_.empty()) stop_all();
+  std::uint64_t count = 0;
+  for (const Service& service : services_) count += service.count;
   return {.broken = broken_, .digest = world_.digest(), .events = world_.events(), .simulated = world_.now(),
-          .acknowledged = acknowledged_count_, .lines = world_.lines()};
+          .acknowledged = count, .lines = world_.lines()};
 }
 
 Outcome run(const RunPlan& plan, bool keep_lines) { return Cluster{plan, keep_lines}.run(); }
 
 RunPlan minimised(RunPlan plan) {
-  for (bool smaller = true; smaller;) {
-    smaller = false;
-    for (std::size_t i = 0; i < plan.faults.size(); ++i) {
-      RunPlan less = plan;
-      less.faults.erase(less.faults.begin() + static_cast<std::ptrdiff_t>(i));
+  for (bool goes_on = true; goes_on;) {
+    goes_on = false;
+    for (RunPlan& less : smaller(plan)) {
       if (run(less, false).broken.empty()) continue;
       plan = std::move(less);
-      smaller = true;
+      goes_on = true;
       break;
     }
   }

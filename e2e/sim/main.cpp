@@ -1,4 +1,5 @@
 // safekit-sim: whole clusters by the seed (e2e/sim/cluster.h).
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <mutex>
@@ -26,6 +27,7 @@ void print_failure(std::uint64_t seed, Defect defect) {
   const RunPlan plan = minimised(plan_of(seed, defect));
   const Outcome outcome = run(plan, true);
   for (const std::string& line : outcome.lines) fmt::print("{}\n", line);
+  fmt::print("  {} nodes, {} modules\n", plan.nodes, plan.modules.size());
   for (const Fault& fault : plan.faults) fmt::print("  {}\n", to_string(fault));
   fmt::print("seed {}: {}\n", seed, outcome.broken);
 }
@@ -33,32 +35,53 @@ void print_failure(std::uint64_t seed, Defect defect) {
 /// Some mistakes are made good by another rule; so many at least must be found.
 constexpr std::size_t kFoundAtLeast = 20;
 
-/// Prints the first seed that finds each planted defect. Returns how many were found.
-std::size_t find_defects(std::uint64_t from, std::uint64_t seeds, unsigned threads) {
-  std::vector<std::string> lines(kDefects);
-  std::atomic<std::size_t> next{1};
-  std::atomic<std::size_t> missed{0};
-  std::vector<std::jthread> workers;
-  for (unsigned i = 0; i < std::max(1U, threads); ++i) {
-    workers.emplace_back([&] {
-      for (std::size_t at = next++; at < kDefects; at = next++) {
-        const auto defect = static_cast<Defect>(at);
-        lines[at] = fmt::format("{:26} not found in {} seeds", to_string(defect), seeds);
-        bool found = false;
-        for (std::uint64_t seed = from; seed < from + seeds && !found; ++seed) {
-          const std::string broken = run(plan_of(seed, defect), false).broken;
-          found = !broken.empty();
-          if (found) lines[at] = fmt::format("{:26} seed {:5}: {}", to_string(defect), seed, broken);
-        }
-        if (!found) ++missed;
-      }
-    });
-  }
-  workers.clear();
-  for (std::size_t at = 1; at < kDefects; ++at) fmt::print("{}\n", lines[at]);
-  fmt::print("{} of {} planted defects found\n", kDefects - 1 - missed, kDefects - 1);
-  return kDefects - 1 - missed;
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
+
+/// Seed after seed for each defect that no seed has found yet, so that those that are hard to find keep nothing waiting. Ends when enough
+/// are found; with `all` goes on to the last seed. Returns how many were found.
+class DefectHunt {
+ public:
+  DefectHunt(std::uint64_t from, std::uint64_t seeds, bool all) : from_(from), seeds_(seeds), all_(all) {}
+  std::size_t run_on(unsigned threads) {
+    std::vector<std::jthread> workers;
+    for (unsigned i = 0; i < std::max(1U, threads); ++i) workers.emplace_back([this] { work(); });
+    workers.clear();
+    for (std::size_t at = 1; at < kDefects; ++at) {
+      if (!found_[at]) fmt::print("{:24} not found before it ended\n", to_string(static_cast<Defect>(at)));
+    }
+    fmt::print("{} of {} planted defects found, {:.0f} s\n", count_.load(), kDefects - 1, seconds_since(begin_));
+    return count_;
+  }
+
+ private:
+  void work() {
+    for (std::uint64_t turn = next_++; turn < seeds_ * (kDefects - 1); turn = next_++) {
+      if (!all_ && count_ >= kFoundAtLeast) return;
+      const auto at = static_cast<std::size_t>(1 + turn % (kDefects - 1));
+      if (!found_[at]) look(static_cast<Defect>(at), from_ + turn / (kDefects - 1));
+    }
+  }
+  void look(Defect defect, std::uint64_t seed) {
+    const RunPlan plan = plan_of(seed, defect);
+    const Outcome outcome = run(plan, false);
+    if (outcome.broken.empty() || found_[static_cast<std::size_t>(defect)].exchange(true)) return;
+    ++count_;
+    const std::lock_guard lock{printing_};
+    fmt::print("{:24} seed {:4}, after {:6.1f} s: {}\n", to_string(defect), seed, seconds_since(begin_), outcome.broken);
+    std::fflush(stdout);
+  }
+
+  std::uint64_t from_;
+  std::uint64_t seeds_;
+  bool all_;
+  std::chrono::steady_clock::time_point begin_{std::chrono::steady_clock::now()};
+  std::atomic<std::uint64_t> next_{0};
+  std::array<std::atomic<bool>, kDefects> found_{};
+  std::atomic<std::size_t> count_{0};
+  std::mutex printing_{};
+};
 
 }  // namespace
 
@@ -78,7 +101,7 @@ int main(int argc, char** argv) {
   app.add_option("--replay", replay, "one seed, with everything that happens in it");
   app.add_option("--threads", threads, "at once");
   app.add_option("--defect", defect_name, "a mistake planted on purpose");
-  app.add_flag("--defects", defects, "the first seed that finds each planted mistake");
+  app.add_flag("--defects", defects, "the first seed that finds each planted mistake; with --all not only of so many as must be found");
   app.add_flag("--all", all, "goes on after a failure");
   CLI11_PARSE(app, argc, argv);
   const auto defect = parse_defect(defect_name);
@@ -88,7 +111,7 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "\n");
     return 2;
   }
-  if (defects) return find_defects(from, seeds, threads) >= kFoundAtLeast ? 0 : 1;
+  if (defects) return DefectHunt{from, seeds, all}.run_on(threads) >= kFoundAtLeast ? 0 : 1;
   if (replay != 0) {
     const RunPlan plan = plan_of(replay, *defect);
     const Outcome outcome = run(plan, true);
@@ -97,7 +120,7 @@ int main(int argc, char** argv) {
     return outcome.broken.empty() ? 0 : 1;
   }
   const auto begin = std::chrono::steady_clock::now();
-  const auto took = [begin] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
+  const auto took = [begin] { return seconds_since(begin); };
   Totals totals;
   std::atomic<std::uint64_t> next{from};
   std::atomic<bool> stop{false};

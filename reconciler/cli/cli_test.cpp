@@ -222,6 +222,29 @@ TEST_F(CliTest, SaysWhatASynchronisationWouldCopy) {
   EXPECT_THAT(output.out_text, HasSubstr("compares everything"));
 }
 
+TEST_F(CliTest, ASimulationIsToldInItsOrder) {
+  run({"apply", "-f", write("cluster.yaml", kCluster)});
+  run({"apply", "-f", write("web.yaml", kModule)});
+  std::map<std::string, std::string> asked;
+  routes.add(api::Method::Post, "modules/*/simulate", [&](const api::Request& request, const api::Routes::Parameters&, const api::Respond& respond) {
+    asked = request.query;
+    respond({.body = R"({"begin":[{"node":"node1","state":"PRIM Ready"},{"node":"node2","state":"SECOND Ready"}],"steps":[)"
+                     R"({"milliseconds":1000,"node":"node2","kind":"state","text":"Local state ALONE Ready"}],)"
+                     R"("end":[{"node":"node1","state":"off"},{"node":"node2","state":"ALONE Ready"}],"outageMilliseconds":1020,)"
+                     R"("serves":true,"notes":["said"]})"});
+  });
+  EXPECT_EQ(run({"simulate", "node", "node1", "-m", "web"}), 0) << output.err_text;
+  EXPECT_EQ(asked, (std::map<std::string, std::string>{{"what", "node"}, {"name", "node1"}}));
+  EXPECT_EQ(output.out_text,
+            "now: node1 PRIM Ready, node2 SECOND Ready\n    1000 ms  node2  Local state ALONE Ready\n"
+            "then: node1 off, node2 ALONE Ready\n"
+            "without service for 1020 ms, where each script takes a second\nnote: said\n");
+  EXPECT_EQ(run({"simulate", "process", "httpd", "--on", "node2", "-m", "web"}), 0);
+  EXPECT_EQ(asked.at("on"), "node2");
+  EXPECT_EQ(run({"simulate", "-m", "web"}), 2) << "of what?";
+  EXPECT_EQ(run({"simulate", "apply", "-m", "web"}), 2) << "of which file?";
+}
+
 TEST_F(CliTest, AFolderBringsItsScripts) {
   run({"apply", "-f", write("cluster.yaml", kCluster)});
   write("web/module.yaml", std::string{kModule} + "  scripts: {directory: scripts}\n");

@@ -52,6 +52,9 @@ int second_force(Session& session);
 int rfs_verify(Session& session);
 int rfs_diff(Session& session);
 
+// commands_simulate.cpp
+int simulate(Session& session);
+
 // commands_objects.cpp
 int apply(Session& session);
 int diff(Session& session);

@@ -126,6 +126,13 @@ void lost_options(CLI::App& app, Arguments& args) {
   app.add_flag("-v", args.verbose, "show: also the pieces of each file");
   app.add_option("--into", args.into, "restore: a new directory, outside of what is replicated")->type_name("DIRECTORY");
 }
+void simulate_options(CLI::App& app, Arguments& args) {
+  add_module(app, args);
+  add_words(app, args, "node NODE; network NAME or all; process NAME, replica or safekitd; checker RESOURCE; witness; command VERB; apply");
+  add_form(app, args);
+  app.add_option("--on", args.node, "process, checker, command: on this node instead of here")->type_name("NODE");
+  app.add_option("-f,--file", args.files, "apply: the module's file or folder")->type_name("FILE");
+}
 void inspect_options(CLI::App& app, Arguments& args) {
   add_module(app, args);
   add_words(app, args, "the module; rfsverify: also stop, which ends the one under way");
@@ -337,6 +344,12 @@ const std::vector<Command>& commands() {
        "  safekit rfsdiff -m web", inspect_options, rfs_diff},
       {"preflight", kWatching, "measure networks, disks, clocks and kernels of the nodes, and say what is in the way; exit 1 when something is",
        "  safekit preflight\n  safekit preflight -m web -o json", preflight_options, preflight},
+      {"simulate", kWatching, "what would happen now if something failed or was done; nothing is touched",
+       "  safekit simulate node node1 -m web\n  safekit simulate network all -m web\n"
+       "  safekit simulate process httpd --on node1 -m web\n  safekit simulate checker tcp.port -m web\n"
+       "  safekit simulate witness -m web\n  safekit simulate command swap -m web\n"
+       "  safekit simulate apply -f module.yaml -m web -o json",
+       simulate_options, simulate},
       {"cluster", kCluster, "make a cluster, let nodes in, see all nodes",
        "  safekit cluster init --node node1 -f cluster.yaml\n  safekit cluster token\n  safekit cluster join "
        "TOKEN --node node2\n"

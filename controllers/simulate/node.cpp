@@ -1,4 +1,4 @@
-#include "e2e/sim/node.h"
+#include "controllers/simulate/node.h"
 
 #include <algorithm>
 #include <csignal>
@@ -11,26 +11,14 @@ namespace {
 constexpr const char* kState = "/state";
 constexpr const char* kPrograms = "/usr/bin";
 constexpr int kExitNotTaken = 3;
+constexpr Duration kCalmScript = seconds{1};
 
 std::string after_word(const std::vector<std::string>& argv, std::string_view word) {
   const auto found = std::ranges::find(argv, word);
   return found == argv.end() || found + 1 == argv.end() ? std::string{} : *(found + 1);
 }
 
-class NoTcp final : public TcpProbe {
- public:
-  void connect(const std::string&, std::uint16_t, Duration, std::function<void(Status)>) override {}
-};
-class NoEcho final : public EchoProbe {
- public:
-  void echo(const std::string&, Duration, std::function<void(Status)>) override {}
-};
-class NoWitness final : public Witness {
- public:
-  void acquire(const LeaseAsk&, Duration, std::function<void(Result<LeaseReply>)>) override {}
-  void release(const LeaseAsk&, Duration, std::function<void(Status)>) override {}
-  void probe(const WitnessPlace&, Duration, std::function<void(Status)>) override {}
-};
+/// Another module's state is not known.
 class NoModules final : public checker::ModuleProbe {
  public:
   void ask(const ModuleName&, const std::string&, Duration, std::function<void(Result<checker::ModuleState>)>) override {}
@@ -38,11 +26,10 @@ class NoModules final : public checker::ModuleProbe {
 
 }  // namespace
 
-SimInterfaces::SimInterfaces(World& world, std::string own) : world_(world), own_(std::move(own)) { lose_power(); }
+SimInterfaces::SimInterfaces(World& world, std::vector<Interface> own) : world_(world), own_(std::move(own)) { lose_power(); }
 
 void SimInterfaces::lose_power() {
-  fixed_.interfaces = {{.index = 2, .name = "eth0", .up = true, .carrier = true}};
-  fixed_.interfaces[0].addresses = {{.ip = parse_ip(own_).value(), .prefix_length = 24}};
+  fixed_.interfaces = own_;
 }
 
 Status SimInterfaces::remove_address(int index, const InterfaceAddress& address) {
@@ -58,12 +45,54 @@ Status SimInterfaces::probe(int, const IpAddress& address, Duration wait, std::f
 }
 
 bool SimInterfaces::has(const IpAddress& address) {
-  return std::ranges::any_of(fixed_.interfaces[0].addresses, [&](const auto& one) { return one.ip == address; });
+  return std::ranges::any_of(fixed_.interfaces, [&](const Interface& interface) {
+    return std::ranges::any_of(interface.addresses, [&](const auto& one) { return one.ip == address; });
+  });
 }
 
 void SimInterfaces::set_loop(SimLoop* loop) {
   loop_ = loop;
   fixed_.on_changes.clear();
+}
+
+void SimProbes::connect(const std::string& host, std::uint16_t port, Duration timeout, std::function<void(Status)> task) {
+  answer(answers_(host, port), timeout, [task = std::move(task)](bool there) {
+    task(there ? Status{} : Status{Error{Code::Timeout, "no answer"}});
+  });
+}
+
+/// One lease a name, by the world's clock.
+void SimProbes::acquire(const LeaseAsk& ask, Duration limit, std::function<void(Result<LeaseReply>)> task) {
+  answer(has_witness(ask.place), limit, [this, ask, task = std::move(task)](bool there) {
+    if (!there) return task(Error{Code::Timeout, "no answer"});
+    SimLeases::Lease& lease = leases_->leases[ask.name];
+    const std::int64_t now = world_.now();
+    if (lease.holder != ask.holder && now < lease.until) return task(LeaseReply{.holder = lease.holder});
+    if (lease.holder != ask.holder || now >= lease.until) lease = {.holder = ask.holder, .id = ++leases_->last_id};
+    lease.until = now + ask.length.count();
+    task(LeaseReply{.granted = true, .id = std::to_string(lease.id), .length = ask.length});
+  });
+}
+
+void SimProbes::release(const LeaseAsk& ask, Duration limit, std::function<void(Status)> task) {
+  answer(has_witness(ask.place), limit, [this, ask, task = std::move(task)](bool there) {
+    if (!there) return task(Error{Code::Timeout, "no answer"});
+    const auto found = leases_->leases.find(ask.name);
+    if (found != leases_->leases.end() && std::to_string(found->second.id) == ask.id) leases_->leases.erase(found);
+    task({});
+  });
+}
+
+void SimProbes::probe(const WitnessPlace& place, Duration limit, std::function<void(Status)> task) {
+  answer(has_witness(place), limit, [task = std::move(task)](bool there) { task(there ? Status{} : Status{Error{Code::Timeout, "no answer"}}); });
+}
+
+bool SimProbes::has_witness(const WitnessPlace& place) const {
+  return std::ranges::any_of(place.addresses, [this](const std::string& address) { return answers_(address, 0); });
+}
+
+void SimProbes::answer(bool there, Duration limit, std::function<void(bool)> task) {
+  (void)loop_->after(there ? milliseconds{1} : limit, [there, task = std::move(task)] { task(there); });
 }
 
 Node::Node(Ports ports)
@@ -72,18 +101,19 @@ Node::Node(Ports ports)
       files_(ports_.world),
       backend_(ports_.world),
       processes_(ports_.world),
-      interfaces_(ports_.world, ports_.name.str() == "a" ? "10.0.0.1" : "10.0.0.2"),
+      interfaces_(ports_.world, ports_.interfaces),
       random_(ports_.world),
-      tcp_(std::make_unique<NoTcp>()),
-      echo_(std::make_unique<NoEcho>()),
-      witness_(std::make_unique<NoWitness>()),
+      probes_(ports_.world, ports_.answers, ports_.leases),
       modules_(std::make_unique<NoModules>()) {
   processes_.begin = [this](ProcessIdentity process, const ProcessSpec& spec) { begin(process, spec); };
   processes_.signalled = [this](ProcessIdentity process, int number) { signalled(process, number); };
   interfaces_.elsewhere = [this](const IpAddress& address) { return ports_.address_elsewhere(*this, address); };
   interfaces_.keeps_addresses = ports_.defect == Defect::AddressStays;
   backend_.forgets_commits = ports_.defect == Defect::FactsNotDurable;
-  backend_.on_event([this](const status::Event& event) { ports_.world.note(ports_.name.str(), event.text); });
+  backend_.on_event([this](const status::Event& event) {
+    ports_.world.note(ports_.name.str(), event.text);
+    if (ports_.told) ports_.told(*this, event);
+  });
   for (const Module& module : ports_.modules) disks_[module.name];
   store::Store first{backend_, clock_, ports_.name};
   (void)first.apply(store::kClusterKey, ports_.cluster, {});
@@ -99,6 +129,7 @@ void Node::boot() {
   up_ = true;
   if (ports_.defect != Defect::BootsUnnoticed) ++boots_;
   clock_.boot();
+  for (const Module& module : ports_.modules) begin_programs(module.name, true);
   start_daemon();
 }
 
@@ -111,6 +142,7 @@ void Node::crash() {
   scripts_.clear();
   left_.clear();
   application_.clear();
+  programs_.clear();
   processes_.lose_power();
   interfaces_.lose_power();
   files_.lose_power();
@@ -149,6 +181,52 @@ void Node::command(const std::string& module, const std::string& verb) {
   (void)daemon_->store->submit(std::move(operation));  // a full disk refuses it
 }
 
+void Node::apply(const std::string& module, const std::string& spec) {
+  if (!daemon_) return;
+  ports_.world.note(ports_.name.str(), "apply");
+  (void)daemon_->store->apply({store::Kind::Module, module}, spec, {});  // as above
+}
+
+void Node::set_switches(const std::string& module, const status::Settings& settings) {
+  switches_[module] = settings;
+  if (daemon_) daemon_->store->update_status(ModuleName{module}, [&](status::Module& status) { status.settings = settings; });
+}
+
+void Node::set_resource(const std::string& module, const std::string& name, const std::string& value) {
+  if (!daemon_) return;
+  daemon_->store->update_status(ModuleName{module}, [&](status::Module& status) {
+    status.resources[name] = {.value = value, .assigned = clock_.wall_now(), .source = "root"};
+  });
+}
+
+bool Node::is_application_up(const std::string& module) const {
+  const auto found = application_.find(module);
+  return found != application_.end() && found->second;
+}
+
+void Node::begin_programs(const std::string& module, bool always) {
+  const auto found = std::ranges::find(ports_.modules, module, &Module::name);
+  if (found == ports_.modules.end()) return;
+  for (const Program& program : found->programs) {
+    if (program.always == always) programs_[module].emplace_back(program, processes_.add(program.command, program.command));
+  }
+}
+
+void Node::end_programs(const std::string& module) {
+  std::erase_if(programs_[module], [this](const auto& running) {
+    if (!running.first.always) processes_.end(running.second, {.code = 0});
+    return !running.first.always;
+  });
+}
+
+bool Node::kill_program(const std::string& module, const std::string& command) {
+  const auto killed = std::erase_if(programs_[module], [&](const auto& running) {
+    if (running.first.command == command) processes_.end(running.second, {.signal = SIGKILL});
+    return running.first.command == command;
+  });
+  return killed > 0;
+}
+
 Replica* Node::replica(const std::string& module) const {
   for (const auto& [pid, one] : replicas_) {
     if (one.module == module) return one.replica.get();
@@ -167,16 +245,23 @@ void Node::start_daemon() {
   d.loop = std::make_unique<SimLoop>(ports_.world, clock_);
   processes_.set_loop(d.loop.get());
   interfaces_.set_loop(d.loop.get());
+  probes_.set_loop(d.loop.get());
   d.store = std::make_unique<store::Store>(backend_, clock_, ports_.name);
   d.engine = std::make_unique<engine::Engine>(engine::Engine::Ports{*d.store, *d.loop, clock_, random_, log_});
   d.heartbeats = std::make_unique<SimHeartbeats>(SimHeartbeats::Ports{ports_.world, *d.loop, clock_, ports_.name, ports_.defect, ports_.carry});
+  d.transport = std::make_unique<SimTransport>(SimTransport::Ports{ports_.world, *d.loop, ports_.name, ports_.reach});
+  d.peers = std::make_unique<peer::Peers>(peer::Peers::Ports{*d.store, *d.loop, clock_, log_}, *d.transport);
+  for (const auto& [module, switches] : switches_) {
+    d.store->update_status(ModuleName{module}, [&switches](status::Module& status) { status.settings = switches; });
+  }
   wire(d);
   d.role->adopt();
   d.engine->start();
+  d.peers->start();
   d.engine->wake("membership", {"cluster"});
 }
 
-/// As controllers/daemon.cpp.
+/// As controllers/daemon.cpp; what asks for a person's attention only (config) is left out.
 void Node::wire(Daemon& d) {
   const auto add = [&d](std::unique_ptr<engine::Controller> controller) {
     d.engine->add(*controller);
@@ -195,9 +280,9 @@ void Node::wire(Daemon& d) {
       replication::Paths{.state_dir = kState, .program_dir = kPrograms}));
   add(std::make_unique<vip::VipController>(*d.store, clock_, interfaces_, d.engine->waker("vip")));
   add(std::make_unique<errd::ErrdController>(errd::ErrdController::Ports{*d.store, clock_, processes_, units_}, d.engine->waker("errd")));
-  add(std::make_unique<checker::CheckerController>(checker::CheckerController::Ports{*d.store, clock_, *tcp_, *echo_, *witness_, interfaces_, *modules_},
+  add(std::make_unique<checker::CheckerController>(checker::CheckerController::Ports{*d.store, clock_, probes_, probes_, probes_, interfaces_, *modules_},
                                                    d.engine->waker("checker")));
-  add(std::make_unique<lease::LeaseController>(lease::LeaseController::Ports{*d.store, clock_, *witness_, *echo_},
+  add(std::make_unique<lease::LeaseController>(lease::LeaseController::Ports{*d.store, clock_, probes_, probes_},
                                                [] { return std::string{"c"}; }, d.engine->waker("lease")));
   add(std::make_unique<failover::FailoverController>(*d.store, clock_));
   add(std::make_unique<membership::MembershipController>(*d.store, clock_, *d.heartbeats, d.engine->waker("membership")));
@@ -251,10 +336,14 @@ void Node::begin_script(ProcessIdentity runner, const ProcessSpec& spec) {
   Script script{.module = module.substr(0, module.find('/')), .name = program.substr(program.rfind('/') + 1), .status_path = status_path};
   script.script = processes_.add(script.name, program);
   (void)files_.put(status_path, fmt::format("pid={}\nstart_ticks={}\n", script.script.pid, script.script.start_ticks), 0600);
-  if (script.name == "stop_prim") application_[script.module] = false;
+  if (script.name == "stop_prim") {
+    application_[script.module] = false;
+    end_programs(script.module);
+  }
   scripts_[runner.pid] = script;
-  const Duration takes = ports_.world.chance(5) ? ports_.world.between(seconds{1}, seconds{8})
-                                                : ports_.world.between(milliseconds{1}, milliseconds{200});
+  const Duration takes = ports_.world.is_calm()    ? kCalmScript
+                         : ports_.world.chance(5) ? ports_.world.between(seconds{1}, seconds{8})
+                                                  : ports_.world.between(milliseconds{1}, milliseconds{200});
   script_tick(runner, ports_.world.now() + takes.count());
 }
 
@@ -273,7 +362,10 @@ void Node::end_script(ProcessIdentity runner, const std::string& how) {
   const auto node = scripts_.extract(runner.pid);
   if (node.empty()) return;
   const Script& script = node.mapped();
-  if (script.name == "start_prim" && how.starts_with("exit")) application_[script.module] = true;
+  if (script.name == "start_prim" && how.starts_with("exit")) {
+    application_[script.module] = true;
+    begin_programs(script.module, false);
+  }
   processes_.end(script.script, {.code = 0});
   if (ports_.defect == Defect::ScriptEndLost && ports_.world.chance(2)) return;
   (void)files_.put(script.status_path, fmt::format("pid={}\nstart_ticks={}\n{}", script.script.pid, script.script.start_ticks, how), 0600);

@@ -1,4 +1,4 @@
-#include "e2e/sim/world.h"
+#include "controllers/simulate/world.h"
 
 #include <fmt/format.h>
 

@@ -14,9 +14,11 @@
 #include "controllers/role/effect.h"
 #include "controllers/script/effect.h"
 #include "controllers/vip/effect.h"
-#include "e2e/sim/heartbeats.h"
-#include "e2e/sim/replica.h"
+#include "controllers/simulate/heartbeats.h"
+#include "controllers/simulate/replica.h"
+#include "controllers/simulate/transport.h"
 #include "reconciler/engine/engine.h"
+#include "reconciler/peer/links.h"
 #include "reconciler/store/store.h"
 #include "schema/fake/fixed_interfaces.h"
 #include "schema/fake/fixed_units.h"
@@ -26,7 +28,7 @@ namespace safekit::sim {
 /// The virtual address of every module, and the machine's own. Probes find whoever has an address.
 class SimInterfaces final : public Interfaces {
  public:
-  SimInterfaces(World& world, std::string own);
+  SimInterfaces(World& world, std::vector<Interface> own);
   Result<std::vector<Interface>> list() override { return fixed_.list(); }
   Status add_address(int index, const InterfaceAddress& address) override { return fixed_.add_address(index, address); }
   Status remove_address(int index, const InterfaceAddress& address) override;
@@ -42,15 +44,55 @@ class SimInterfaces final : public Interfaces {
 
  private:
   World& world_;
-  std::string own_;
+  std::vector<Interface> own_;
   SimLoop* loop_{nullptr};
   fake::FixedInterfaces fixed_{};
+};
+
+/// What witnesses have granted: one book for all of a world's nodes. A value.
+struct SimLeases {
+  struct Lease {
+    std::string holder{};
+    std::uint64_t id{0};
+    std::int64_t until{0};  ///< ns of the world
+  };
+  std::map<std::string, Lease> leases{};
+  std::uint64_t last_id{0};
+};
+
+/// Whoever `answers` says is there answers at once; of any other one nothing is heard. A witness is asked as an echo of its place.
+class SimProbes final : public TcpProbe, public EchoProbe, public Witness {
+ public:
+  using Answers = std::function<bool(const std::string& host, std::uint16_t port)>;
+  SimProbes(World& world, Answers answers, std::shared_ptr<SimLeases> leases)
+      : world_(world), answers_(std::move(answers)), leases_(std::move(leases)) {}
+  void connect(const std::string& host, std::uint16_t port, Duration timeout, std::function<void(Status)> task) override;
+  void echo(const std::string& host, Duration timeout, std::function<void(Status)> task) override { connect(host, 0, timeout, std::move(task)); }
+  void acquire(const LeaseAsk& ask, Duration limit, std::function<void(Result<LeaseReply>)> task) override;
+  void release(const LeaseAsk& ask, Duration limit, std::function<void(Status)> task) override;
+  void probe(const WitnessPlace& place, Duration limit, std::function<void(Status)> task) override;
+  void set_loop(SimLoop* loop) { loop_ = loop; }
+
+ private:
+  [[nodiscard]] bool has_witness(const WitnessPlace& place) const;
+  void answer(bool there, Duration limit, std::function<void(bool)> task);
+
+  World& world_;
+  Answers answers_;
+  std::shared_ptr<SimLeases> leases_;
+  SimLoop* loop_{nullptr};
+};
+
+/// A process of the application, by its command name. While it is not `always` there it comes with start_prim and ends with stop_prim.
+struct Program {
+  std::string command{};
+  bool always{false};
 };
 
 struct Module {
   std::string name{};
   std::string spec{};
-  IpAddress address{};
+  std::vector<Program> programs{};
 };
 
 /// One node: what its disks hold, what runs on it, and one safekitd after the other made of the real store, engine and
@@ -60,16 +102,21 @@ class Node {
   struct Ports {
     World& world;
     NodeName name{};
+    std::vector<Interface> interfaces{};  ///< as they are after a boot
     std::string cluster{};
     std::vector<Module> modules{};
     Defect defect{Defect::None};
     std::int64_t drift_ppm{0};
     SimHeartbeats::Carry carry{};
+    SimTransport::Reach reach{};
     std::function<Replica*(const Node&, const std::string& module)> peer_replica{};
     std::function<std::uint32_t()> next_write{};
     std::function<void(const Node&, const std::string& module, std::uint32_t)> acknowledged{};
     std::function<void(const Node&, const std::string& module, bool forced)> promoting{};
     std::function<bool(const Node&, const IpAddress&)> address_elsewhere{};
+    SimProbes::Answers answers{[](const std::string&, std::uint16_t) { return true; }};  ///< port 0: an echo
+    std::shared_ptr<SimLeases> leases{std::make_shared<SimLeases>()};
+    std::function<void(const Node&, const status::Event&)> told{};  ///< of each line of a log
   };
   explicit Node(Ports ports);
   ~Node();
@@ -82,6 +129,14 @@ class Node {
   void kill_replica(const std::string& module);
   void pause_daemon(Duration how_long);
   void command(const std::string& module, const std::string& verb);
+  /// A new revision of the module, made here.
+  void apply(const std::string& module, const std::string& spec);
+  /// Switches of a module; they hold from the next start of safekitd on as well.
+  void set_switches(const std::string& module, const status::Settings& settings);
+  /// As `safekit set` does.
+  void set_resource(const std::string& module, const std::string& name, const std::string& value);
+  /// Whether there was one.
+  bool kill_program(const std::string& module, const std::string& command);
   void jump_clock(Duration by) { clock_.jump(by); }
   void fill_disk(bool full) { backend_.fill(full); }
 
@@ -91,7 +146,11 @@ class Node {
   [[nodiscard]] const Copy& copy(const std::string& module) const { return disks_.at(module); }
   [[nodiscard]] const status::Module* status(const std::string& module) const;
   [[nodiscard]] bool has_address(const IpAddress& address) { return interfaces_.has(address); }
+  /// Between the end of start_prim and the begin of stop_prim.
+  [[nodiscard]] bool is_application_up(const std::string& module) const;
   [[nodiscard]] SimHeartbeats* heartbeats() const { return daemon_ ? daemon_->heartbeats.get() : nullptr; }
+  [[nodiscard]] SimTransport* transport() const { return daemon_ ? daemon_->transport.get() : nullptr; }
+  [[nodiscard]] const store::Store* store() const { return daemon_ ? daemon_->store.get() : nullptr; }
 
  private:
   struct Daemon {
@@ -99,6 +158,8 @@ class Node {
     std::unique_ptr<store::Store> store{};
     std::unique_ptr<engine::Engine> engine{};
     std::unique_ptr<SimHeartbeats> heartbeats{};
+    std::unique_ptr<SimTransport> transport{};
+    std::unique_ptr<peer::Peers> peers{};
     std::unique_ptr<role::RoleController> role{};
     std::vector<std::unique_ptr<engine::Controller>> controllers{};
   };
@@ -117,6 +178,8 @@ class Node {
   void wire(Daemon& daemon);
   void begin(ProcessIdentity process, const ProcessSpec& spec);
   void begin_replica(ProcessIdentity process, const std::string& module, bool take_over);
+  void begin_programs(const std::string& module, bool always);
+  void end_programs(const std::string& module);
   void begin_script(ProcessIdentity runner, const ProcessSpec& spec);
   void end_script(ProcessIdentity runner, const std::string& how);
   void script_tick(ProcessIdentity runner, std::int64_t ends);
@@ -139,12 +202,12 @@ class Node {
   std::map<std::string, Copy> disks_{};
   std::map<std::string, LeftMount> left_{};
   std::map<std::string, bool> application_{};
+  std::map<std::string, status::Settings> switches_{};
+  std::map<std::string, std::vector<std::pair<Program, ProcessIdentity>>> programs_{};
   std::map<std::int32_t, Running> replicas_{};
   std::map<std::int32_t, Script> scripts_{};
   std::unique_ptr<Daemon> daemon_{};
-  std::unique_ptr<TcpProbe> tcp_{};
-  std::unique_ptr<EchoProbe> echo_{};
-  std::unique_ptr<Witness> witness_{};
+  SimProbes probes_;
   std::unique_ptr<checker::ModuleProbe> modules_{};
 };
 

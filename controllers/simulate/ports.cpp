@@ -1,4 +1,4 @@
-#include "e2e/sim/ports.h"
+#include "controllers/simulate/ports.h"
 
 #include <fmt/format.h>
 
@@ -89,7 +89,14 @@ Status SimFiles::remove_tree(const std::string& path) {
   return {};
 }
 
-void SimFiles::lose_power() { take_back(world_, files_, unsynced_); }
+/// A file that was written and not synced is as it was before, or torn: it ends somewhere.
+void SimFiles::lose_power() {
+  for (const auto& [path, before] : unsynced_) {
+    const auto now = files_.find(path);
+    if (now != files_.end() && world_.chance(25)) now->second.resize(world_.below(now->second.size() + 1));
+  }
+  take_back(world_, files_, unsynced_);
+}
 
 store::Snapshot SimBackend::load() {
   store::Snapshot snapshot{.facts = facts_, .relaxed_facts = relaxed_, .revision_limit = revision_limit_, .next_operation = next_operation_};

@@ -5,8 +5,8 @@
 #include <optional>
 
 #include "controllers/membership/heartbeats.h"
-#include "e2e/sim/defect.h"
-#include "e2e/sim/ports.h"
+#include "controllers/simulate/defect.h"
+#include "controllers/simulate/ports.h"
 
 namespace safekit::sim {
 

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "controllers/replication/link.h"
-#include "e2e/sim/defect.h"
-#include "e2e/sim/ports.h"
+#include "controllers/simulate/defect.h"
+#include "controllers/simulate/ports.h"
 
 namespace safekit::sim {
 

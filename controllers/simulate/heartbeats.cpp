@@ -1,4 +1,4 @@
-#include "e2e/sim/heartbeats.h"
+#include "controllers/simulate/heartbeats.h"
 
 #include <algorithm>
 

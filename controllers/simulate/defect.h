@@ -7,11 +7,11 @@
 
 namespace safekit::sim {
 
-/// Mistakes planted on purpose into what surrounds the controllers or on the way between them, to see that they are found.
+/// Mistakes planted on purpose into the simulated world around the controllers or on the way between them, to see that e2e/sim finds
+/// them. None of them is in what the product itself does.
 enum class Defect : std::uint8_t {
   None,
   // Of the replica.
-  PromotesStale,          ///< a copy that is known to be old is taken for primary
   IgnoresGeneration,      ///< copies are taken for equal that are not
   AcknowledgesEarly,      ///< a write is acknowledged before the peer has it
   SecondaryAcksUnsynced,  ///< the peer says that it has it before it is on its disk
@@ -23,10 +23,8 @@ enum class Defect : std::uint8_t {
   NotInconsistent,        ///< a synchronisation that has not ended leaves a copy that looks old only
   NoNewGeneration,        ///< writes without the peer stay in the old generation
   PairingStays,           ///< the end of a synchronisation is no new pairing
-  KeepsGrant,             ///< and takes back no permission
   DropsAcknowledgement,   ///< the peer's acknowledgement gets lost
   LosesAWrite,            ///< the peer acknowledges what it has thrown away
-  ReportsTooEarly,        ///< it says that it is settled before it is
   SaysUpToDate,           ///< its report calls every copy up to date
   // Of the orders to it.
   DropsMark,
@@ -46,9 +44,9 @@ enum class Defect : std::uint8_t {
 inline constexpr std::size_t kDefects = static_cast<std::size_t>(Defect::AddressStays) + 1;
 
 inline constexpr std::array<std::string_view, kDefects> kDefectNames{
-    "none",           "promotes-stale",     "ignores-generation", "acknowledges-early", "secondary-acks-unsynced", "primary-acks-unsynced",
+    "none",           "ignores-generation", "acknowledges-early", "secondary-acks-unsynced", "primary-acks-unsynced",
     "mark-not-durable", "grant-ignores-pairing", "goes-alone-by-itself", "complete-too-early", "not-inconsistent", "no-new-generation",
-    "pairing-stays",  "keeps-grant",        "drops-acknowledgement", "loses-a-write",   "reports-too-early",       "says-up-to-date",
+    "pairing-stays",  "drops-acknowledgement", "loses-a-write",   "says-up-to-date",
     "drops-mark",     "always-alone",       "says-unpaired",      "answers-at-once",    "old-heartbeat",           "silent-too-soon",
     "forgets-hand-over", "facts-not-durable", "boots-unnoticed",  "script-end-lost",    "address-stays"};
 [[nodiscard]] constexpr std::string_view to_string(Defect defect) { return kDefectNames[static_cast<std::size_t>(defect)]; }

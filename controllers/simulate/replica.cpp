@@ -1,4 +1,4 @@
-#include "e2e/sim/replica.h"
+#include "controllers/simulate/replica.h"
 
 #include <algorithm>
 
@@ -36,27 +36,20 @@ struct Replica::Link final : replication::ReplicaLink {
     });
   }
   Status send(const control::Want& want) override {
-    if (*alive && replica->ports_.defect == Defect::ReportsTooEarly) {
-      control::Report early = replica->state();
-      early.order = want.order;
-      early.role = want.role;
-      early.settled = true;
-      early.up_to_date = early.up_to_date && !want.mark_out_of_date;
-      if (replica->loop_ != nullptr) replica->loop_->post([to = mine, early] { to->on_report(early); });
-      replica->after(milliseconds{400}, [to = replica, want] { to->act(want); });
-      return {};
-    }
     return pass([want](Replica& to) { to.act(want); });
   }
   Status send(const control::Inspect&) override { return {}; }
   Status pass(std::function<void(Replica&)> task) {
     if (!*alive) return Error{Code::Unavailable, "the replica is gone"};
-    replica->after(replica->ports_.world.between(microseconds{50}, milliseconds{20}), [to = replica, task = std::move(task)] { task(*to); });
+    World& world = replica->ports_.world;
+    last = std::max(last + 1, world.now() + world.between(microseconds{50}, milliseconds{20}).count());  // in the order sent
+    replica->after(Duration{last - world.now()}, [to = replica, task = std::move(task)] { task(*to); });
     return {};
   }
   Replica* replica;
   std::shared_ptr<bool> alive;
   std::shared_ptr<replication::LinkTasks> mine;
+  std::int64_t last{0};  ///< arrival of the last message
 };
 
 Replica::Replica(Ports ports) : ports_(std::move(ports)) {
@@ -136,7 +129,6 @@ void Replica::change_role(const control::Want& want) {
   role_ = want.role;
   if (role_ != ReplicaRole::Primary) return;
   refused_ = copy.inconsistent || (!copy.up_to_date && copy.ever);
-  if (ports_.defect == Defect::PromotesStale) refused_ = copy.inconsistent;
   if (refused_) return;
   ports_.promoting(want.force_up_to_date);
   copy.up_to_date = copy.last_primary = true;
@@ -202,8 +194,7 @@ void Replica::begin_stream(Replica& second) {
 
 /// From here on nothing is acknowledged without the peer.
 void Replica::end_sync() {
-  if (ports_.defect != Defect::KeepsGrant) granted_ = false;
-  waiting_ = noted_ = false;
+  granted_ = waiting_ = noted_ = false;
   mirroring_ = true;
   if (ports_.defect != Defect::PairingStays) pairing_ = ports_.world.number() | 1U;
   const bool skips = ports_.defect == Defect::IgnoresGeneration;

@@ -18,7 +18,8 @@ namespace safekit::sim {
 class World {
  public:
   using Task = std::function<void()>;
-  explicit World(std::uint64_t seed) : random_(seed) {}
+  /// `calm`: nothing goes wrong by itself, and all takes the least time it may; only scripts take what scripts take.
+  explicit World(std::uint64_t seed, bool calm = false) : random_(seed), calm_(calm) {}
   World(const World&) = delete;
   World& operator=(const World&) = delete;
 
@@ -29,10 +30,11 @@ class World {
   void run_until(std::int64_t time, const Task& check);
 
   [[nodiscard]] std::uint64_t below(std::uint64_t bound) { return bound == 0 ? 0 : random_() % bound; }
-  [[nodiscard]] bool chance(unsigned percent) { return below(100) < percent; }
+  [[nodiscard]] bool chance(unsigned percent) { return !calm_ && below(100) < percent; }
   [[nodiscard]] Duration between(Duration least, Duration most) {
-    return least + Duration{static_cast<std::int64_t>(below(static_cast<std::uint64_t>((most - least).count()) + 1))};
+    return calm_ ? least : least + Duration{static_cast<std::int64_t>(below(static_cast<std::uint64_t>((most - least).count()) + 1))};
   }
+  [[nodiscard]] bool is_calm() const { return calm_; }
   std::uint64_t number() { return random_(); }
 
   /// A line of the run: part of the digest, and kept for a person when wanted.
@@ -44,6 +46,7 @@ class World {
 
  private:
   std::mt19937_64 random_;
+  bool calm_;
   std::int64_t now_{0};
   std::uint64_t sequence_{0};
   std::uint64_t events_{0};

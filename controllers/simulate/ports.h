@@ -5,7 +5,7 @@
 #include <memory>
 #include <set>
 
-#include "e2e/sim/world.h"
+#include "controllers/simulate/world.h"
 #include "reconciler/store/backend.h"
 #include "schema/port/clock.h"
 #include "schema/port/files.h"
@@ -64,7 +64,7 @@ class SimLoop final : public Loop {
   std::shared_ptr<bool> alive_{std::make_shared<bool>(true)};
 };
 
-/// Small files. `put` is on the disk some time later, if the power stays: else the file is empty or old.
+/// Small files. `put` is on the disk some time later, if the power stays: else the file is old or torn.
 class SimFiles final : public Files {
  public:
   explicit SimFiles(World& world) : world_(world) {}
