@@ -15,7 +15,7 @@ import harness  # noqa: E402
 from harness import BIN, SAFEKIT, later, note, sh, until  # noqa: E402
 
 WORK = f"skw{os.getpid()}"[:15]  # the command name of all processes here: nobody else's
-KILLS = int(os.environ.get("SK_KILLS", "20"))
+KILLS = int(os.environ.get("SK_KILLS", "10"))
 BUS = """<busconfig><type>system</type><listen>unix:path={0}/bus</listen><auth>EXTERNAL</auth>
 <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>
 """
