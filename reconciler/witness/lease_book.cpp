@@ -82,7 +82,7 @@ Result<LeaseBook> LeaseBook::from_text(std::string_view text, MonoTime now) {
     Lease lease{.holder = std::string{take(line, ' ')}, .id = std::string{take(line, ' ')}};
     std::int64_t length_ms = 0;
     const auto [end, failed] = std::from_chars(line.data(), line.data() + line.size(), length_ms);
-    if (failed != std::errc{} || end != line.data() + line.size() || length_ms <= 0 || milliseconds{length_ms} > kLongest ||
+    if (failed != std::errc{} || end != line.data() + line.size() || length_ms <= 0 || length_ms > kLongest / milliseconds{1} ||
         name.empty() || lease.holder.empty() || lease.id.empty() || book.leases_.size() >= kLeasesMax) {
       return corrupt;
     }

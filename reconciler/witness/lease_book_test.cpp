@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "schema/base/digest.h"
+
 namespace safekit::witness {
 namespace {
 
@@ -103,6 +105,12 @@ TEST_F(LeaseBookTest, ADamagedFileIsSeen) {
     damaged[i] = static_cast<char>(damaged[i] ^ 1);
     EXPECT_FALSE(LeaseBook::from_text(damaged, now).has_value()) << i;
     EXPECT_FALSE(LeaseBook::from_text(text.substr(0, i), now).has_value()) << i;
+  }
+  for (const std::string length : {"0", "-1", "60001", "333333333333335", "99999999999999999999", "5 ", "x"}) {
+    const std::string line = "m a 7 " + length + "\n";
+    const auto book_of = [](const std::string& lines) { return fmt::format("safekit-leases 1 {:08x}\n{}", checksum32(as_bytes(lines)), lines); };
+    EXPECT_FALSE(LeaseBook::from_text(book_of(line), now).has_value()) << length;
+    EXPECT_TRUE(LeaseBook::from_text(book_of("m a 7 60000\n"), now).has_value());
   }
   EXPECT_EQ(LeaseBook::from_text("safekit-leases 2 00000000\n", now).error().code, Code::Unsupported);
 }
