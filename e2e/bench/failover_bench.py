@@ -256,3 +256,4 @@ def run(options, report):
         for timeout, interval in ADVERT_INTERVALS.items():
             if timeout in rows:
                 keepalived(options, report, timeout, interval)
+                common.clean_up()
