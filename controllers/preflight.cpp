@@ -127,16 +127,18 @@ void Preflight::call(const Shared& job, Method method, const std::string& path, 
   });
 }
 
+void Preflight::give_up(const Shared& job, const Error& error) {
+  job->peers.back().problem = error.what;
+  job->others.erase(job->others.begin());
+  next_peer(job);
+}
+
 void Preflight::ping(const Shared& job) {
   const MonoTime sent = ports_.clock.mono_now();
   const WallTime wall = ports_.clock.wall_now();
   call(job, Method::Get, "preflight/ping", {}, [this, job, sent, wall](const Result<api::Response>& answer) {
     api::PreflightPeer& peer = job->peers.back();
-    if (!answer) {
-      peer.problem = answer.error().what;
-      job->others.erase(job->others.begin());
-      return next_peer(job);
-    }
+    if (!answer) return give_up(job, answer.error());
     const Duration took = ports_.clock.mono_now() - sent;
     // The shortest way there and back bounds best where in between the other clock was read.
     if (job->answers.empty() || took < *std::ranges::min_element(job->answers)) {
@@ -156,7 +158,8 @@ void Preflight::ping(const Shared& job) {
 void Preflight::send(const Shared& job) {
   call(job, Method::Post, "preflight/sink", std::string(kParcelBytes, 'x'), [this, job](const Result<api::Response>& answer) {
     const Duration took = ports_.clock.mono_now() - job->sent;
-    if (answer && ++job->parcels < kParcels) return send(job);
+    if (!answer) return give_up(job, answer.error());
+    if (++job->parcels < kParcels) return send(job);
     const double bytes = static_cast<double>(kParcelBytes) * job->parcels;
     job->peers.back().bytes_per_second = static_cast<std::uint64_t>(bytes * 1e9 / static_cast<double>(std::max<std::int64_t>(took.count(), 1)));
     ask_self(job);

@@ -38,6 +38,7 @@ class Preflight {
   using Shared = std::shared_ptr<Job>;
   void begin(const api::Request& request, const api::Respond& respond);
   void next_peer(const Shared& job);
+  void give_up(const Shared& job, const Error& error);
   void ping(const Shared& job);
   void send(const Shared& job);
   void ask_self(const Shared& job);

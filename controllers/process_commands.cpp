@@ -13,13 +13,6 @@ namespace {
 
 using doc::Node;
 
-Result<Node> body_of(const api::Request& request) {
-  doc::Problems problems{"request"};
-  std::vector<Node> nodes = doc::parse_json(request.body, problems);
-  if (nodes.size() == 1 && nodes[0].kind == doc::Kind::Map) return std::move(nodes[0]);
-  return Error{Code::Invalid, "the body of the request must be one JSON object"};
-}
-
 Node view_of(const ProcessInfo& process) {
   Node item = Node::map();
   item.add("pid", Node::number(std::to_string(process.identity.pid)));
@@ -82,7 +75,7 @@ api::Response ProcessCommands::list(const std::string& module) const {
 }
 
 api::Response ProcessCommands::set_class(const api::Request& request, const std::string& module) {
-  const auto body = body_of(request);
+  const auto body = api::object_in(request);
   if (!body) return api::failure(body.error());
   const std::string name = api::text_at(*body, {"class"});
   const bool enabled = api::text_at(*body, {"enabled"}) == "true";
@@ -94,7 +87,7 @@ api::Response ProcessCommands::set_class(const api::Request& request, const std:
 }
 
 api::Response ProcessCommands::signal(const api::Request& request) {
-  const auto body = body_of(request);
+  const auto body = api::object_in(request);
   if (!body) return api::failure(body.error());
   const std::string name = api::text_at(*body, {"name"});
   if (name.empty()) return api::failure(Error{Code::Invalid, "say which processes: -name=COMMAND"});

@@ -222,3 +222,21 @@ def test_main(body):
         raise
     finally:
         clean_up()
+
+
+def cases_main(names, make_world, on_failure=None):
+    """Each case_* of `names` (or those named on the command line) in a world of its own."""
+    def body():
+        for name, case in [(name, value) for name, value in names.items() if name.startswith("case_")]:
+            if sys.argv[1:] and name not in sys.argv[1:]:
+                continue
+            note(name)
+            world = make_world(case)
+            try:
+                case(world)
+            except BaseException:
+                if on_failure:
+                    on_failure(world)
+                raise
+            clean_up()
+    test_main(body)

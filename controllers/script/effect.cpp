@@ -21,6 +21,12 @@ const spec::Scripts* scripts_of(const spec::Module* spec) {
   return spec != nullptr && spec->scripts && spec->scripts->enabled ? &*spec->scripts : nullptr;
 }
 
+const spec::Scripts& scripts_or_usual(const spec::Module* spec) {
+  static const spec::Scripts usual{};
+  const spec::Scripts* scripts = scripts_of(spec);
+  return scripts == nullptr ? usual : *scripts;
+}
+
 ScriptController::ScriptController(store::Store& store, const Clock& clock, Processes& processes,
                                    Files& files, Wake wake, Paths paths, ProcessGroups* groups)
     : store_(store),
@@ -129,14 +135,12 @@ void ScriptController::tell_of_groups(const std::string& module) {
 }
 
 Result<std::optional<Duration>> ScriptController::run_programs(const std::string& module, const spec::Module* spec) {
-  const spec::Scripts defaults;
-  const spec::Scripts* scripts = scripts_of(spec);
-  if (scripts == nullptr) scripts = &defaults;
+  const spec::Scripts& scripts = scripts_or_usual(spec);
   const status::Module& seen = store_.status(ModuleName{module});
   std::map<std::string, status::CheckerProgram> wanted = seen.checker.programs;
   wanted.insert(seen.errd.handlers.begin(), seen.errd.handlers.end());
-  return programs_.pass(module, wanted, environment(module, *scripts),
-                        scripts->logging == spec::ScriptLogging::UserLog);
+  return programs_.pass(module, wanted, environment(module, scripts),
+                        scripts.logging == spec::ScriptLogging::UserLog);
 }
 
 void ScriptController::load(const std::string& module, Live& live) {
@@ -301,16 +305,14 @@ Status ScriptController::replace_if_new(const std::string& path, const std::stri
 
 Status ScriptController::start(const std::string& module, Live& live, const status::ScriptOrder& order) {
   const auto spec = store_.module(ModuleName{module});
-  const spec::Scripts defaults;
-  const spec::Scripts* scripts = scripts_of(spec.get());
-  if (scripts == nullptr) scripts = &defaults;
+  const spec::Scripts& scripts = scripts_or_usual(spec.get());
   const std::string var = module_var(paths_.state_dir, module);
   SK_TRY_VOID(files_.make_directories(var + "/run"));
   if (live.record) SK_TRY_VOID(files_.remove(status_path(module, live.record->run.id)));
   SK_TRY_VOID(files_.remove(status_path(module, order.run)));
-  if (order.name == "prestart") keep_house(module, std::uint64_t{scripts->log_size_kb} * 1024);
+  if (order.name == "prestart") keep_house(module, std::uint64_t{scripts.log_size_kb} * 1024);
 
-  const bool logged = scripts->logging == spec::ScriptLogging::UserLog;
+  const bool logged = scripts.logging == spec::ScriptLogging::UserLog;
   const std::string output = logged ? output_name(clock_.wall_now(), order.name) : std::string{};
   live.record = Record{};
   Execution& run = live.record->run;
@@ -323,20 +325,16 @@ Status ScriptController::start(const std::string& module, Live& live, const stat
 
   ProcessSpec process;
   const std::string bin = private_bin(paths_.state_dir, module);
-  process.argv = {paths_.program_dir + "/safekit-runner",
-                  "--status",
-                  status_path(module, order.run),
-                  "--output",
-                  logged ? run.output_file : "-",
-                  "--header",
-                  fmt::format("---- {} {} ----", to_log_string(clock_.wall_now()), order.name)};
   tell_of_groups(module);
   leftovers_.tidy(module, extra_.groups(module));
-  const auto group = leftovers_.options_of(group_of(module, order.run));
-  process.argv.insert(process.argv.end(), group.begin(), group.end());
-  process.argv.insert(process.argv.end(), {"--", bin + "/" + order.name});
-  process.argv.insert(process.argv.end(), order.arguments.begin(), order.arguments.end());
-  process.environment = environment(module, *scripts);
+  process.argv = command_of({.program_dir = paths_.program_dir,
+                             .status = status_path(module, order.run),
+                             .output = logged ? run.output_file : "-",
+                             .header = header_of(clock_.wall_now(), order.name),
+                             .group = leftovers_.options_of(group_of(module, order.run)),
+                             .program = bin + "/" + order.name,
+                             .arguments = order.arguments});
+  process.environment = environment(module, scripts);
   process.directory = bin;
   const auto runner =
       processes_.start(process, [this, module](const ExitStatus&) { wake_(engine::Request{module}); });

@@ -29,6 +29,8 @@ struct Paths {
 [[nodiscard]] std::string fact_key(const std::string& module);
 /// Nothing where the module runs none.
 [[nodiscard]] const spec::Scripts* scripts_of(const spec::Module* spec);
+/// The module's, or what holds where it says nothing of scripts.
+[[nodiscard]] const spec::Scripts& scripts_or_usual(const spec::Module* spec);
 
 /// What has become of the scripts of a configuration.
 struct Configuration {

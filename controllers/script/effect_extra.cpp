@@ -91,15 +91,13 @@ Result<std::optional<Duration>> ScriptController::run_config(const std::string& 
 
 Status ScriptController::start_config(const std::string& module, Live& live, const std::string& script) {
   const auto spec = store_.module(ModuleName{module});
-  const spec::Scripts defaults;
-  const spec::Scripts* scripts = scripts_of(spec.get());
-  if (scripts == nullptr) scripts = &defaults;
+  const spec::Scripts& scripts = scripts_or_usual(spec.get());
   ConfigRun& run = *live.config.run;
-  run.output_file = output_path(module, *scripts, script);
+  run.output_file = output_path(module, scripts, script);
   SK_TRY_VOID(extra_.start({.module = module,
                             .key = kConfigKey,
                             .script = script,
-                            .environment = environment(module, *scripts),
+                            .environment = environment(module, scripts),
                             .output_file = run.output_file},
                            [this, module](int exit_code) {
                              const auto found = modules_.find(module);
@@ -205,18 +203,16 @@ Status ScriptController::start_asked(const std::string& module, Live& live, Aske
     return {};
   }
   const auto spec = store_.module(ModuleName{module});
-  const spec::Scripts defaults;
-  const spec::Scripts* scripts = scripts_of(spec.get());
-  if (scripts == nullptr) scripts = &defaults;
+  const spec::Scripts& scripts = scripts_or_usual(spec.get());
   // Who looks at a module's state looks often: of these the last output is kept, and no line tells of them.
   const bool is_look = kind == AskedKind::State || kind == AskedKind::Level;
   const std::string fixed = fmt::format("{}/run/{}.out", module_var(paths_.state_dir, module), asked.script);
   if (is_look) SK_TRY_VOID(files_.remove(fixed));
-  asked.output_file = is_look ? fixed : output_path(module, *scripts, asked.script);
+  asked.output_file = is_look ? fixed : output_path(module, scripts, asked.script);
   SK_TRY_VOID(extra_.start({.module = module,
                             .key = key_of(kind),
                             .script = asked.script,
-                            .environment = environment(module, *scripts),
+                            .environment = environment(module, scripts),
                             .output_file = asked.output_file},
                            [this, module, kind](int exit_code) {
                              const auto found = modules_.find(module);

@@ -24,12 +24,13 @@ Status ExtraRunner::start(const Run& run, Ended ended) {
   SK_TRY_VOID(ports_.files.remove(status_path(run.module, run.key)));
   const std::string bin = private_bin(state_dir_, run.module);
   ProcessSpec process;
-  process.argv = {program_dir_ + "/safekit-runner", "--status", status_path(run.module, run.key), "--output", run.output_file,
-                  "--header", fmt::format("---- {} {} ----", to_log_string(ports_.clock.wall_now()), run.script)};
-  const auto group = ports_.leftovers.options_of(group_of(run.module, run.key));
-  process.argv.insert(process.argv.end(), group.begin(), group.end());
-  process.argv.insert(process.argv.end(), {"--", bin + "/" + run.script});
-  process.argv.insert(process.argv.end(), run.arguments.begin(), run.arguments.end());
+  process.argv = command_of({.program_dir = program_dir_,
+                             .status = status_path(run.module, run.key),
+                             .output = run.output_file,
+                             .header = header_of(ports_.clock.wall_now(), run.script),
+                             .group = ports_.leftovers.options_of(group_of(run.module, run.key)),
+                             .program = bin + "/" + run.script,
+                             .arguments = run.arguments});
   process.environment = run.environment;
   process.directory = bin;
   runs_[at] = std::move(ended);

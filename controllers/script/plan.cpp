@@ -256,4 +256,15 @@ Housekeeping housekeeping(std::vector<LogFile> files, std::uint64_t size_limit_b
   return result;
 }
 
+std::vector<std::string> command_of(const RunnerCall& call) {
+  std::vector<std::string> words{call.program_dir + "/safekit-runner", "--status", call.status, "--output", call.output};
+  if (!call.header.empty()) words.insert(words.end(), {"--header", call.header});
+  words.insert(words.end(), call.group.begin(), call.group.end());
+  words.insert(words.end(), {"--", call.program});
+  words.insert(words.end(), call.arguments.begin(), call.arguments.end());
+  return words;
+}
+
+std::string header_of(WallTime now, const std::string& script) { return fmt::format("---- {} {} ----", to_log_string(now), script); }
+
 }  // namespace safekit::script

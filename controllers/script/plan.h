@@ -123,6 +123,20 @@ struct Record {
 [[nodiscard]] std::string encode(const Record& record);
 [[nodiscard]] std::optional<Record> decode(const std::string& text);
 
+/// How safekit-runner is called.
+struct RunnerCall {
+  std::string program_dir{};
+  std::string status{};               ///< its status file
+  std::string output{"-"};            ///< file that both outputs are appended to; `-`: those of the runner
+  std::string header{};               ///< line before the output; empty: none
+  std::vector<std::string> group{};   ///< Leftovers::options_of
+  std::string program{};              ///< absolute
+  std::vector<std::string> arguments{};
+};
+[[nodiscard]] std::vector<std::string> command_of(const RunnerCall& call);
+/// `---- 2026-11-23 20:00:11.123456 start_prim ----`
+[[nodiscard]] std::string header_of(WallTime now, const std::string& script);
+
 /// The runner's status file: `key=value` lines.
 struct RunnerStatus {
   std::int32_t pid{0};

@@ -78,10 +78,11 @@ Status ProgramRunner::start(const std::string& module, const std::string& resour
   const std::string bin = private_bin(state_dir_, module);
   const std::string& exec = program.program.exec;
   ProcessSpec process;
-  process.argv = {program_dir_ + "/safekit-runner", "--status", status_path(module, resource), "--output",
-                  is_logged ? fmt::format("{}/userlog_{}.ulog", var, resource) : "/dev/null",
-                  "--", exec.starts_with('/') ? exec : bin + "/" + exec};
-  process.argv.insert(process.argv.end(), program.program.arguments.begin(), program.program.arguments.end());
+  process.argv = command_of({.program_dir = program_dir_,
+                             .status = status_path(module, resource),
+                             .output = is_logged ? fmt::format("{}/userlog_{}.ulog", var, resource) : "/dev/null",
+                             .program = exec.starts_with('/') ? exec : bin + "/" + exec,
+                             .arguments = program.program.arguments});
   process.environment = environment;
   process.directory = bin;
   const auto runner = ports_.processes.start(

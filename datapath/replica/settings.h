@@ -49,7 +49,7 @@ struct Progress {
   friend bool operator==(const Progress&, const Progress&) = default;
 };
 
-/// Silence that confirms a peer which the control plane says is dead, and how often each side says something. A value.
+/// Silence that confirms a peer which the control plane says is dead, and how often each side says something. Thread: any.
 class Patience {
  public:
   static constexpr Duration kShortest = milliseconds{100};  ///< below it a busy machine is silent
@@ -59,7 +59,7 @@ class Patience {
   [[nodiscard]] Duration every() const { return late() / 3; }
 
  private:
-  std::atomic<std::int64_t> silence_{Duration{kLongest}.count()};  ///< any thread may change it
+  std::atomic<std::int64_t> silence_{Duration{kLongest}.count()};
 };
 inline constexpr Duration kHelloMax = seconds{5};
 /// The end of a synchronisation: until then nobody refers any more to what was looked into.

@@ -206,13 +206,4 @@ def case_modules_that_depend_on_another(w):
         w.box.wait_state(node, "client", "UP Ready")
 
 
-def main():
-    for name, case in [(n, c) for n, c in globals().items() if n.startswith("case_")]:
-        if sys.argv[1:] and name not in sys.argv[1:]:
-            continue
-        note(name)
-        case(World())
-        harness.clean_up()
-
-
-harness.test_main(main)
+harness.cases_main(globals(), lambda _: World())

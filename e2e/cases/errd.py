@@ -237,18 +237,8 @@ def case_services(w):
     assert scripts == ["stop UP UP -Services db, web", "stop force UP UP -Services db, web", "start UP UP -Services db, web"], scripts
 
 
-def main():
-    for name, case in [(n, c) for n, c in globals().items() if n.startswith("case_")]:
-        if sys.argv[1:] and name not in sys.argv[1:]:
-            continue
-        note(name)
-        world = World()
-        try:
-            case(world)
-        except BaseException:
-            print(world.safekit("log", "-m", "app", "-A", check=False), file=sys.stderr)
-            raise
-        harness.clean_up()
+def show_log(world):
+    print(world.safekit("log", "-m", "app", "-A", check=False), file=sys.stderr)
 
 
-harness.test_main(main)
+harness.cases_main(globals(), lambda _: World(), show_log)

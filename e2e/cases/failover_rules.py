@@ -119,13 +119,4 @@ def case_what_is_no_rule_is_refused(w):
     assert "app" not in w.box.safekit("node1", "get", "modules"), "half of it was taken"
 
 
-def main():
-    for name, case in [(n, c) for n, c in globals().items() if n.startswith("case_")]:
-        if sys.argv[1:] and name not in sys.argv[1:]:
-            continue
-        note(name)
-        case(World())
-        harness.clean_up()
-
-
-harness.test_main(main)
+harness.cases_main(globals(), lambda _: World())

@@ -189,13 +189,4 @@ def case_the_application_by_hand(w):
     assert refused.returncode == 1 and "stop it first" in refused.stdout, refused.stdout
 
 
-def main():
-    for name, case in [(n, c) for n, c in globals().items() if n.startswith("case_")]:
-        if sys.argv[1:] and name not in sys.argv[1:]:
-            continue
-        note(name)
-        case(World())
-        harness.clean_up()
-
-
-harness.test_main(main)
+harness.cases_main(globals(), lambda _: World())

@@ -197,13 +197,4 @@ def follow(w, kind, address, end):
     until(lambda: value("splitbrain.w") == "down", 30, lambda: value("splitbrain.w"))
 
 
-def main():
-    for name, case in [(n, c) for n, c in globals().items() if n.startswith("case_")]:
-        if sys.argv[1:] and name not in sys.argv[1:]:
-            continue
-        note(name)
-        case(World(getattr(case, "nodes", 2)))
-        harness.clean_up()
-
-
-harness.test_main(main)
+harness.cases_main(globals(), lambda case: World(getattr(case, "nodes", 2)))

@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "reconciler/api/authority.h"
 #include "schema/doc/json.h"
 
 namespace safekit::api {
@@ -87,15 +88,7 @@ Status trust(httplib::SSLClient& client, const HttpsTarget& target) {
   if (target.authority_pem.empty()) return {};
   client.enable_server_certificate_verification(false);  // the library's own, which wants the name to match
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
-  BIO* text = BIO_new_mem_buf(target.authority_pem.data(), static_cast<int>(target.authority_pem.size()));
-  int count = 0;
-  while (X509* certificate = PEM_read_bio_X509(text, nullptr, nullptr, nullptr)) {
-    count += X509_STORE_add_cert(SSL_CTX_get_cert_store(context), certificate);
-    X509_free(certificate);
-  }
-  BIO_free(text);
-  ERR_clear_error();  // the end of the PEM text is an error to OpenSSL
-  if (count == 0)
+  if (api::trust(context, target.authority_pem) == 0)
     return Error{Code::Invalid, "the file of the authority (--ca) holds no certificate in PEM form"};
   return {};
 }

@@ -163,6 +163,13 @@ Result<Node> tree_of(const Response& response) {
   return std::move(nodes[0]);
 }
 
+Result<doc::Node> object_in(const Request& request) {
+  doc::Problems problems{"request"};
+  std::vector<doc::Node> nodes = doc::parse_json(request.body, problems);
+  if (nodes.size() == 1 && nodes[0].kind == doc::Kind::Map) return std::move(nodes[0]);
+  return Error{Code::Invalid, "the body of the request must be one JSON object"};
+}
+
 std::string text_at(const Node& tree, std::initializer_list<std::string_view> path) {
   const Node* node = &tree;
   for (const std::string_view name : path) {

@@ -65,6 +65,9 @@ using Respond = std::function<void(Response)>;
 /// The body of a good response as a tree. Errors: those of the response; Corrupt for a body that is no JSON.
 [[nodiscard]] Result<doc::Node> tree_of(const Response& response);
 
+/// The body of a request as a tree. Errors: Invalid for what is not one JSON object.
+[[nodiscard]] Result<doc::Node> object_in(const Request& request);
+
 /// Text of a scalar below `tree`, empty when it is not there.
 [[nodiscard]] std::string text_at(const doc::Node& tree, std::initializer_list<std::string_view> path);
 

@@ -25,13 +25,6 @@ constexpr std::array<std::string_view, 17> kVerbs{"start", "stop",   "stopstart"
                                                  store::kIncLoop, store::kResetLoop, store::kCheckLoop,
                                                  "primforce", "shutdown", kUpdate};
 
-Result<Node> body_of(const Request& request) {
-  doc::Problems problems{"request"};
-  std::vector<Node> nodes = doc::parse_json(request.body, problems);
-  if (nodes.size() == 1 && nodes[0].kind == doc::Kind::Map) return std::move(nodes[0]);
-  return Error{Code::Invalid, "the body of the request must be one JSON object"};
-}
-
 bool flag_at(const Node& tree, std::string_view name) {
   return text_at(tree, {name}) == "true";
 }
@@ -80,7 +73,7 @@ Response Routes::module_status(const Request&, const Parameters& at) {
 Response Routes::post_operation(const Request& request, const Parameters& at) {
   const auto module = local_module(at[0]);
   if (!module) return failure(module.error());
-  const auto body = body_of(request);
+  const auto body = object_in(request);
   if (!body) return failure(body.error());
   store::Operation operation{
       .module = at[0],
@@ -174,7 +167,7 @@ Response Routes::add_event(const Request& request, const Parameters& at) {
   constexpr std::size_t kTextMax = 2000;
   const auto module = local_module(at[0]);
   if (!module) return failure(module.error());
-  const auto body = body_of(request);
+  const auto body = object_in(request);
   if (!body) return failure(body.error());
   const std::string level = text_at(*body, {"level"});
   if (level != "E" && level != "W" && level != "I")
@@ -192,7 +185,7 @@ Response Routes::add_event(const Request& request, const Parameters& at) {
 Response Routes::set_resource(const Request& request, const Parameters& at) {
   const auto module = local_module(at[0]);
   if (!module) return failure(module.error());
-  const auto body = body_of(request);
+  const auto body = object_in(request);
   if (!body) return failure(body.error());
   const std::string& name = at[1];
   const std::string value = text_at(*body, {"value"});
@@ -235,7 +228,7 @@ void Routes::update_scripts(const ModuleName& module, const std::string& caller)
 Response Routes::change_settings(const Request& request, const Parameters& at) {
   const auto module = local_module(at[0]);
   if (!module) return failure(module.error());
-  const auto body = body_of(request);
+  const auto body = object_in(request);
   if (!body) return failure(body.error());
   for (const Node& setting : body->children) {
     if (setting.kind != doc::Kind::Bool) {
@@ -331,7 +324,7 @@ void Routes::add_cluster_routes() {
     add(Method::Post, std::move(path),
         [answer, with_actions, call](const Request& request, const Parameters&, const Respond& respond) {
           if (!with_actions(respond)) return;
-          const auto body = body_of(request);
+          const auto body = object_in(request);
           if (!body) return respond(failure(body.error()));
           call(*body, answer(respond));
         });

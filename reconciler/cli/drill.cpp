@@ -1,20 +1,18 @@
 #include "reconciler/cli/drill.h"
 
 #include <algorithm>
-#include <array>
 
 #include <fmt/format.h>
 
 #include "reconciler/api/request.h"
 #include "reconciler/cli/output.h"
+#include "schema/status/timeline.h"
 
 namespace safekit::cli {
 namespace {
 
 using api::text_at;
 using doc::Node;
-
-constexpr std::array<std::string_view, 5> kPhases{"detect", "decide", "fence", "switch", "application"};
 
 const std::vector<Node>& list_at(const Node& tree, std::string_view name) {
   static const std::vector<Node> kNone{};
@@ -97,7 +95,10 @@ std::string drill_text(const std::string& module, const Node& report) {
   std::string text = fmt::format("module/{}: drill of the primary role from {} to {}\n", module, text_at(report, {"from"}), text_at(report, {"to"}));
   if (const Node* timeline = report.find("timeline"); timeline != nullptr) {
     Table table{{"  PHASE", "TIME"}};
-    for (const std::string_view phase : kPhases) table.add({"  " + std::string{phase}, text_at(*timeline, {"phases", phase}) + " ms"});
+    for (std::size_t i = 0; i < status::kPhases; ++i) {
+      const std::string_view phase = status::to_string(static_cast<status::Phase>(i));
+      table.add({"  " + std::string{phase}, text_at(*timeline, {"phases", phase}) + " ms"});
+    }
     table.add({"  total", text_at(*timeline, {"milliseconds"}) + " ms"});
     text += table.text();
   }

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "reconciler/api/authority.h"
 #include "reconciler/witness/protocol.h"
 
 namespace safekit::witness {
@@ -36,18 +37,6 @@ int is_the_one(X509_STORE_CTX* context, void* argument) {
   return same ? 1 : 0;
 }
 
-bool trust(SSL_CTX* context, const std::string& authority_pem) {
-  BIO* text = BIO_new_mem_buf(authority_pem.data(), static_cast<int>(authority_pem.size()));
-  int count = 0;
-  while (X509* certificate = PEM_read_bio_X509(text, nullptr, nullptr, nullptr)) {
-    count += X509_STORE_add_cert(SSL_CTX_get_cert_store(context), certificate);
-    X509_free(certificate);
-  }
-  BIO_free(text);
-  ERR_clear_error();  // the end of the PEM text is an error to OpenSSL
-  return count > 0;
-}
-
 std::unique_ptr<httplib::ClientImpl> client_of(const HttpTarget& target, Proof& proof) {
   if (!target.tls) return std::make_unique<httplib::ClientImpl>(target.host, target.port);
   auto client = std::make_unique<httplib::SSLClient>(target.host, target.port);
@@ -60,7 +49,7 @@ std::unique_ptr<httplib::ClientImpl> client_of(const HttpTarget& target, Proof& 
     proof.fingerprint = target.fingerprint;
     SSL_CTX_set_cert_verify_callback(context, is_the_one, &proof);
   } else {
-    (void)trust(context, target.authority_pem);  // one that cannot be read has signed nothing
+    (void)api::trust(context, target.authority_pem);  // one that cannot be read has signed nothing
     X509_VERIFY_PARAM_set1_host(SSL_CTX_get0_param(context), target.name.data(), target.name.size());
   }
   return client;
