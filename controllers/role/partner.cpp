@@ -17,6 +17,10 @@ bool is_dead(const status::PeerSection& peer, const status::ReplicationSection& 
 
 bool serves(const status::PeerSection& peer) { return peer.heard && peer.module_known && status::is_serving(peer.role); }
 
+bool has_left_us(const status::PeerSection& peer, const status::ReplicationSection& replica) {
+  return serves(peer) && !peer.paired && !replica.connected;
+}
+
 bool Machine::peer_is_complete() const {
   const auto& peer = observed_.peer;
   const auto& replica = observed_.replication;

@@ -10,5 +10,7 @@ namespace safekit::role {
 /// Every heartbeat is lost, and so is the replication stream, which counts as one (design.md 6).
 [[nodiscard]] bool is_dead(const status::PeerSection& peer, const status::ReplicationSection& replica);
 [[nodiscard]] bool serves(const status::PeerSection& peer);
+/// It serves without this copy, says its heartbeat: it may hear nothing of us, and then has not asked that the copy be marked.
+[[nodiscard]] bool has_left_us(const status::PeerSection& peer, const status::ReplicationSection& replica);
 
 }  // namespace safekit::role

@@ -407,6 +407,26 @@ TEST(RolePlan, ASecondaryMarksItsCopyForEachPairingThatItIsAskedAbout) {
   EXPECT_EQ(bench.memory.section.replica.pairing, 0U);
 }
 
+/// It hears nothing of us, so it does not ask; and when it stops, this copy lacks what it has acknowledged.
+TEST(RolePlan, ASecondaryWhosePrimaryWentOnWithoutItNeverTakesOver) {
+  for (const bool is_unverified : {false, true}) {
+    MirrorBench bench{Role::Second};
+    if (is_unverified) bench.memory.section.readiness = Readiness::Transient;
+    bench.observed.replication.unverified = is_unverified;
+    bench.observed.replication.up_to_date = true;
+    bench.observed.peer.paired = true;
+    EXPECT_FALSE(bench.decide_once().mark_out_of_date) << "a lost stream alone says nothing";
+    bench.observed.peer.role = Role::Alone;
+    bench.observed.peer.paired = false;
+    bench.observed.replication.connected = true;
+    EXPECT_FALSE(bench.decide_once().mark_out_of_date) << "the stream lives";
+    bench.observed.replication.connected = false;
+    EXPECT_TRUE(bench.decide_once().mark_out_of_date);
+    EXPECT_EQ(bench.memory.section.replica.pairing, 0U);
+    EXPECT_EQ(bench.memory.section.readiness, Readiness::Transient);
+  }
+}
+
 TEST(RolePlan, AFullSynchronisationThatWasAskedForIsDoneOnce) {
   MirrorBench bench{Role::Second};
   bench.desired.scripts = false;

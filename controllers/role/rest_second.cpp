@@ -61,6 +61,10 @@ bool Machine::second_synchronising() {
   }
   // It has all and goes on having it while the primary compares: it takes over as one that is Ready.
   if (desired_.replicates && complete && replica.unverified && !section().in_service_hand_over) {
+    if (has_left_us(peer, replica)) {
+      section().replica.mark_out_of_date = true;
+      return true;
+    }
     if (is_gone(peer) && !replica.connected) return fail_over("remote stop");
     return is_dead(peer, replica) && fail_over("no heartbeat");
   }
@@ -111,10 +115,11 @@ bool Machine::second_ready() {
     return true;
   }
   // The primary goes on without this copy: from now on it is old.
-  const bool left_behind = desired_.replicates && peer.heard && peer.out_of_date_requested;
+  const bool asked = peer.heard && peer.out_of_date_requested;
+  const bool left_behind = desired_.replicates && (asked || has_left_us(peer, replica));
   if (left_behind || (desired_.replicates && replica.alive && replica.settled && !replica.up_to_date)) {
     section().replica.mark_out_of_date = true;
-    section().replica.pairing = left_behind ? peer.asked_pairing : 0;
+    section().replica.pairing = asked ? peer.asked_pairing : 0;
     section().replica.full_resync = false;  // that one has ended
     section().swap_requested = false;
     enter(Role::Second, Readiness::Transient);

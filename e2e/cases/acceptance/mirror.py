@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Acceptance cases of a mirror's roles by their ids (docs/acceptance.md), each from where the one before has left the cluster."""
+import json
 import os
 import re
 import sys
@@ -220,6 +221,28 @@ def m14(w):
     assert "of-the-isolated" not in w.do("node2", "ls")
 
 
+def deaf(w):
+    """node1 hears nothing, and is heard: it goes on alone. When it stops, node2 has an older copy, and must not serve it."""
+    for link in ("eth0", "eth1"):
+        there = json.loads(w.box.exec("node2", "ip", "-j", "addr", "show", "dev", link))[0]
+        own = next(one["local"] for one in there["addr_info"] if one["family"] == "inet")
+        w.box.exec("node1", "ip", "neigh", "replace", own, "lladdr", there["address"], "dev", link, "nud", "permanent")  # it asks in vain
+        w.box.exec("node2", "tc", "qdisc", "add", "dev", link, "root", "blackhole")
+    w.box.wait_state("node1", "app", "ALONE Ready")
+    w.do("node1", "echo newer > of-the-deaf; sync of-the-deaf")
+    w.box.wait_state("node2", "app", "SECOND Transient")
+    w.stop("node1")
+    w.box.wait_state("node2", "app", "WAIT NotReady")
+    w.said("node2", "Resource rfs.uptodate set to down")
+    w.silent("node2", "Script start_prim")
+    for link in ("eth0", "eth1"):
+        w.box.exec("node2", "tc", "qdisc", "del", "dev", link, "root")
+    w.command("node1", "start")
+    w.states("PRIM Ready", "SECOND Ready")
+    w.equal()
+    assert w.do("node2", "cat of-the-deaf") == "newer\n", w.do("node2", "cat of-the-deaf")
+
+
 def m22(w):
     w.do("node1", "echo both > file4; sync")
     for node in w.box.nodes:
@@ -366,7 +389,7 @@ def m30(w):
     looked_into_all(w, "node1")
 
 
-CASES = (m1, m2, m8, m6, m26, m27, m7, m4, m9, m10, m20, m21, m12, m11, m19, m13, m14, m22, m24, m25, m31, m33, m28, loops, updates, reboots, m35, m30)
+CASES = (m1, m2, m8, m6, m26, m27, m7, m4, m9, m10, m20, m21, m12, m11, m19, m13, m14, deaf, m22, m24, m25, m31, m33, m28, loops, updates, reboots, m35, m30)
 
 if __name__ == "__main__":
     run("accept", CASES, lambda w: w.apply())
