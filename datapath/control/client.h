@@ -27,6 +27,7 @@ class Client {
   /// Never blocks: messages are small and the replica always reads. Errors: Unavailable when the connection is gone.
   Status send(const Configure& configure) { return send_bytes(encode(configure)); }
   Status send(const Want& want) { return send_bytes(encode(want)); }
+  Status send(const Lease& lease) { return send_bytes(encode(lease)); }
   Status send(const Inspect& inspect) { return send_bytes(encode(inspect)); }
   void close();
 

@@ -4,7 +4,7 @@ namespace safekit::control {
 
 namespace {
 
-enum class Type : std::uint8_t { Configure = 1, Want = 2, Report = 3, Inspect = 4, Inspection = 5 };
+enum class Type : std::uint8_t { Configure = 1, Want = 2, Report = 3, Inspect = 4, Inspection = 5, Lease = 6 };
 
 void put_flags(ByteWriter& out, std::initializer_list<bool> flags) {
   for (const bool flag : flags) out.u8(flag ? 1 : 0);
@@ -60,6 +60,13 @@ void put(ByteWriter& out, const Configure& value) {
   out.u8(static_cast<std::uint8_t>(value.snapshot));
   out.u32(value.connections);
   out.i64(value.silence.count());
+  out.u8(value.leased ? 1 : 0);
+  out.i64(value.promise.count());
+  out.u32(static_cast<std::uint32_t>(value.guarded.size()));
+  for (const GuardedAddress& guarded : value.guarded) {
+    out.text(guarded.address);
+    out.text(guarded.interface);
+  }
 }
 
 Configure take_configure(ByteReader& in) {
@@ -106,6 +113,16 @@ Configure take_configure(ByteReader& in) {
   value.connections = in.u32();
   if (in.at_end()) return value;
   value.silence = Duration{in.i64()};
+  if (in.at_end()) return value;
+  value.leased = in.u8() != 0;
+  value.promise = Duration{in.i64()};
+  const std::uint32_t guarded = in.u32();
+  for (std::uint32_t i = 0; i < guarded && in.ok(); ++i) {
+    GuardedAddress address;
+    address.address = in.text();
+    address.interface = in.text();
+    value.guarded.push_back(std::move(address));
+  }
   return value;
 }
 
@@ -114,6 +131,7 @@ void put(ByteWriter& out, const Want& value) {
   out.u8(static_cast<std::uint8_t>(value.role));
   put_flags(out, {value.may_be_alone, value.mark_out_of_date, value.force_up_to_date, value.full_resync});
   out.u64(value.pairing);
+  put_flags(out, {value.by_lease, value.peer_left});
 }
 
 Want take_want(ByteReader& in) {
@@ -122,6 +140,20 @@ Want take_want(ByteReader& in) {
   value.role = take_enum(in, ReplicaRole::Secondary);
   take_flags(in, {&value.may_be_alone, &value.mark_out_of_date, &value.force_up_to_date, &value.full_resync});
   value.pairing = in.u64();
+  if (in.at_end()) return value;
+  take_flags(in, {&value.by_lease, &value.peer_left});
+  return value;
+}
+
+void put(ByteWriter& out, const Lease& value) {
+  out.i64(value.until.ns);
+  out.u8(value.refused ? 1 : 0);
+}
+
+Lease take_lease(ByteReader& in) {
+  Lease value;
+  value.until.ns = in.i64();
+  value.refused = in.u8() != 0;
   return value;
 }
 
@@ -143,7 +175,7 @@ void put(ByteWriter& out, const Report& value) {
                                      value.directories_done, value.bytes_total, value.bytes_done}) {
     out.u64(number);
   }
-  put_flags(out, {value.scanning, value.restorable});
+  put_flags(out, {value.scanning, value.restorable, value.frozen});
 }
 
 Report take_report(ByteReader& in) {
@@ -168,6 +200,8 @@ Report take_report(ByteReader& in) {
     *number = in.u64();
   }
   take_flags(in, {&value.scanning, &value.restorable});
+  if (in.at_end()) return value;
+  take_flags(in, {&value.frozen});
   return value;
 }
 
@@ -242,6 +276,9 @@ Bytes encode(const Message& message) {
   } else if (const auto* inspection = std::get_if<Inspection>(&message)) {
     body.u8(static_cast<std::uint8_t>(Type::Inspection));
     put(body, *inspection);
+  } else if (const auto* lease = std::get_if<Lease>(&message)) {
+    body.u8(static_cast<std::uint8_t>(Type::Lease));
+    put(body, *lease);
   } else {
     body.u8(static_cast<std::uint8_t>(Type::Report));
     put(body, std::get<Report>(message));
@@ -265,6 +302,7 @@ Result<std::optional<Message>> take_message(Bytes& buffer) {
       case Type::Report: message = take_report(in); break;
       case Type::Inspect: message = take_inspect(in); break;
       case Type::Inspection: message = take_inspection(in); break;
+      case Type::Lease: message = take_lease(in); break;
       default: break;  // of a later release
     }
     // What is left was appended by a later release.

@@ -7,8 +7,8 @@
 
 namespace safekit::control {
 
-/// What goes over the local socket: Configure, Want and Inspect to the replica, Report and Inspection from it.
-using Message = std::variant<Configure, Want, Report, Inspect, Inspection>;
+/// What goes over the local socket: Configure, Want, Lease and Inspect to the replica, Report and Inspection from it.
+using Message = std::variant<Configure, Want, Report, Inspect, Inspection, Lease>;
 
 /// Layout: u32 bytes behind it, u8 type, body. While a node is upgraded one end may be of the next release, so fields are only
 /// appended: what is behind those that are known is ignored, as are unknown types; a later release takes its own fields only where the

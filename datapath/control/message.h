@@ -54,6 +54,13 @@ struct SyncPolicy {
   friend bool operator==(const SyncPolicy&, const SyncPolicy&) = default;
 };
 
+/// A virtual address and the interface that it is set on when the node is primary.
+struct GuardedAddress {
+  std::string address{};
+  std::string interface{};
+  friend bool operator==(const GuardedAddress&, const GuardedAddress&) = default;
+};
+
 /// All that a replica must know to work; sent at connection and after each change. Repeating it is harmless.
 struct Configure {
   std::string module{};
@@ -83,6 +90,11 @@ struct Configure {
   std::uint32_t connections{1};  ///< over which a primary sends the stream
   /// Silence of the stream that confirms what heartbeats say of the peer; a third of it lies between two words.
   Duration silence{milliseconds{750}};
+  /// The module has a witness that grants leases: nothing is acknowledged without a right to (docs/leases.md), and who was
+  /// secondary is primary no earlier than so long after its last promise to the one before.
+  bool leased{false};
+  Duration promise{milliseconds{1000}};
+  std::vector<GuardedAddress> guarded{};  ///< with leased: silent while there is no right
   std::string certificate_file{};  ///< PEM files of this node
   std::string key_file{};
   std::string authority_file{};
@@ -107,7 +119,19 @@ struct Want {
   bool force_up_to_date{false};
   /// `prim fullsync`, `second fullsync`: the next synchronisation copies everything.
   bool full_resync{false};
+  /// With may_be_alone, where the module is leased: only while the lease lasts. Else the peer cannot take over, or a person has
+  /// said that it is not there.
+  bool by_lease{false};
+  /// Primary, of one that was secondary: the peer was heard to have left the role in order; no promise to it counts any more.
+  bool peer_left{false};
   friend bool operator==(const Want&, const Want&) = default;
+};
+
+/// The lease of this node, sent at connection and after each change. Repeating it is harmless.
+struct Lease {
+  MonoTime until{};     ///< CLOCK_BOOTTIME; 0: there is none
+  bool refused{false};  ///< the witness has said no, or nothing for too long: calls that are held end with an error
+  friend bool operator==(const Lease&, const Lease&) = default;
 };
 
 /// Order of the journal's marks matters to nobody; see runtime.md 1.3 and 1.6.
@@ -165,6 +189,7 @@ struct Report {
   bool replaceable{false};   ///< another process could take its mounts over, or it has none
   /// The last consistent copy is kept, and `force_up_to_date` puts it back in the place of an inconsistent one.
   bool restorable{false};
+  bool frozen{false};  ///< Primary, leased: it has no right to acknowledge anything now
   friend bool operator==(const Report&, const Report&) = default;
 };
 
