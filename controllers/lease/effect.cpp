@@ -17,7 +17,7 @@ std::string fact_key(const std::string& module) { return "lease/" + module; }
 std::string verdict_of(const Section& section) {
   const bool stands = section.witness == Section::Witness::Reachable &&
                       (section.answer == Section::Answer::Granted || section.answer == Section::Answer::Silent);
-  return stands ? std::string{value_of(section)} : std::string{};
+  return stands ? std::string{value_of(section, status::LeaseNeed::Stands)} : std::string{};
 }
 
 }  // namespace
@@ -65,7 +65,7 @@ Result<engine::Outcome> LeaseController::reconcile(const engine::Request& reques
 void LeaseController::load(const std::string& module, const Desired& desired, Live& live) {
   if (std::exchange(live.loaded, true)) return;
   const auto verdict = ports_.store.fact(fact_key(module));
-  if (!verdict || !desired.wanted || desired.witness != Section::Witness::Reachable) return;
+  if (!verdict || desired.need == status::LeaseNeed::None || desired.witness != Section::Witness::Reachable) return;
   live.memory.section = {.witness = desired.witness,
                          .answer = *verdict == "up" ? Section::Answer::Granted : Section::Answer::Silent,
                          .detail = *verdict == "up" ? "" : "it gave no answer when it was asked"};
@@ -103,7 +103,7 @@ void LeaseController::ask(const std::string& module, const Desired& desired, con
 
 void LeaseController::publish(const ModuleName& name, const Desired& desired, const Memory& memory) {
   const bool has_witness = desired.witness != Section::Witness::None;
-  const std::string value = has_witness ? std::string{value_of(memory.section)} : std::string{};
+  const std::string value = has_witness ? std::string{value_of(memory.section, desired.need)} : std::string{};
   const status::Module& seen = ports_.store.status(name);
   const auto shown = seen.resources.find(kResource);
   const bool same = shown == seen.resources.end() ? !has_witness : shown->second.value == value;

@@ -30,7 +30,7 @@ class LeaseTest : public ::testing::Test {
   void want(bool wanted) {
     store.update_status(kDb, [wanted](status::Module& m) {
       m.role.since = WallTime{1};
-      m.role.lease_wanted = wanted;
+      m.role.lease = wanted ? status::LeaseNeed::Needed : status::LeaseNeed::None;
     });
     pass();
   }

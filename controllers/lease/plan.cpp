@@ -9,6 +9,7 @@ namespace safekit::lease {
 namespace {
 
 using Section = status::LeaseSection;
+using Need = status::LeaseNeed;
 
 struct Pass {
   const Desired& desired;
@@ -18,6 +19,8 @@ struct Pass {
   Memory& memory() { return plan.memory; }
   Section& section() { return plan.memory.section; }
   [[nodiscard]] bool grants() const { return desired.witness == Section::Witness::Grants; }
+  /// It is asked, and renewed.
+  [[nodiscard]] bool asks() const { return desired.need == Need::Wanted || desired.need == Need::Needed; }
 
   void end();
   void hear(const Answer& answer);
@@ -47,7 +50,7 @@ void Pass::end() {
 void Pass::hear(const Answer& answer) {
   if (answer.number == memory().abandoned) {
     memory().abandoned = 0;
-    if (desired.wanted || !answer.reply || answer.reply->id.empty()) return;
+    if (asks() || !answer.reply || answer.reply->id.empty()) return;
     plan.release = memory().asked_for;  // nobody else should have to wait for its end
     plan.release->id = answer.reply->id;
   }
@@ -94,7 +97,11 @@ void Pass::look_at_time() {
   };
   const std::string& why = memory().last_error;
   if (section().answer == Section::Answer::Granted && grants()) {
-    if (now >= section().until) silent(fmt::format("the lease ran out: {}", why.empty() ? "no answer yet" : why));
+    if (now < section().until) return;
+    if (!why.empty() || !asks()) return silent(fmt::format("the lease ran out: {}", why.empty() ? "it was not renewed" : why));
+    // This process was stopped for so long: what may need the lease knows that it has ended, and it may well be had again.
+    section() = Section{.witness = desired.witness, .answer = Section::Answer::Asked};
+    memory().first_asked = now;
   } else if (section().answer == Section::Answer::Asked) {
     if (now >= memory().first_asked + kPatience) silent(why.empty() ? "no answer yet" : why);
   }
@@ -123,7 +130,7 @@ void Pass::ask() {
 }  // namespace
 
 Desired desire(const spec::Module* module, const status::RoleSection& role, const std::string& node, const std::string& cluster_id) {
-  Desired desired{.wanted = role.lease_wanted};
+  Desired desired{.need = role.lease};
   if (module == nullptr || !module->checkers.split_brain || module->checkers.split_brain->witnesses.empty()) return desired;
   const spec::SplitBrainChecker& witness = *module->checkers.split_brain;
   if (const auto kind = witness_kind(witness.exec)) {
@@ -143,19 +150,19 @@ Plan decide(const Desired& desired, const std::optional<Answer>& answer, Memory 
   Pass pass{.desired = desired, .now = now};
   pass.plan.memory = std::move(memory);
   Section& section = pass.section();
-  const std::string before{value_of(section)};
-  if (section.witness != desired.witness || !desired.wanted) pass.end();
+  if (section.witness != desired.witness || desired.need == Need::None) pass.end();
   if (answer) pass.hear(*answer);
-  if (desired.wanted && desired.witness != Section::Witness::None) {
+  if (desired.need != Need::None && desired.witness != Section::Witness::None) {
     // Another witness: the lease of the old one is good while it lasts, and the new one is asked at once.
     if (!pass.memory().held.id.empty() && !is_for(pass.memory().held, desired.lease)) {
       pass.memory().held = {};
       pass.memory().next = now;
     }
     pass.look_at_time();
-    pass.ask();
+    if (pass.asks()) pass.ask();
   }
-  const std::string_view after = value_of(section);
+  const std::string_view after = value_of(section, desired.need);
+  const std::string before = std::exchange(pass.memory().told, std::string{after});
   if (before != after && after != "init") {
     const bool up = after == "up";
     pass.plan.lines.push_back({up ? 'I' : 'E', fmt::format("Resource splitbrain.uptodate set to {} by splitbraincheck", after)});
@@ -164,7 +171,9 @@ Plan decide(const Desired& desired, const std::optional<Answer>& answer, Memory 
   return std::move(pass.plan);
 }
 
-std::string_view value_of(const Section& section) {
+std::string_view value_of(const Section& section, Need need) {
+  const bool matters = need == Need::Needed || need == Need::Stands;
+  if (!matters && section.answer != Section::Answer::Granted) return "init";
   switch (section.answer) {
     case Section::Answer::NotAsked:
     case Section::Answer::Asked: return "init";

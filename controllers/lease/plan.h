@@ -10,7 +10,7 @@
 #include "schema/spec/module.h"
 #include "schema/status/module.h"
 
-/// What a module's witness is asked, and what its answers are worth (spec/runtime.md 1.10, design.md 6, docs/witness.md). It is asked
+/// What a module's witness is asked, and what its answers are worth (spec/runtime.md 1.10, design.md 6, docs/leases.md). It is asked
 /// only while the role wants that: when the module is, or is about to be, active without its peer.
 /// With one that only answers, the first verdict stands for as long as it is wanted. With one that grants, the lease is renewed while
 /// it is wanted, asked for again where it was refused or the witness silent, and given back when it is wanted no more.
@@ -18,7 +18,7 @@ namespace safekit::lease {
 
 struct Desired {
   status::LeaseSection::Witness witness{status::LeaseSection::Witness::None};
-  bool wanted{false};
+  status::LeaseNeed need{status::LeaseNeed::None};
   std::vector<std::string> echoes{};  ///< Reachable: one of them must answer
   LeaseAsk lease{};                   ///< Grants; without an id
   friend bool operator==(const Desired&, const Desired&) = default;
@@ -37,6 +37,7 @@ struct Memory {
   MonoTime first_asked{};       ///< in this Asked
   MonoTime next{};              ///< when to ask again
   std::string last_error{};
+  std::string told{};           ///< the value of `splitbrain.uptodate` that the log speaks of
   friend bool operator==(const Memory&, const Memory&) = default;
 };
 
@@ -79,7 +80,7 @@ inline constexpr std::int64_t kDriftParts = 500;
 
 [[nodiscard]] Plan decide(const Desired& desired, const std::optional<Answer>& answer, Memory memory, MonoTime now);
 
-/// Of `splitbrain.uptodate`. While it is asked for the first time, as when it is not asked: `init`.
-[[nodiscard]] std::string_view value_of(const status::LeaseSection& section);
+/// Of `splitbrain.uptodate`. While it is asked for the first time, as when it is not asked, or a refusal changes nothing: `init`.
+[[nodiscard]] std::string_view value_of(const status::LeaseSection& section, status::LeaseNeed need);
 
 }  // namespace safekit::lease

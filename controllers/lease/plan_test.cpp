@@ -12,7 +12,7 @@ class LeasePlan : public testing::Test {
  protected:
   LeasePlan() {
     desired.witness = Section::Witness::Grants;
-    desired.wanted = true;
+    desired.need = status::LeaseNeed::Needed;
     desired.lease = {.place = {.kind = WitnessPlace::Kind::Etcd, .addresses = {"http://e"}}, .name = "n", .holder = "a", .length = seconds{10}};
   }
   Plan pass(std::optional<Answer> answer = {}) {
@@ -37,10 +37,10 @@ class LeasePlan : public testing::Test {
 };
 
 TEST_F(LeasePlan, AsksOnlyWhileItIsWanted) {
-  desired.wanted = false;
+  desired.need = status::LeaseNeed::None;
   EXPECT_FALSE(pass().ask.has_value());
   EXPECT_EQ(memory.section, (Section{.witness = Section::Witness::Grants}));
-  desired.wanted = true;
+  desired.need = status::LeaseNeed::Needed;
   const Plan plan = pass();
   ASSERT_TRUE(plan.ask.has_value());
   EXPECT_EQ(plan.ask->limit, kAskLimit);
@@ -128,7 +128,7 @@ TEST_F(LeasePlan, SilenceIsSaidAfterAWhile) {
 
 TEST_F(LeasePlan, IsGivenBackWhenItIsWantedNoMore) {
   pass(granted(*pass().ask));
-  desired.wanted = false;
+  desired.need = status::LeaseNeed::None;
   const Plan plan = pass();
   ASSERT_TRUE(plan.release.has_value());
   EXPECT_EQ(plan.release->id, "7");
@@ -140,9 +140,9 @@ TEST_F(LeasePlan, IsGivenBackWhenItIsWantedNoMore) {
 TEST_F(LeasePlan, WhatWasUnderWayWhenItWasGivenBackIsNotBelieved) {
   pass(granted(*pass().ask));
   const Plan renewal = later(seconds{4});
-  desired.wanted = false;
+  desired.need = status::LeaseNeed::None;
   ASSERT_TRUE(pass().release.has_value());
-  desired.wanted = true;
+  desired.need = status::LeaseNeed::Needed;
   const Plan anew = pass();
   ASSERT_TRUE(anew.ask.has_value());
   EXPECT_EQ(memory.asked_for.id, "");
@@ -154,7 +154,7 @@ TEST_F(LeasePlan, WhatWasUnderWayWhenItWasGivenBackIsNotBelieved) {
 
 TEST_F(LeasePlan, AGrantThatNobodyWantsAnyMoreIsGivenBack) {
   const Plan plan = pass();
-  desired.wanted = false;
+  desired.need = status::LeaseNeed::None;
   EXPECT_FALSE(pass().release.has_value());
   const Plan late = pass(granted(*plan.ask));
   ASSERT_TRUE(late.release.has_value());
@@ -194,7 +194,7 @@ TEST_F(EchoPlan, TheVerdictStands) {
   EXPECT_FALSE(plan.recheck_after.has_value());
   EXPECT_FALSE(later(hours{1}).ask.has_value());
   EXPECT_EQ(answer(), Section::Answer::Granted);
-  desired.wanted = false;
+  desired.need = status::LeaseNeed::None;
   EXPECT_FALSE(pass().release.has_value());
   EXPECT_EQ(answer(), Section::Answer::NotAsked);
 }
@@ -213,14 +213,14 @@ TEST_F(EchoPlan, OneLostEchoIsNoVerdict) {
 TEST(LeaseDesire, OfAModule) {
   spec::Module module;
   module.metadata.name = "db";
-  status::RoleSection role{.lease_wanted = true};
+  status::RoleSection role{.lease = status::LeaseNeed::Needed};
   EXPECT_EQ(desire(&module, role, "a", "c").witness, Section::Witness::None);
   module.checkers.split_brain = spec::SplitBrainChecker{.ident = "w", .witnesses = {"10.0.0.1"}};
   EXPECT_EQ(desire(&module, role, "a", "c").echoes, std::vector<std::string>{"10.0.0.1"});
   module.checkers.split_brain->exec = "node";
   module.checkers.split_brain->lease = seconds{5};
   const Desired desired = desire(&module, role, "a", "c");
-  EXPECT_TRUE(desired.wanted);
+  EXPECT_EQ(desired.need, status::LeaseNeed::Needed);
   EXPECT_EQ(desired.lease, (LeaseAsk{.place = {.kind = WitnessPlace::Kind::Node, .addresses = {"10.0.0.1"}}, .name = "safekit/c/db",
                                      .holder = "a", .length = seconds{5}}));
 }

@@ -21,6 +21,7 @@ constexpr std::array kFlags{
     &ModuleEntry::marked_out_of_date,
     &ModuleEntry::wants_primary,
     &ModuleEntry::came_from_second,
+    &ModuleEntry::holds_lease,
 };
 static_assert(kFlags.size() <= 32);
 
@@ -165,6 +166,8 @@ std::optional<ModuleEntry> entry_of(const status::Module& module, bool replicate
   entry.out_of_date_requested = role.out_of_date_requested;
   entry.wants_primary = role.wants_primary;
   entry.came_from_second = role.came_from_second;
+  using Lease = status::LeaseSection;
+  entry.holds_lease = module.lease.witness == Lease::Witness::Grants && module.lease.answer == Lease::Answer::Granted;
   using OrderRole = status::ReplicaOrder::Role;
   const bool active = replica.order.role == OrderRole::Primary || replica.order.role == OrderRole::Secondary;
   entry.replicates = replicates && replica.configured && replica.alive && (replica.settled || active);

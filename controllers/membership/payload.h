@@ -37,6 +37,7 @@ struct ModuleEntry {
   bool marked_out_of_date{false};
   bool wants_primary{false};
   bool came_from_second{false};
+  bool holds_lease{false};
   std::uint64_t generation{0};
   std::uint64_t asked_pairing{0};
   std::uint64_t answered_pairing{0};

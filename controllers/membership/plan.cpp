@@ -49,6 +49,7 @@ void copy_entry(const ModuleEntry& entry, status::PeerSection& peer) {
   peer.marked_out_of_date = entry.marked_out_of_date;
   peer.wants_primary = entry.wants_primary;
   peer.came_from_second = entry.came_from_second;
+  peer.holds_lease = entry.holds_lease;
   peer.generation = entry.generation;
   peer.resources = entry.resources;
   peer.asked_pairing = entry.asked_pairing;

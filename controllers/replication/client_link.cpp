@@ -14,6 +14,7 @@ class ClientLink final : public ReplicaLink {
                            std::move(tasks.on_inspection));
   }
   Status send(const control::Configure& configure) override { return client_.send(configure); }
+  Status send(const control::Lease& lease) override { return client_.send(lease); }
   Status send(const control::Want& want) override { return client_.send(want); }
   Status send(const control::Inspect& inspect) override { return client_.send(inspect); }
 

@@ -147,6 +147,7 @@ Desired ReplicationController::desire(const std::string& module, Live& live) con
   // is.
   const bool replicates = spec != nullptr && spec->replication.has_value();
   desired.configured = replicates || live.memory.process.has_value();
+  if (replicates && is_leased(*spec)) desired.lease = lease_of(ports_.store.status(ModuleName{module}).lease, ports_.store.status(ModuleName{module}).role.lease);
   if (replicates) {
     const auto cluster = ports_.store.cluster();
     const auto identity = identity_();
@@ -189,6 +190,11 @@ Status ReplicationController::apply(const std::string& module, Live& live, const
     Status operator()(const SendConfigure& send) const {
       SK_TRY_VOID(live.link->send(send.configure));
       live.observed.sent_configure = send.configure;
+      return {};
+    }
+    Status operator()(const SendLease& send) const {
+      SK_TRY_VOID(live.link->send(send.lease));
+      live.observed.sent_lease = send.lease;
       return {};
     }
     Status operator()(const SendWant& send) const {
@@ -334,6 +340,7 @@ void ReplicationController::disconnect(const std::string& module, Live& live) {
   live.link.reset();
   live.observed.connected = false;
   live.observed.sent_configure.reset();
+  live.observed.sent_lease.reset();
   live.observed.sent_number = 0;
   live.observed.report.reset();
   lose_inspection(module, live);

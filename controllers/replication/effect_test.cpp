@@ -25,6 +25,7 @@ struct Replica {
   bool listens{true};
   std::vector<control::Configure> configured{};
   std::vector<control::Want> wanted{};
+  std::vector<control::Lease> leases{};
   std::vector<control::Inspect> inspected{};
   LinkTasks tasks{};
 };
@@ -37,6 +38,10 @@ class FakeLink final : public ReplicaLink {
   }
   Status send(const control::Want& want) override {
     replica_.wanted.push_back(want);
+    return {};
+  }
+  Status send(const control::Lease& lease) override {
+    replica_.leases.push_back(lease);
     return {};
   }
   Status send(const control::Inspect& inspect) override {

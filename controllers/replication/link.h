@@ -16,6 +16,7 @@ class ReplicaLink {
   virtual ~ReplicaLink() = default;
   virtual Status send(const control::Configure& configure) = 0;
   virtual Status send(const control::Want& want) = 0;
+  virtual Status send(const control::Lease& lease) = 0;
   virtual Status send(const control::Inspect& inspect) = 0;
 };
 

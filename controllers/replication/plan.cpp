@@ -34,6 +34,8 @@ control::Want want_of(std::uint64_t number, const status::ReplicaOrder& order) {
   want.pairing = order.pairing;
   want.force_up_to_date = order.force_up_to_date;
   want.full_resync = order.full_resync;
+  want.by_lease = order.by_lease;
+  want.peer_left = order.peer_left;
   return want;
 }
 
@@ -146,6 +148,7 @@ void copy_report(const control::Report& report, status::ReplicationSection& sect
   section.bytes_copied = report.bytes_copied;
   section.generation = report.generation.value;
   section.pairing = report.pairing;
+  section.frozen = report.frozen;
   section.outside_writes = report.outside_writes;
   section.outside_last = report.outside_last;
   section.problem = report.problem;
@@ -153,6 +156,17 @@ void copy_report(const control::Report& report, status::ReplicationSection& sect
 }
 
 }  // namespace
+
+bool is_leased(const spec::Module& module) {
+  const auto& witness = module.checkers.split_brain;
+  return witness && !witness->witnesses.empty() && witness->grants_leases();
+}
+
+control::Lease lease_of(const status::LeaseSection& lease, status::LeaseNeed need) {
+  using Answer = status::LeaseSection::Answer;
+  const bool is_no = lease.answer == Answer::Refused || lease.answer == Answer::Silent;
+  return {.until = lease.answer == Answer::Granted ? lease.until : MonoTime{}, .refused = is_no && need == status::LeaseNeed::Needed};
+}
 
 Plan decide(const Desired& desired, const Observed& observed, const Memory& before, MonoTime now) {
   Plan plan;
@@ -202,6 +216,8 @@ Plan decide(const Desired& desired, const Observed& observed, const Memory& befo
   if (desired.configure && observed.sent_configure != desired.configure) {
     plan.actions.push_back(SendConfigure{*desired.configure});
   }
+  // Before the wish that may rest on it.
+  if (desired.lease && observed.sent_lease != desired.lease) plan.actions.push_back(SendLease{*desired.lease});
   if (observed.sent_number != memory.number)
     plan.actions.push_back(SendWant{want_of(memory.number, memory.wish)});
   return plan;
@@ -280,6 +296,10 @@ std::vector<Line> lines_between(const status::ReplicationSection& before,
     lines.push_back({"rfsplug", 'E', fmt::format("This secondary's copy was changed, and not by the replication: {} ({} changes so far)",
                                                  after.outside_last, after.outside_writes)});
   }
+  if (after.frozen && !before.frozen && after.order.role == OrderRole::Primary) {
+    lines.push_back({"rfsplug", 'E', "Writes are held: neither the other node nor the witness allows them now"});
+  }
+  if (before.frozen && !after.frozen && after.order.role == OrderRole::Primary) lines.push_back({"rfsplug", 'E', "Writes go on"});
   if (after.problem != before.problem && !after.problem.empty())
     lines.push_back({"rfsplug", 'E', after.problem});
   return lines;
@@ -363,6 +383,9 @@ Result<control::Configure> configure_of(const spec::Cluster& cluster, const spec
   to.connections = from.connections;
   // Well within the time-out of the heartbeats, which waits for it.
   to.silence = spec::longest_heartbeat_timeout(module) * 2 / 3;
+  to.leased = is_leased(module);
+  // A secondary takes over no earlier than this time-out after it has heard its primary last.
+  to.promise = spec::longest_heartbeat_timeout(module) * 9 / 10;
   to.certificate_file = identity.certificate_file;
   to.key_file = identity.key_file;
   to.authority_file = identity.authority_file;

@@ -52,6 +52,7 @@ struct Desired {
   status::ReplicaOrder order{};
   std::optional<control::Configure>
       configure{};  ///< nothing: it cannot be said (see `problem`), the last one holds
+  std::optional<control::Lease> lease{};  ///< where the module is leased
   std::string problem{};
   std::uint64_t replace{0};  ///< operation `upgrade-datapath` that is waiting; 0: none
   friend bool operator==(const Desired&, const Desired&) = default;
@@ -63,6 +64,7 @@ struct Observed {
   bool connected{false};  ///< its socket
   std::optional<control::Configure> sent_configure{};  ///< on this connection
   std::uint64_t sent_number{0};                        ///< on this connection; 0: none
+  std::optional<control::Lease> sent_lease{};          ///< on this connection
   std::optional<control::Report> report{};             ///< the last one of this connection
   std::string last_words{};                            ///< why a replica that ended early did so
   bool hung{false};       ///< its mount does not answer (probe.h)
@@ -81,6 +83,10 @@ struct SendConfigure {
   control::Configure configure{};
   friend bool operator==(const SendConfigure&, const SendConfigure&) = default;
 };
+struct SendLease {
+  control::Lease lease{};
+  friend bool operator==(const SendLease&, const SendLease&) = default;
+};
 struct SendWant {
   control::Want want{};
   friend bool operator==(const SendWant&, const SendWant&) = default;
@@ -97,7 +103,7 @@ struct SignalProcess {
   bool kill{false};
   friend bool operator==(const SignalProcess&, const SignalProcess&) = default;
 };
-using Action = std::variant<StartProcess, Connect, SendConfigure, SendWant, LetGo, HandOver, SignalProcess>;
+using Action = std::variant<StartProcess, Connect, SendConfigure, SendLease, SendWant, LetGo, HandOver, SignalProcess>;
 
 struct FinishedOperation {
   std::uint64_t id{0};
@@ -128,6 +134,10 @@ inline constexpr Duration kStartTime =
 
 [[nodiscard]] Plan decide(const Desired& desired, const Observed& observed, const Memory& memory,
                           MonoTime now);
+
+/// Its witness grants leases: nothing is acknowledged without a right to.
+[[nodiscard]] bool is_leased(const spec::Module& module);
+[[nodiscard]] control::Lease lease_of(const status::LeaseSection& lease, status::LeaseNeed need);
 
 /// `alive` from the first report on, and while a process that was told to stop is not gone. Until then a
 /// reader must not act upon the marks: they may be older than the journal.

@@ -55,11 +55,18 @@ Observed observe(const store::Store& store, const ModuleName& module, WallTime n
           .addresses = seen.addresses,
           .errd = seen.errd,
           .failover = seen.failover,
+          .lease = seen.lease,
           .peer = seen.peer,
           .settings = seen.settings,
           .unconfigured = unconfigured(store, module, seen.script),
           .operations = operations_of(store, module),
           .wall_now = now};
+}
+
+status::LeaseSection::Witness witness_of(const spec::Checkers& checkers) {
+  using Witness = status::LeaseSection::Witness;
+  if (!checkers.split_brain || checkers.split_brain->witnesses.empty()) return Witness::None;
+  return checkers.split_brain->grants_leases() ? Witness::Grants : Witness::Reachable;
 }
 
 /// What a step that is under way waits for, where the machine itself has nothing to say.
@@ -116,6 +123,7 @@ Desired desired_of(const spec::Module* module, const NodeName& node, std::uint64
                   .replicates = module->replication.has_value() && !module->replication->directories.empty(),
                   .scripts = module->scripts && module->scripts->enabled,
                   .failover = module->failover,
+                  .witness = witness_of(module->checkers),
                   .first_named = module->nodes.front() == node,
                   .max_loop = module->max_loop,
                   .loop_interval = module->loop_interval,

@@ -4,7 +4,7 @@
 #include "controllers/role/start.h"
 
 /// The inside of `decide`: one pass over operations, detectors' requests, steps and the rules of a stable state. Only
-/// plan.cpp and its parts (operations.cpp, loop.cpp, partner.cpp, rules.cpp, rest_wait.cpp, rest_second.cpp) include this.
+/// plan.cpp and its parts (operations.cpp, loop.cpp, partner.cpp, lease.cpp, rules.cpp, rest_wait.cpp, rest_second.cpp) include this.
 namespace safekit::role {
 
 /// The outcome of a command that was taken; any other one says why it was refused.
@@ -28,6 +28,8 @@ class Machine {
   bool advance();
   /// Decides in a stable state, with no step left. Returns whether anything moved.
   bool at_rest();
+  /// Says what is wanted of the witness, when nothing moves any more.
+  void settle_lease();
   Plan take() { return std::move(plan_); }
 
  private:
@@ -83,6 +85,16 @@ class Machine {
   /// Why a callback that has ended forbids to go on; nothing when it does not.
   [[nodiscard]] std::optional<std::string> refusal_of(const Step& step) const;
 
+  // The witness (lease.cpp).
+  [[nodiscard]] bool has_granting_witness() const { return desired_.witness == status::LeaseSection::Witness::Grants; }
+  /// The peer is not heard: may this node be active without it?
+  [[nodiscard]] bool witness_allows() const;
+  void go_alone_by(AloneBy right) { memory().alone_by = right; }
+  [[nodiscard]] bool is_by_lease() const { return has_granting_witness() && plan_.memory.alone_by == AloneBy::Witness; }
+  [[nodiscard]] bool takes_role() const;
+  [[nodiscard]] LeaseNeed need_of_lease() const;
+  [[nodiscard]] LeaseNeed need_at_start() const;
+
   // Stable states.
   bool rest_wait();
   /// `evidence`: empty for a failover rule, which has its verdict.
@@ -106,6 +118,7 @@ class Machine {
   /// `syncAt`: synchronised, it waits for the next date.
   bool leave_until_next_date();
   bool fail_over(std::string_view why);
+  bool fail_over_from_dead(std::string_view why);
   bool default_primary_swap();
 
   const Desired& desired_;

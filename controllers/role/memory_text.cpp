@@ -11,8 +11,9 @@
 namespace safekit::role {
 namespace {
 
-constexpr std::uint32_t kVersion = 6;
-constexpr std::uint32_t kVersionOldest = 3;  ///< without what came in 4 (syncAt), 5 (the limit of actions) and 6 (module checkers)
+constexpr std::uint32_t kVersion = 7;
+/// Without what came in 4 (syncAt), 5 (the limit of actions), 6 (module checkers) and 7 (leases).
+constexpr std::uint32_t kVersionOldest = 3;
 constexpr std::uint32_t kCountMax = 10'000;
 
 /// One description of the layout for both directions: `Writer` and `Reader` visit the same fields in the same order.
@@ -94,6 +95,12 @@ void visit_order(V& v, auto& order) {
   v.number(order.pairing);
   v.boolean(order.force_up_to_date);
   v.boolean(order.full_resync);
+}
+
+template <class V>
+void visit_order_of_leases(V& v, auto& order) {
+  v.boolean(order.by_lease);
+  v.boolean(order.peer_left);
 }
 
 template <class V>
@@ -215,6 +222,13 @@ void visit_memory(V& v, auto& m, std::uint32_t version) {
   visit_texts(v, m.section.evidence);
   if (version < 6) return;
   v.signed_number(m.section.serving_since.ns);
+  if (version < 7) return;
+  v.enumerator(m.section.lease, LeaseNeed::Needed);
+  v.enumerator(m.alone_by, AloneBy::Hand);
+  visit_order_of_leases(v, m.section.replica);
+  for (auto& step : m.steps) {
+    if (auto* replica = std::get_if<OrderReplica>(&step)) visit_order_of_leases(v, replica->order);
+  }
 }
 
 }  // namespace

@@ -54,7 +54,7 @@ std::optional<status::Timeline> watch_move(MoveWatch& watch, const Memory& befor
     }
     // A peer that dies while it leaves is lost: its last sign of life counts.
     if (!watch.losing || (*loss == Kind::Failover && watch.moments.kind != Kind::Failover)) begin_loss(watch, *loss, observed, now);
-    if (after.section.lease_wanted && !watch.lease_asked) watch.lease_asked = now;
+    if (after.section.lease == LeaseNeed::Needed && !watch.lease_asked) watch.lease_asked = now;
     if (!is_taking(after) && !has_arrived(after)) return std::nullopt;
     watch.taking = true;
     if (!end_of(watch.moments, Phase::Decide)) end_of(watch.moments, Phase::Decide) = watch.lease_asked.value_or(now);

@@ -57,7 +57,7 @@ TEST(MoveWatch, AWitnessThatIsAskedIsTheFence) {
   bench.observed.peer.heard = false;
   bench.observed.peer.silence_known = true;
   bench.observed.peer.last_heard = at(0);
-  EXPECT_EQ(bench.pass(100, [](Memory& m) { m.section.lease_wanted = true; }), std::nullopt);
+  EXPECT_EQ(bench.pass(100, [](Memory& m) { m.section.lease = LeaseNeed::Needed; }), std::nullopt);
   EXPECT_EQ(bench.pass(170, [&](Memory& m) { bench.take(m); }), std::nullopt);
   const auto timeline = bench.pass(180, Bench::arrive);
   ASSERT_TRUE(timeline.has_value());

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "controllers/role/machine.h"
+#include "controllers/role/own_rules.h"
 #include "controllers/role/sequences.h"
 #include "controllers/role/sync_at.h"
 
@@ -202,7 +203,7 @@ void Machine::act(const status::ActionRequest& request) {
   const std::string& action = request.action;
   say("heart", 'C', fmt::format("Action {} {} {}", action, request.from_rule ? "from failover rule" : "called by", request.by));
   if (action == "stop") return begin_stop("stop", false);
-  if (!count_action()) return;
+  if (request.by != kSplitBrainFailure && !count_action()) return;  // no fault of the application or of this node
   if (action == "restart") return begin(steps_restart(desired_, section().role, request.services));
   if (action == "stopstart") {
     begin_stop("stopstart", true);

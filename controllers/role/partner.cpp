@@ -11,8 +11,12 @@ bool is_gone(const status::PeerSection& peer) {
   return peer.heard && (!peer.module_known || peer.role == Role::Stop || peer.role == Role::Wait);
 }
 
+bool is_silent(const status::PeerSection& peer, const status::ReplicationSection& replica) {
+  return !peer.heard && !(replica.alive && replica.connected);
+}
+
 bool is_dead(const status::PeerSection& peer, const status::ReplicationSection& replica) {
-  return !peer.heard && peer.silence_known && !(replica.alive && replica.connected);
+  return is_silent(peer, replica) && peer.silence_known;
 }
 
 bool serves(const status::PeerSection& peer) { return peer.heard && peer.module_known && status::is_serving(peer.role); }
@@ -30,7 +34,7 @@ bool Machine::peer_is_complete() const {
 
 bool Machine::peer_cannot_take_over() const {
   const auto& peer = observed_.peer;
-  if (!peer.heard) return is_dead(peer, observed_.replication);
+  if (!peer.heard) return is_dead(peer, observed_.replication) && witness_allows();
   if (!peer.module_known) return true;
   // What it said before it was asked may be older than the end of a synchronisation, by which its copy became the newest.
   if (peer.answered_pairing == 0 || peer.answered_pairing != observed_.replication.pairing) return false;
@@ -57,8 +61,18 @@ bool Machine::let_go_alone() {
   if (order.may_be_alone) {
     if (replica.waiting_for_alone) {
       // A permission covers one loss of the peer; for the next one the wish has to be a new one.
-      order.may_be_alone = false;
+      order.may_be_alone = order.by_lease = false;
       order.pairing = 0;
+      memory().alone_by = AloneBy::Peer;
+      return true;
+    }
+    // By lease, and now the peer is heard: once it says that it cannot take over, the witness may go.
+    const bool by_lease = order.by_lease && peer.heard && !replica.connected;
+    if (by_lease && peer_cannot_take_over()) {
+      (void)ask(false);
+      order.by_lease = false;
+      order.pairing = replica.pairing;
+      memory().alone_by = AloneBy::Peer;
       return true;
     }
     // It went on when the peer was silent; now the peer speaks and takes its copy for the newest still. For a moment it
@@ -69,14 +83,16 @@ bool Machine::let_go_alone() {
       since = doubtful ? observed_.wall_now : WallTime{};
       elapsed_.report_grace = elapsed_.doubt_is_ahead = false;
     }
-    return ask(doubtful && elapsed_.report_grace);
+    return ask(by_lease || (doubtful && elapsed_.report_grace));
   }
   const bool gone = is_gone(peer) || is_dead(peer, replica);
   const bool overdue = is_ready() && elapsed_.reconnect_grace;
   const bool lost = replica.waiting_for_alone || (!replica.connected && (gone || overdue));
   if (!lost || !peer_cannot_take_over()) return ask(lost && peer.heard);
   (void)ask(false);  // the order changes in any case
+  go_alone_by(peer.heard ? AloneBy::Peer : AloneBy::Witness);
   order.may_be_alone = true;
+  order.by_lease = is_by_lease();
   order.pairing = replica.pairing;
   // From the first write that the peer does not have, this copy is beyond doubt, also when it stops before it is ALONE.
   section().paired = false;

@@ -10,6 +10,8 @@ namespace safekit::role {
 /// Every heartbeat is lost, and so is the replication stream, which counts as one (design.md 6).
 [[nodiscard]] bool is_dead(const status::PeerSection& peer, const status::ReplicationSection& replica);
 [[nodiscard]] bool serves(const status::PeerSection& peer);
+/// Nothing is heard of it, on no network and over no stream; for how long already, is not said.
+[[nodiscard]] bool is_silent(const status::PeerSection& peer, const status::ReplicationSection& replica);
 /// It serves without this copy, says its heartbeat: it may hear nothing of us, and then has not asked that the copy be marked.
 [[nodiscard]] bool has_left_us(const status::PeerSection& peer, const status::ReplicationSection& replica);
 

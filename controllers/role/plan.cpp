@@ -43,6 +43,7 @@ Plan decide(const Desired& desired, const Observed& observed, const Memory& memo
   while (moved() && moves < kMovesMax) ++moves;
   SK_ASSERT(moves < kMovesMax);
   machine.drop_dates();
+  machine.settle_lease();
   return machine.take();
 }
 
@@ -103,6 +104,7 @@ void Machine::begin_start(Intent intent) {
   m.stop_requested = false;
   section().wants_primary = intent == Intent::Prim || intent == Intent::PrimForce;
   section().came_from_second = false;
+  m.alone_by = AloneBy::Peer;
   begin(steps_start(desired_));
 }
 

@@ -23,6 +23,7 @@
 /// a restart of the daemon is in Memory.
 namespace safekit::role {
 
+using status::LeaseNeed;
 using status::Readiness;
 using status::ReplicaOrder;
 using status::Role;
@@ -39,6 +40,7 @@ struct Desired {
   bool scripts{true};  ///< there is a <user> section
   bool callbacks{false};  ///< kCallback is run
   bool failover{true};
+  status::LeaseSection::Witness witness{status::LeaseSection::Witness::None};
   enum class DefaultPrimary { Alone, LastPrim, ThisNode, OtherNode };
   DefaultPrimary default_primary{DefaultPrimary::Alone};
   bool first_named{false};  ///< this node comes first in the module's list of nodes: the last tie-break
@@ -71,6 +73,7 @@ struct Observed {
   status::AddressSection addresses{};
   status::ErrdSection errd{};
   status::FailoverSection failover{};
+  status::LeaseSection lease{};
   status::PeerSection peer{};
   status::Settings settings{};
   std::string unconfigured{};  ///< the scripts of the configuration have failed, or run still: why a person cannot start it
@@ -115,6 +118,13 @@ struct Say {
   std::string text{};
   friend bool operator==(const Say&, const Say&) = default;
 };
+/// By what right this node is active without its peer.
+enum class AloneBy {
+  Peer,     ///< the peer was heard, and cannot take over; also while there is a peer
+  Witness,  ///< the witness's word, for the peer was not heard
+  Hand,     ///< a person's, who started it as primary where neither was heard
+};
+
 /// How the module was started: by itself finding its role, or told.
 enum class Intent { Automatic, Prim, Second, PrimForce };
 
@@ -148,6 +158,7 @@ struct Memory {
   WallTime loop_last{};           ///< the last action that was counted, or the counter was set to 0
   bool loop_exceeded{false};      ///< it was stopped at the limit
   bool reboot{false};             ///< between the halves of a stopstart the node is rebooted
+  AloneBy alone_by{AloneBy::Peer};
   friend bool operator==(const Memory&, const Memory&) = default;
 };
 

@@ -66,14 +66,15 @@ bool Machine::second_synchronising() {
       return true;
     }
     if (is_gone(peer) && !replica.connected) return fail_over("remote stop");
-    return is_dead(peer, replica) && fail_over("no heartbeat");
+    return is_dead(peer, replica) && fail_over_from_dead("no heartbeat");
   }
   if (section().in_service_hand_over) {
     // Until this side follows it, the new primary acknowledges nothing by itself unless this copy is marked. So an unmarked
     // copy is still the newest, and when the peer does not take the role, or dies with it, the role comes back.
     const bool newest = replica.settled && replica.up_to_date && replica.order == section().replica;
     const bool not_taken = peer.heard && !serves(peer) && (is_gone(peer) || (peer.replicates && !peer.up_to_date));
-    if (newest && (not_taken || is_dead(peer, replica))) return fail_over("swap not taken");
+    if (newest && is_dead(peer, replica)) return fail_over_from_dead("swap not taken");
+    if (newest && not_taken) return fail_over("swap not taken");
     // Marked, and the other side has begun anew: it waits for this one to leave.
     const bool over = is_gone(peer) && replica.settled && !replica.up_to_date && replica.order == section().replica;
     if (!is_dead(peer, replica) && !over) return false;
@@ -111,7 +112,7 @@ bool Machine::second_ready() {
   if (section().swap_requested && !serves(peer) && !peer.in_service_hand_over) section().swap_requested = false;
   if (peer.heard && peer.role == Role::Second && peer.in_service_hand_over) {
     section().swap_requested = false;
-    begin(steps_second_to_prim(desired_, {.role = ReplicaOrder::Role::Primary}));
+    begin(steps_second_to_prim(desired_, {.role = ReplicaOrder::Role::Primary, .peer_left = true}));
     return true;
   }
   // The primary goes on without this copy: from now on it is old.
@@ -128,8 +129,7 @@ bool Machine::second_ready() {
   }
   // A primary publishes WAIT after it has closed the stream; while the stream lives, it is not gone.
   if (is_gone(peer) && !(desired_.replicates && replica.connected)) return fail_over("remote stop");
-  if (is_dead(peer, replica)) return fail_over("no heartbeat");
-  return false;
+  return is_dead(peer, replica) && fail_over_from_dead("no heartbeat");
 }
 
 bool Machine::leave_until_next_date() {
@@ -139,6 +139,11 @@ bool Machine::leave_until_next_date() {
   memory().sync_due = memory().full_resync = false;
   begin_stop("stopwait", true);
   return true;
+}
+
+/// Where it has a witness, as soon as that allows it.
+bool Machine::fail_over_from_dead(std::string_view why) {
+  return (!failover_on() || witness_allows()) && fail_over(why);
 }
 
 bool Machine::fail_over(std::string_view why) {
@@ -153,7 +158,9 @@ bool Machine::fail_over(std::string_view why) {
   say("heartplug", 'C', fmt::format("Action alone called by heart: {}", why));
   section().came_from_second = true;
   section().paired = section().in_service_hand_over = section().swap_requested = false;
-  begin(steps_failover(desired_, {.role = ReplicaOrder::Role::Primary, .may_be_alone = true}));
+  const bool heard = observed_.peer.heard;
+  go_alone_by(heard ? AloneBy::Peer : AloneBy::Witness);
+  begin(steps_failover(desired_, {.role = ReplicaOrder::Role::Primary, .may_be_alone = true, .by_lease = is_by_lease(), .peer_left = heard}));
   return true;
 }
 

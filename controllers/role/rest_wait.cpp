@@ -90,6 +90,10 @@ bool Machine::start_decided() {
       wake();
       section().reason = "waiting to hear from the other node, or to know that it is silent";
       return false;
+    case StartOutcome::AskWitness:
+      wake();
+      section().reason = "asking the witness whether this node may be primary without the other one";
+      return false;
     case StartOutcome::WaitForData:
       return block(kNotUpToDate,
                    "this copy of the data is not known to be the newest: start the other node, or `safekit stop` and "
@@ -127,11 +131,17 @@ bool Machine::start_decided() {
                                    : "The half synchronised copy is taken as it is (primforce)");
       }
       if (input.intent == Intent::Automatic && input.peer == PeerPlace::Silent && input.local != Copy::UpToDate) say_forced();
+      go_alone_by(right_of(input));
+      if (memory().alone_by == AloneBy::Hand) {
+        say("heart", 'W', "Neither the other node nor the witness is heard: this node is primary because it was told to be");
+      }
       section().paired = false;
       begin(steps_to_alone(desired_, {.role = ReplicaOrder::Role::Primary,
                                       .may_be_alone = true,
                                       .force_up_to_date = input.intent != Intent::Automatic || input.local != Copy::UpToDate,
-                                      .full_resync = memory().full_resync}));
+                                      .full_resync = memory().full_resync,
+                                      .by_lease = is_by_lease(),
+                                      .peer_left = input.peer != PeerPlace::Silent}));
       return true;
     }
     case StartOutcome::BecomeSecond:
@@ -145,6 +155,7 @@ bool Machine::start_decided() {
                             // loss of both could bring it back in place of the primary's. See join_primary.
                             {.role = ReplicaOrder::Role::Idle, .mark_out_of_date = true}));
       return true;
+    case StartOutcome::AbortLease:
     case StartOutcome::AbortPrimary:
     case StartOutcome::AbortInconsistent:
     case StartOutcome::AbortSecond: break;
@@ -158,6 +169,10 @@ bool Machine::give_up(StartOutcome outcome) {
   if (outcome == StartOutcome::AbortPrimary) {
     cause = "the other node is primary already: stop it first, or use `safekit start` here";
     say("rfsplug", 'E', "The remote server is primary already: it must be stopped first");
+  } else if (outcome == StartOutcome::AbortLease) {
+    cause = fmt::format("the other node is not heard, and the witness says that it is primary ({}): stop it first, or, where it has just "
+                        "died, try again when its lease is over", observed_.lease.detail);
+    say("rfsplug", 'E', "The witness says that the remote server is primary: it must be stopped first");
   } else if (outcome == StartOutcome::AbortInconsistent) {
     cause = "a synchronisation of this copy was begun and has not ended, so its data are of no use alone: start the other "
             "node, then `safekit start` here; `safekit primforce` takes them as they are";

@@ -86,7 +86,10 @@ bool Machine::split_brain() {
   }
   const bool local = section().came_from_second;
   const bool remote = observed_.peer.came_from_second;
-  const bool give_way = local != remote ? local : !prefers_local(desired_, observed_);
+  bool give_way = local != remote ? local : !prefers_local(desired_, observed_);
+  // One that was stopped, or the clock of its machine, while the other one took over: it has not heard of that yet.
+  const bool holds = observed_.lease.answer == status::LeaseSection::Answer::Granted;
+  if (has_granting_witness() && holds != observed_.peer.holds_lease) give_way = !holds;
   if (give_way) {
     say("heart", 'C', "Split brain recovery: exiting alone");
     begin_stop("stopstart", true);
@@ -103,6 +106,7 @@ bool Machine::split_brain() {
 bool Machine::rest_alone() {
   if (!peer_is_complete()) return false;
   section().came_from_second = false;
+  go_alone_by(AloneBy::Peer);
   begin(steps_alone_to_prim(desired_));
   return true;
 }
@@ -111,9 +115,10 @@ bool Machine::rest_prim() {
   const auto& peer = observed_.peer;
   section().paired = desired_.replicates;
   section().in_service_hand_over = false;
-  const bool alone = desired_.replicates ? section().replica.may_be_alone
-                                         : is_dead(peer, observed_.replication) || is_gone(peer);
+  const bool dead = is_dead(peer, observed_.replication) && witness_allows();
+  const bool alone = desired_.replicates ? section().replica.may_be_alone : dead || is_gone(peer);
   if (!alone) return default_primary_swap();
+  if (!desired_.replicates) go_alone_by(dead ? AloneBy::Witness : AloneBy::Peer);
   section().paired = false;
   begin(steps_prim_to_alone(desired_, section().replica));
   return true;

@@ -108,6 +108,20 @@ StartOutcome start_second(const StartInput& in) {
   return StartOutcome::AbortSecond;
 }
 
+/// The copy may start. A person who says `prim` has seen to it that the other node is down, unless the witness knows better.
+StartOutcome with_witness(const StartInput& in, StartOutcome outcome) {
+  if (outcome != StartOutcome::BecomeAlone) return outcome;
+  const bool by_hand = in.intent != Intent::Automatic;
+  switch (in.witness) {
+    case WitnessWord::NotNeeded:
+    case WitnessWord::Granted: return outcome;
+    case WitnessWord::Awaited: return StartOutcome::AskWitness;
+    case WitnessWord::Refused: return by_hand ? StartOutcome::AbortLease : StartOutcome::AskWitness;
+    case WitnessWord::Silent: return by_hand ? outcome : StartOutcome::AskWitness;
+  }
+  return StartOutcome::AskWitness;
+}
+
 std::string_view text_of(Copy copy) {
   switch (copy) {
     case Copy::Unknown: return "is not known yet";
@@ -166,6 +180,20 @@ PeerPlace place_of(const status::PeerSection& peer) {
   return PeerPlace::Undetermined;
 }
 
+WitnessWord word_of(const Desired& desired, const Observed& observed) {
+  const bool is_silent = place_of(observed.peer) == PeerPlace::Silent;
+  if (desired.witness != status::LeaseSection::Witness::Grants || !is_silent) return WitnessWord::NotNeeded;
+  using Answer = status::LeaseSection::Answer;
+  switch (observed.lease.answer) {
+    case Answer::NotAsked:
+    case Answer::Asked: return WitnessWord::Awaited;
+    case Answer::Granted: return WitnessWord::Granted;
+    case Answer::Refused: return WitnessWord::Refused;
+    case Answer::Silent: return WitnessWord::Silent;
+  }
+  return WitnessWord::Awaited;
+}
+
 }  // namespace
 
 bool prefers_local(const Desired& desired, const Observed& observed) {
@@ -178,12 +206,23 @@ bool prefers_local(const Desired& desired, const Observed& observed) {
 
 StartOutcome decide_start(const StartInput& input) {
   switch (input.intent) {
-    case Intent::Automatic: return start_automatic(input);
+    case Intent::Automatic: return with_witness(input, start_automatic(input));
     case Intent::Prim:
-    case Intent::PrimForce: return start_prim(input);
+    case Intent::PrimForce: return with_witness(input, start_prim(input));
     case Intent::Second: return start_second(input);
   }
   return StartOutcome::Hold;
+}
+
+AloneBy right_of(const StartInput& input) {
+  switch (input.witness) {
+    case WitnessWord::NotNeeded: return AloneBy::Peer;
+    case WitnessWord::Granted: return AloneBy::Witness;
+    case WitnessWord::Awaited:
+    case WitnessWord::Refused:
+    case WitnessWord::Silent: return AloneBy::Hand;
+  }
+  return AloneBy::Peer;
 }
 
 std::string_view to_string(StartOutcome outcome) {
@@ -194,6 +233,8 @@ std::string_view to_string(StartOutcome outcome) {
     case StartOutcome::WaitForData: return "WaitForData";
     case StartOutcome::WaitForChoice: return "WaitForChoice";
     case StartOutcome::WaitForConsent: return "WaitForConsent";
+    case StartOutcome::AskWitness: return "AskWitness";
+    case StartOutcome::AbortLease: return "AbortLease";
     case StartOutcome::AbortPrimary: return "AbortPrimary";
     case StartOutcome::AbortInconsistent: return "AbortInconsistent";
     case StartOutcome::AbortSecond: return "AbortSecond";
@@ -218,7 +259,8 @@ StartInput start_input(const Desired& desired, const Observed& observed, const M
                    .local_preferred = prefers_local(desired, observed),
                    .same_generation = local.generation != 0 && local.generation == peer.generation,
                    .forced_up_to_date = observed.synced && peer.absence_known,
-                   .may_replace_data = memory.full_resync || local.sync_role == "second"};
+                   .may_replace_data = memory.full_resync || local.sync_role == "second",
+                   .witness = word_of(desired, observed)};
   if (desired.replicates) {
     input.local = classify({.known = local.settled && local.alive,
                             .ever = local.ever_synchronised,

@@ -30,6 +30,15 @@ enum class PeerPlace {
   Secondary,     ///< heard: SECOND, so it is about to take over or to stop
 };
 
+/// What a witness that grants leases says where the peer is not heard.
+enum class WitnessWord {
+  NotNeeded,  ///< there is none, or the peer is heard
+  Awaited,
+  Granted,
+  Refused,  ///< the peer has the lease
+  Silent,
+};
+
 enum class StartOutcome {
   Hold,             ///< not enough is known yet, or the peer comes first: stay WAIT Transient
   BecomeAlone,
@@ -37,6 +46,8 @@ enum class StartOutcome {
   WaitForData,      ///< WAIT NotReady, notuptodate_server
   WaitForChoice,    ///< WAIT NotReady: two different first copies, `safekit prim` must choose
   WaitForConsent,   ///< WAIT NotReady: data here that was never synchronised would be replaced by the primary's
+  AskWitness,       ///< stay WAIT until it has granted a lease
+  AbortLease,       ///< `prim`: the peer has the witness's lease
   AbortPrimary,     ///< `prim`: the peer is primary already
   AbortInconsistent,  ///< `prim`: half-synchronised data, which `primforce` takes as it is
   AbortSecond,      ///< `second`: no primary to follow
@@ -57,12 +68,15 @@ struct StartInput {
   bool forced_up_to_date{false};
   bool may_replace_data{false};  ///< `second fullsync`, a date or a backup was named: whatever is here, take the primary's copy
   bool local_restorable{false};  ///< the local copy is inconsistent, and `prim` puts the last consistent one in its place
+  WitnessWord witness{WitnessWord::NotNeeded};
   friend bool operator==(const StartInput&, const StartInput&) = default;
 };
 
 /// spec/runtime.md 1.6 and design.md 11 (first start). Total.
 [[nodiscard]] StartOutcome decide_start(const StartInput& input);
 [[nodiscard]] std::string_view to_string(StartOutcome outcome);
+/// By what right it becomes ALONE, where that is the outcome.
+[[nodiscard]] AloneBy right_of(const StartInput& input);
 /// What the decision rests on, one fact each, for people.
 [[nodiscard]] std::vector<std::string> evidence_of(const StartInput& input);
 

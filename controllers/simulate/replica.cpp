@@ -38,6 +38,9 @@ struct Replica::Link final : replication::ReplicaLink {
   Status send(const control::Want& want) override {
     return pass([want](Replica& to) { to.act(want); });
   }
+  Status send(const control::Lease& lease) override {
+    return pass([lease](Replica& to) { to.lease_ = lease; });
+  }
   Status send(const control::Inspect&) override { return {}; }
   Status pass(std::function<void(Replica&)> task) {
     if (!*alive) return Error{Code::Unavailable, "the replica is gone"};

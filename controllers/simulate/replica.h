@@ -107,6 +107,7 @@ class Replica {
   std::uint64_t acted_{0};
   control::ReplicaRole role_{control::ReplicaRole::Idle};
   bool configured_{false};
+  control::Lease lease_{};
   bool granted_{false};
   bool waiting_{false};
   bool mirroring_{false};

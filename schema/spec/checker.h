@@ -89,6 +89,8 @@ struct SplitBrainChecker {
   /// How long a lease holds without being renewed. Below the minimum no second try of a renewal fits in, and etcd grants no less than
   /// 2 s; above the maximum a node that dies with the lease keeps the other one waiting too long.
   Duration lease{seconds{10}};
+  /// To one node at a time; `ping` only answers, and may answer both.
+  [[nodiscard]] bool grants_leases() const { return exec != "ping"; }
   static constexpr Duration kLeaseMin = seconds{3};
   static constexpr Duration kLeaseMax = seconds{60};
   friend bool operator==(const SplitBrainChecker&, const SplitBrainChecker&) = default;

@@ -42,7 +42,17 @@ struct ReplicaOrder {
   std::uint64_t pairing{0};
   bool force_up_to_date{false};
   bool full_resync{false};
+  bool by_lease{false};
+  bool peer_left{false};
   friend bool operator==(const ReplicaOrder&, const ReplicaOrder&) = default;
+};
+
+/// What the role wants of the module's witness (docs/leases.md).
+enum class LeaseNeed {
+  None,    ///< nothing: a lease is given back, a verdict forgotten
+  Stands,  ///< nothing is asked, what was said stands: in WAIT, and while the role is being left
+  Wanted,  ///< active without the peer, which cannot take over: the lease is asked for, and nothing follows where it is refused
+  Needed,  ///< active without the peer, or about to be, by the lease alone
 };
 
 /// Writer: role. State, and what the other controllers shall bring about.
@@ -66,7 +76,7 @@ struct RoleSection {
   std::optional<ScriptOrder> script{};
   ReplicaOrder replica{};
   bool addresses_wanted{false};
-  bool lease_wanted{false};  ///< it is, or is about to be, active without its peer: the module's witness is asked for that
+  LeaseNeed lease{LeaseNeed::None};
   std::set<WatchClass> watched{};
   std::uint32_t loop_count{0};        ///< corrective actions inside loop_interval
   friend bool operator==(const RoleSection&, const RoleSection&) = default;
@@ -133,6 +143,7 @@ struct ReplicationSection {
   std::uint64_t bytes_copied{0};
   std::uint64_t generation{0};
   std::uint64_t pairing{0};
+  bool frozen{false};               ///< Primary, with a witness that grants leases: it has no right to acknowledge anything now
   std::uint64_t outside_writes{0};  ///< Secondary: changes of its copy by others, as far as they were found
   std::string outside_last{};
   // How the next synchronisation is to be made (spec/operations.md 1.11, Policy resources).
@@ -191,7 +202,7 @@ struct RuleVerdict {
   friend bool operator==(const RuleVerdict&, const RuleVerdict&) = default;
 };
 
-/// Writer: lease. What the module's witness says to RoleSection::lease_wanted.
+/// Writer: lease. What the module's witness says to RoleSection::lease.
 struct LeaseSection {
   enum class Witness {
     None,
@@ -250,6 +261,7 @@ struct PeerSection {
   std::uint64_t answered_pairing{0};
   bool wants_primary{false};       ///< RoleSection::wants_primary over there
   bool came_from_second{false};    ///< RoleSection::came_from_second over there
+  bool holds_lease{false};         ///< of the module's witness
   std::uint64_t generation{0};     ///< data generation
   std::map<std::string, std::string> resources{};  ///< values there of those that failover rules here name, by `class.id`
   MonoTime last_heard{};  ///< with silence_known: when the last heartbeat came

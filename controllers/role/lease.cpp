@@ -1,0 +1,75 @@
+#include <algorithm>
+
+#include "controllers/role/machine.h"
+#include "controllers/role/partner.h"
+#include "controllers/role/start.h"
+
+/// What a witness says of a node that is active without its peer, or is about to be: docs/leases.md, spec/runtime.md 1.10.
+namespace safekit::role {
+namespace {
+
+using Answer = status::LeaseSection::Answer;
+using Witness = status::LeaseSection::Witness;
+
+bool is_no(Answer answer) { return answer == Answer::Refused || answer == Answer::Silent; }
+
+}  // namespace
+
+bool Machine::witness_allows() const {
+  return desired_.witness == Witness::None || observed_.lease.answer == Answer::Granted;
+}
+
+/// A transition is under way at whose end this node serves.
+bool Machine::takes_role() const {
+  return std::ranges::any_of(plan_.memory.steps, [](const Step& step) {
+    const auto* state = std::get_if<EnterState>(&step);
+    return state != nullptr && status::is_serving(state->role);
+  });
+}
+
+LeaseNeed Machine::need_of_lease() const {
+  const Memory& m = plan_.memory;
+  if (desired_.witness == Witness::None || desired_.mode != Mode::Mirror) return LeaseNeed::None;
+  const auto& peer = observed_.peer;
+  const auto& replica = observed_.replication;
+  const bool dead = is_dead(peer, replica);
+  const LeaseNeed if_granting = has_granting_witness() ? LeaseNeed::Wanted : LeaseNeed::None;
+
+  // What this node still has may need the lease, also where nobody waits for its end (forcestop).
+  const bool has_role = status::is_serving(section().role) || (!m.stopping && takes_role());
+  const bool has_remains = has_granting_witness() && m.stopping && section().lease >= LeaseNeed::Wanted &&
+                           (!observed_.addresses.all_unset ||
+                            (replica.alive && replica.order.role == ReplicaOrder::Role::Primary));
+  if (has_role || has_remains) {
+    if (m.alone_by == AloneBy::Hand) return if_granting;
+    if (m.alone_by == AloneBy::Witness) return has_granting_witness() || is_silent(peer, replica) ? LeaseNeed::Needed : LeaseNeed::None;
+    if (section().role == Role::Prim) return dead ? LeaseNeed::Needed : LeaseNeed::None;
+    return if_granting;
+  }
+  if (section().role == Role::Second && !m.stopping) {
+    const bool takes_over = is_ready() || replica.unverified || section().in_service_hand_over;
+    return dead && takes_over && failover_on() && m.steps.empty() ? LeaseNeed::Needed : LeaseNeed::None;
+  }
+  if (section().role == Role::Wait && m.steps.empty() && !m.stopping && dead) {
+    if (const LeaseNeed need = need_at_start(); need != LeaseNeed::None) return need;
+  }
+  const bool goes_on = m.started && (!m.stopping || m.start_again);
+  return goes_on && is_silent(peer, replica) && is_no(observed_.lease.answer) ? LeaseNeed::Stands : LeaseNeed::None;
+}
+
+/// Whose copy does not let it start has no use for a lease, and would only keep it from the other node.
+LeaseNeed Machine::need_at_start() const {
+  StartInput input = start_input(desired_, observed_, plan_.memory);
+  if (input.witness == WitnessWord::NotNeeded) return LeaseNeed::None;
+  input.witness = WitnessWord::Awaited;
+  if (decide_start(input) != StartOutcome::AskWitness) return LeaseNeed::None;
+  return input.intent == Intent::Automatic ? LeaseNeed::Needed : LeaseNeed::Wanted;
+}
+
+void Machine::settle_lease() {
+  const LeaseNeed need = need_of_lease();
+  if (need == LeaseNeed::Needed && section().lease < LeaseNeed::Wanted) say("heart", 'E', "The other node is not heard: the witness is asked");
+  section().lease = need;
+}
+
+}  // namespace safekit::role
