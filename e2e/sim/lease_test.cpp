@@ -34,8 +34,8 @@ class Race {
     play(seconds{120});
     if (!broken_.empty()) return broken_;
     faults_ = false;
-    nodes_[0].desired.wanted = true;
-    nodes_[1].desired.wanted = false;
+    nodes_[0].desired.need = status::LeaseNeed::Needed;
+    nodes_[1].desired.need = status::LeaseNeed::None;
     for (std::size_t i = 0; i < 2; ++i) pass(i, {});
     play(seconds{60});  // what is still under way has come by then
     if (broken_.empty() && !believes(nodes_[0])) broken_ = "healed, the only one who asks does not get the lease";
@@ -78,7 +78,7 @@ class Race {
   }
   void toggle(std::size_t i) {
     if (!faults_) return;
-    nodes_[i].desired.wanted = chance(0.7);
+    nodes_[i].desired.need = chance(0.7) ? status::LeaseNeed::Needed : status::LeaseNeed::None;
     pass(i, {});
     after(milliseconds{pick(20'000)}, [this, i] { toggle(i); });
   }
