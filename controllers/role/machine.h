@@ -97,7 +97,7 @@ class Machine {
 
   // Stable states.
   bool rest_wait();
-  /// `evidence`: empty for a failover rule, which has its verdict.
+  /// `evidence`: what the verdict of a failover rule does not say.
   bool block(std::string_view label, std::string reason, std::vector<Say> lines, std::vector<std::string> evidence = {});
   void say_forced();
   bool wait_for_date();

@@ -43,8 +43,10 @@ bool Machine::rest_wait() {
   if (observed_.failover.watched != section().watched) return false;
   if (!observed_.failover.wait_rules_true.empty()) {
     const std::string& label = observed_.failover.wait_rules_true.front();
+    std::vector<std::string> evidence;
+    if (label == kSplitBrainFailure && !observed_.lease.detail.empty()) evidence.push_back("the witness: " + observed_.lease.detail);
     return block(label, fmt::format("failover rule '{}' holds it", label),
-                 {{"heart", 'C', fmt::format("Action wait from failover rule {}", label)}});
+                 {{"heart", 'C', fmt::format("Action wait from failover rule {}", label)}}, std::move(evidence));
   }
   if (replica_failed()) return true;
   if (memory().held_by_failover_off && !serves(observed_.peer)) {

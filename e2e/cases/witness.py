@@ -10,9 +10,10 @@ import tempfile
 import threading
 import time
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+sys.path[:0] = [os.path.dirname(os.path.realpath(__file__)), os.path.dirname(os.path.dirname(os.path.realpath(__file__)))]
 import harness  # noqa: E402
-from harness import BIN, MIRROR, Sandbox, later, note, sh, until  # noqa: E402
+from harness import BIN, MIRROR, Sandbox, later, note, until  # noqa: E402
+from witness_servers import WitnessServers  # noqa: E402
 
 LEASE = 3.0  # seconds; renewed each second
 ROUND = 2.0  # what a question, its repetition and two busy cores may take
@@ -61,40 +62,11 @@ class Asker:
             self.process.wait()
 
 
-class World:
+class World(WitnessServers):
     def __init__(self, nodes=2):
         self.directory = tempfile.mkdtemp(prefix="safekit-witness-", dir="/var/tmp")
         later(harness.remove, self.directory)
-        self.box = Sandbox(f"wit{os.getpid()}", f"{self.directory}/sandbox", nodes=nodes)
-        out = self.box.exec("client", "ip", "-4", "-o", "addr", "show", "dev", "eth0")
-        self.host = out.split("inet ")[1].split("/")[0]
-        self.server = None
-
-    def serve(self, *command):
-        """A witness on the client's node."""
-        self.server = subprocess.Popen([*self.box.words("client"), *command], stdout=subprocess.DEVNULL,
-                                       stderr=open(f"{self.directory}/server.log", "a"))
-        later(self.end, self.server)
-
-    def end(self, server=None):
-        server = server or self.server
-        if server.poll() is None:
-            for program in ("safekit-witness", "etcd"):
-                self.box.kill_processes("client", program)
-            server.wait()
-
-    def witness(self):
-        state = f"{self.directory}/state"
-        self.serve(f"{BIN}/safekit", "witness", "--state-dir", state, "--listen", self.host)
-        show = (f"{BIN}/safekit", "witness", "--show", "--state-dir", state)
-        key = until(lambda: sh(*show, check=False).strip(), 10, "the witness has a key")
-        return f"https://{self.host}:9454/{key}"
-
-    def etcd(self):
-        url = f"http://{self.host}:2379"
-        self.serve("etcd", "--data-dir", f"{self.directory}/etcd", "--listen-client-urls", url, "--advertise-client-urls", url,
-                   "--listen-peer-urls", "http://127.0.0.1:2380", "--unsafe-no-fsync=false")
-        return url
+        super().__init__(Sandbox(f"wit{os.getpid()}", f"{self.directory}/sandbox", nodes=nodes), self.directory)
 
 
 def leases(w, kind, begin, url, env=()):

@@ -113,11 +113,10 @@ TEST(Unhonoured, SaysNothingOfWhatIsHonoured) {
 
 TEST(Unhonoured, NamesTheFieldAndWhatHappensInstead) {
   spec::Module module = sample();
-  module.checkers.split_brain.emplace();
   module.replication->connections = 17;
   module.automatic_reboot = true;
   const auto list = unhonoured(module);
-  ASSERT_EQ(list.size(), 3u);
+  ASSERT_EQ(list.size(), 2u);
   EXPECT_EQ(list[0].path, "spec.automaticReboot");
   EXPECT_EQ(list[1].path, "spec.replication.connections");
   EXPECT_EQ(list[1].reason, "16 connections are used");

@@ -60,12 +60,6 @@ void look_at_addresses(const Module& module, Found& found) {
   }
 }
 
-void look_at_checkers(const Module& module, Found& found) {
-  const spec::Checkers& checkers = module.checkers;
-  found.note(checkers.split_brain.has_value(), "spec.checkers.splitBrain",
-             "the witness is asked and nothing follows from its answer: cut all networks and both nodes may become primary");
-}
-
 }  // namespace
 
 std::vector<Unhonoured> unhonoured(const Module& module) {
@@ -77,7 +71,6 @@ std::vector<Unhonoured> unhonoured(const Module& module) {
   look_at_replication(module, found);
   found.note(!module.virtual_hostnames.empty(), "spec.virtualHostnames",
              "applications see the real host name");
-  look_at_checkers(module, found);
   if (module.heart) {
     bool legacy = false;
     for (const spec::Heartbeat& heartbeat : module.heart->lans) legacy |= !heartbeat.legacy_servers.empty();

@@ -63,7 +63,7 @@ struct RoleSection {
   WallTime serving_since{};           ///< the application was started last, by a start, restart, failover or swap; zero: it does not run here
   std::string reason{};               ///< why it is in this state, one sentence
   std::string waiting_for{};          ///< in WAIT NotReady: label of the rule that holds it (`notuptodate_server`)
-  std::vector<std::string> evidence{};  ///< with waiting_for, where the rule is role's own: what it rests on, one fact each
+  std::vector<std::string> evidence{};  ///< with waiting_for: what it rests on, one fact each, beside the verdict of a failover rule
   /// This copy last worked as one of a connected pair and has not been parted from it in an orderly way: whether it is
   /// the newest cannot be known before the peer is seen (spec/runtime.md 1.6, double power loss). Kept over power loss.
   bool paired{false};
