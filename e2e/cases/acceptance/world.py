@@ -1,4 +1,4 @@
-"""What the acceptance cases share: a cluster with one mirror whose scripts do nothing, and its log since the case began."""
+"""What the acceptance cases share: a cluster with one mirror, whose scripts do nothing unless a case says what, and its log since the case began."""
 import json
 import os
 import subprocess
@@ -10,7 +10,6 @@ import harness  # noqa: E402
 from harness import MIRROR, Sandbox, later, note, until  # noqa: E402
 
 DATA = "/srv/data"
-SCRIPTS = ("start_prim", "stop_prim", "update")
 LINES = 5000  # of a log that are looked at
 
 
@@ -23,15 +22,16 @@ class World:
             self.box.exec(node, "mkdir", DATA)
         self.address = self.box.address("node1").rsplit(".", 1)[0] + ".100"
         self.before = {}
+        self.scripts = {name: "#!/bin/sh\nexit 0\n" for name in ("start_prim", "stop_prim", "update")}
 
     def apply(self, replication="", module="", node="node1"):
         """The module, with more settings of its replication and of itself; gives what apply says."""
         folder = f"{self.directory}/module"
         os.makedirs(f"{folder}/bin", exist_ok=True)
-        for script in SCRIPTS:
-            with open(f"{folder}/bin/{script}", "w") as out:
-                out.write("#!/bin/sh\nexit 0\n")
-            os.chmod(f"{folder}/bin/{script}", 0o755)
+        for name, text in self.scripts.items():
+            with open(f"{folder}/bin/{name}", "w") as out:
+                out.write(text)
+            os.chmod(f"{folder}/bin/{name}", 0o755)
         with open(f"{folder}/module.yaml", "w") as out:
             out.write(MIRROR + replication + f"  virtualIPs: [{self.address}]\n  scripts: {{directory: bin}}\n" + module)
         done = subprocess.run([*self.box.words(node), harness.SAFEKIT, "apply", "-f", folder], stdout=subprocess.PIPE,
