@@ -19,6 +19,11 @@ bool is_dead(const status::PeerSection& peer, const status::ReplicationSection& 
   return is_silent(peer, replica) && peer.silence_known;
 }
 
+/// It has handed the primary role over, and is about to follow.
+bool follows_soon(const status::PeerSection& peer) {
+  return peer.heard && peer.module_known && peer.role == Role::Second && peer.readiness == Readiness::Transient && peer.up_to_date;
+}
+
 bool serves(const status::PeerSection& peer) { return peer.heard && peer.module_known && status::is_serving(peer.role); }
 
 bool has_left_us(const status::PeerSection& peer, const status::ReplicationSection& replica) {
@@ -87,7 +92,9 @@ bool Machine::let_go_alone() {
   }
   const bool gone = is_gone(peer) || is_dead(peer, replica);
   const bool overdue = is_ready() && elapsed_.reconnect_grace;
-  const bool lost = replica.waiting_for_alone || (!replica.connected && (gone || overdue));
+  // After a swap the other node is on its way, with a copy that is as new as this one: to go on without it would make it an old one.
+  const bool arrives = section().role == Role::Prim && !elapsed_.reconnect_grace && follows_soon(peer);
+  const bool lost = (replica.waiting_for_alone && !arrives) || (!replica.connected && (gone || overdue));
   if (!lost || !peer_cannot_take_over()) return ask(lost && peer.heard);
   (void)ask(false);  // the order changes in any case
   go_alone_by(peer.heard ? AloneBy::Peer : AloneBy::Witness);

@@ -119,8 +119,8 @@ std::uint32_t World::number_of(const status::PeerSection& peer) { return heard_.
 
 std::uint16_t World::number_of(const status::ReplicaOrder& order) {
   return static_cast<std::uint16_t>(
-      orders_.number_of(order, fmt::format("{}{:d}{:d}{:d}{:d} {}", int(order.role), order.may_be_alone, order.mark_out_of_date,
-                                           order.force_up_to_date, order.full_resync, order.pairing)));
+      orders_.number_of(order, fmt::format("{}{:d}{:d}{:d}{:d}{:d}{:d} {}", int(order.role), order.may_be_alone, order.mark_out_of_date,
+                                           order.force_up_to_date, order.full_resync, order.by_lease, order.peer_left, order.pairing)));
 }
 
 status::ReplicationSection World::replication_of(const State& state, int node) const {
