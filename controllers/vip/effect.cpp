@@ -1,5 +1,7 @@
 #include "controllers/vip/effect.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace safekit::vip {
@@ -51,6 +53,7 @@ Result<engine::Outcome> VipController::reconcile(const engine::Request& request)
     }
   }
   if (again) plan.recheck_after = seconds{1};
+  if (!live.memory.unheard.empty()) plan.recheck_after = std::min(plan.recheck_after.value_or(kAnnounceAgain), kAnnounceAgain);
   store_.update_status(name, [&](status::Module& m) { m.addresses = plan.section; });
   return engine::Outcome{.requeue_after = plan.recheck_after};
 }
@@ -124,8 +127,14 @@ Result<bool> VipController::apply(const std::string& module, const Action& actio
       return true;
     }
     Result<bool> operator()(const Announce& announce) const {
-      (void)self.interfaces_.announce(announce.index,
-                                      announce.ip);  // others follow; an interface just down is no error
+      // Others follow, so an interface just down is no error. But a guard that keeps the address silent until this node has
+      // the right to it may outlast all of them: nobody would learn where the address is.
+      const auto done = self.interfaces_.announce(announce.index, announce.ip);
+      auto& unheard = self.modules_[module].memory.unheard;
+      if (!done && done.error().code == Code::Unavailable)
+        unheard.insert(announce.ip);
+      else
+        unheard.erase(announce.ip);
       return false;
     }
     Result<bool> operator()(const AskOwner& question) const {

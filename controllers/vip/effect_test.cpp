@@ -72,6 +72,32 @@ TEST_F(VipTest, SetsAnnouncesAndRemoves) {
   EXPECT_TRUE(section().all_unset);
 }
 
+TEST_F(VipTest, SaysWhereTheAddressBelongsAsInterfacesComeAndGo) {
+  role(status::Role::Second, false);
+  pass();
+  EXPECT_EQ(section().places, (std::vector<status::AddressPlace>{{.address = "10.0.0.9", .interface = "eth0"}}));
+  interfaces.interfaces.clear();
+  pass();
+  EXPECT_TRUE(section().places.empty());
+}
+
+TEST_F(VipTest, AnnouncesUntilAnAnnouncementGetsOut) {
+  interfaces.guarded = true;
+  role(status::Role::Alone, true);
+  const auto pass_after = [&](Duration time) {
+    clock.advance(time);
+    return controller->reconcile({"db"}).value().requeue_after;
+  };
+  EXPECT_EQ(pass_after(Duration{0}), kAnnounceAgain);
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(pass_after(kAnnounceAgain), kAnnounceAgain);  // all were due meanwhile
+  EXPECT_TRUE(interfaces.announced.empty());
+  interfaces.guarded = false;
+  EXPECT_EQ(pass_after(kAnnounceAgain), std::nullopt);
+  EXPECT_EQ(interfaces.announced.size(), 1U);
+  pass_after(kAnnounceAgain);
+  EXPECT_EQ(interfaces.announced.size(), 1U);
+}
+
 TEST_F(VipTest, KeepsTheAddressOverARestart) {
   role(status::Role::Alone, true);
   pass();

@@ -50,6 +50,19 @@ std::optional<std::pair<int, InterfaceAddress>> find_set(const std::vector<Inter
   return std::nullopt;
 }
 
+/// Where the address is, or belongs; also on an interface that is down: it may come up with the address. Empty: nowhere.
+std::string interface_of(const AddressWish& wish, const std::vector<Interface>& interfaces) {
+  const auto name = [&](int index) { return std::ranges::find(interfaces, index, &Interface::index)->name; };
+  if (const auto there = find_set(interfaces, wish.ip)) return name(there->first);
+  if (const auto place = place_of(wish, interfaces)) return name(place->index);
+  for (const Interface& interface : interfaces) {
+    const bool fits = wish.interface.empty() ? !interface.loopback && network_of(interface, wish.ip) != nullptr
+                                             : interface.name == wish.interface;
+    if (fits) return interface.name;
+  }
+  return {};
+}
+
 bool is_up(const std::vector<Interface>& interfaces, int index) {
   return std::ranges::any_of(interfaces, [&](const Interface& i) { return i.index == index && i.up; });
 }
@@ -112,6 +125,10 @@ struct Pass {
       known->address = there->second;
       known->lost = false;
       announce(wish, *known);
+      const Action again = Announce{known->index, wish.ip};
+      if (plan.memory.unheard.contains(wish.ip) && std::ranges::find(plan.actions, again) == plan.actions.end()) {
+        plan.actions.push_back(again);
+      }
       return;
     }
     plan.section.all_set = false;
@@ -140,6 +157,10 @@ struct Pass {
     };
     std::erase_if(plan.memory.held, [&](const Held& h) {
       return !is_wanted(h) && !find_set(interfaces, h.address.ip).has_value();
+    });
+    std::erase_if(plan.memory.unheard, [&](const IpAddress& ip) {
+      const Held* known = held(ip);
+      return known == nullptr || !is_wanted(*known);
     });
     for (const Held& h : plan.memory.held) {
       plan.section.all_unset = false;
@@ -211,6 +232,10 @@ Plan decide(const Desired& desired, const std::vector<Interface>& interfaces, co
   plan.section = status::AddressSection{};
   plan.section.problem = desired.problem;
   plan.section.all_set = desired.wanted;
+  for (const AddressWish& wish : desired.addresses) {
+    const std::string interface = interface_of(wish, interfaces);
+    if (!interface.empty()) plan.section.places.push_back({.address = to_string(wish.ip), .interface = interface});
+  }
   pass.unset();
   if (desired.wanted) {
     for (const AddressWish& wish : desired.addresses) pass.set(wish);

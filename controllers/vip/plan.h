@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -60,6 +61,7 @@ struct Probe {
 struct Memory {
   std::vector<Held> held{};             ///< kept over a restart of safekitd
   std::map<IpAddress, Probe> probes{};  ///< not kept
+  std::set<IpAddress> unheard{};        ///< last announced while nothing left the interface; not kept
   friend bool operator==(const Memory&, const Memory&) = default;
 };
 
@@ -94,6 +96,7 @@ struct Plan {
   friend bool operator==(const Plan&, const Plan&) = default;
 };
 
+inline constexpr Duration kAnnounceAgain = milliseconds{100};  ///< while nothing leaves the interface
 inline constexpr Duration kProbeWait = milliseconds{300};
 inline constexpr Duration kProbeAgain = seconds{10};  ///< while another machine has an address
 

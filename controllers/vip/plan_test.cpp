@@ -48,6 +48,34 @@ TEST(VipPlan, SetsAnAddressOnTheInterfaceOfItsNetwork) {
   EXPECT_FALSE(plan.section.all_unset);
 }
 
+TEST(VipPlan, SaysWhereAddressesBelongInEveryRole) {
+  const auto places = [](const Desired& desired, const std::vector<Interface>& interfaces) {
+    return decide(desired, interfaces, {}, kNow).section.places;
+  };
+  const std::vector<status::AddressPlace> eth0{{.address = "10.0.0.9", .interface = "eth0"}};
+  EXPECT_EQ(places(wants(), machine()), eth0);
+  EXPECT_EQ(places(wants(), with_address()), eth0);
+  EXPECT_EQ(places(drops(), machine()), eth0);
+  auto interfaces = machine();
+  interfaces.push_back({.index = 3, .name = "eth1", .up = true, .carrier = true});
+  interfaces[1].up = false;
+  EXPECT_EQ(places(drops(), interfaces), eth0) << "it will come up again";
+  interfaces[2].addresses = {address("10.0.0.2", 24)};
+  const std::vector<status::AddressPlace> eth1{{.address = "10.0.0.9", .interface = "eth1"}};
+  EXPECT_EQ(places(drops(), interfaces), eth1) << "it would be set here";
+  interfaces[1].addresses.push_back(address("10.0.0.9", 24));
+  EXPECT_EQ(places(wants(), interfaces), eth0) << "but is there";
+
+  Desired named = drops();
+  named.addresses[0].interface = "eth1";
+  EXPECT_THAT(places(named, machine()), IsEmpty());
+  named.addresses.push_back({.ip = ip("2001:db8::9"), .interface = {}, .prefix = {}});
+  interfaces = machine();
+  interfaces.push_back({.index = 3, .name = "eth1"});
+  EXPECT_THAT(places(named, interfaces), ElementsAre(status::AddressPlace{"10.0.0.9", "eth1"},
+                                                     status::AddressPlace{"2001:db8::9", "eth0"}));
+}
+
 TEST(VipPlan, AnnouncesThreeTimes) {
   Plan plan = decide(wants(), machine(), {}, kNow);
   plan = decide(wants(), with_address(), plan.memory, kNow);

@@ -69,6 +69,15 @@ NetlinkRequest& NetlinkRequest::attribute(std::uint16_t type, BytesView value) {
   return *this;
 }
 
+NetlinkRequest& NetlinkRequest::nested(std::uint16_t type, const std::function<void(NetlinkRequest&)>& fill) {
+  const std::size_t at = bytes_.size();
+  attribute(type, {});
+  fill(*this);
+  const auto size = static_cast<std::uint16_t>(bytes_.size() - at);
+  std::memcpy(bytes_.data() + at, &size, sizeof size);  // nla_len is the first member
+  return *this;
+}
+
 Bytes NetlinkRequest::finish() {
   const auto size = static_cast<std::uint32_t>(bytes_.size());
   std::memcpy(bytes_.data(), &size, sizeof size);  // nlmsg_len is the first member

@@ -18,6 +18,8 @@ class NetlinkRequest {
     return *this;
   }
   NetlinkRequest& attribute(std::uint16_t type, BytesView value);
+  /// An attribute whose value is those that `fill` appends.
+  NetlinkRequest& nested(std::uint16_t type, const std::function<void(NetlinkRequest&)>& fill);
   [[nodiscard]] Bytes finish();
 
  private:

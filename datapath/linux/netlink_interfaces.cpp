@@ -147,6 +147,7 @@ Status send_frame(int socket, int index, const Frame& frame) {
   std::ranges::copy(frame.destination, to.sll_addr);
   if (::sendto(socket, frame.payload.data(), frame.payload.size(), 0, reinterpret_cast<const sockaddr*>(&to),
                sizeof to) < 0) {
+    if (errno == ENOBUFS) return Error{Code::Unavailable, "send a frame: kept back by a packet filter or a full queue"};
     return error_of(errno, "send a frame");
   }
   return {};

@@ -20,6 +20,7 @@ class FixedInterfaces final : public Interfaces {
   std::vector<Interface> interfaces{};
   std::vector<Probe> probes{};
   std::vector<std::pair<int, IpAddress>> announced{};
+  bool guarded{false};  ///< no announcement gets out
   std::vector<IpAddress> reset{};
   std::vector<std::function<void()>> on_changes{};
 
@@ -37,6 +38,7 @@ class FixedInterfaces final : public Interfaces {
     return {};
   }
   Status announce(int index, const IpAddress& address) override {
+    if (guarded) return Error{Code::Unavailable, "the address is guarded"};
     announced.emplace_back(index, address);
     return {};
   }

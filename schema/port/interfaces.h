@@ -54,7 +54,8 @@ class Interfaces {
   virtual Status add_address(int index, const InterfaceAddress& address) = 0;
   /// Fine when the address is not there.
   virtual Status remove_address(int index, const InterfaceAddress& address) = 0;
-  /// One gratuitous ARP or unsolicited neighbour advertisement.
+  /// One gratuitous ARP or unsolicited neighbour advertisement. Errors: Unavailable when it did not get out but may later: the
+  /// address is guarded, or the queue is full.
   virtual Status announce(int index, const IpAddress& address) = 0;
   /// Asks the network who has the address; the task runs once with the answering machine, or nothing after `wait`.
   virtual Status probe(int index, const IpAddress& address, Duration wait,

@@ -157,6 +157,13 @@ struct ReplicationSection {
   friend bool operator==(const ReplicationSection&, const ReplicationSection&) = default;
 };
 
+/// Where a virtual address is, or would be set.
+struct AddressPlace {
+  std::string address{};
+  std::string interface {};
+  friend bool operator==(const AddressPlace&, const AddressPlace&) = default;
+};
+
 /// Writer: vip.
 struct AddressSection {
   bool all_set{false};    ///< every virtual address is on its interface
@@ -164,6 +171,7 @@ struct AddressSection {
   std::string problem{};  ///< address already in use by 'mac', no interface found ...
   bool in_use_elsewhere{false};  ///< the probe at module start found another machine with an address
   bool probed{false};            ///< the probe of the start has been made
+  std::vector<AddressPlace> places{};  ///< of every virtual address of a mirror module, in every role; without those that fit nowhere
   friend bool operator==(const AddressSection&, const AddressSection&) = default;
 };
 
