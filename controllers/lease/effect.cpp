@@ -65,7 +65,7 @@ Result<engine::Outcome> LeaseController::reconcile(const engine::Request& reques
 void LeaseController::load(const std::string& module, const Desired& desired, Live& live) {
   if (std::exchange(live.loaded, true)) return;
   const auto verdict = ports_.store.fact(fact_key(module));
-  if (!verdict || desired.need == status::LeaseNeed::None || desired.witness != Section::Witness::Reachable) return;
+  if (!verdict || desired.need < status::LeaseNeed::Stands || desired.witness != Section::Witness::Reachable) return;
   live.memory.section = {.witness = desired.witness,
                          .answer = *verdict == "up" ? Section::Answer::Granted : Section::Answer::Silent,
                          .detail = *verdict == "up" ? "" : "it gave no answer when it was asked"};

@@ -19,6 +19,8 @@ struct Pass {
   Memory& memory() { return plan.memory; }
   Section& section() { return plan.memory.section; }
   [[nodiscard]] bool grants() const { return desired.witness == Section::Witness::Grants; }
+  /// What was said so far counts.
+  [[nodiscard]] bool is_open() const { return desired.need >= Need::Stands; }
   /// It is asked, and renewed.
   [[nodiscard]] bool asks() const { return desired.need == Need::Wanted || desired.need == Need::Needed; }
 
@@ -150,9 +152,9 @@ Plan decide(const Desired& desired, const std::optional<Answer>& answer, Memory 
   Pass pass{.desired = desired, .now = now};
   pass.plan.memory = std::move(memory);
   Section& section = pass.section();
-  if (section.witness != desired.witness || desired.need == Need::None) pass.end();
+  if (section.witness != desired.witness || !pass.is_open()) pass.end();
   if (answer) pass.hear(*answer);
-  if (desired.need != Need::None && desired.witness != Section::Witness::None) {
+  if (pass.is_open() && desired.witness != Section::Witness::None) {
     // Another witness: the lease of the old one is good while it lasts, and the new one is asked at once.
     if (!pass.memory().held.id.empty() && !is_for(pass.memory().held, desired.lease)) {
       pass.memory().held = {};

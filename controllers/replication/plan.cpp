@@ -165,7 +165,8 @@ bool is_leased(const spec::Module& module) {
 control::Lease lease_of(const status::LeaseSection& lease, status::LeaseNeed need) {
   using Answer = status::LeaseSection::Answer;
   const bool is_no = lease.answer == Answer::Refused || lease.answer == Answer::Silent;
-  return {.until = lease.answer == Answer::Granted ? lease.until : MonoTime{}, .refused = is_no && need == status::LeaseNeed::Needed};
+  using enum status::LeaseNeed;
+  return {.until = lease.answer == Answer::Granted ? lease.until : MonoTime{}, .refused = need == Forgone || (is_no && need == Needed)};
 }
 
 Plan decide(const Desired& desired, const Observed& observed, const Memory& before, MonoTime now) {

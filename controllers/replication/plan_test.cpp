@@ -324,5 +324,18 @@ TEST(ReplicationConfigure, SaysWhatIsMissing) {
               ::testing::HasSubstr("'other'"));
 }
 
+TEST(ReplicationPlan, ALeaseIsToldAndWhatEndsCallsThatAreHeld) {
+  using Section = status::LeaseSection;
+  using enum status::LeaseNeed;
+  const Section granted{.witness = Section::Witness::Grants, .answer = Section::Answer::Granted, .until = MonoTime{7}};
+  EXPECT_EQ(lease_of(granted, Needed), (control::Lease{.until = MonoTime{7}}));
+  for (const auto no : {Section::Answer::Refused, Section::Answer::Silent}) {
+    EXPECT_EQ(lease_of({.witness = Section::Witness::Grants, .answer = no}, Needed), (control::Lease{.refused = true}));
+    EXPECT_EQ(lease_of({.witness = Section::Witness::Grants, .answer = no}, Wanted), control::Lease{}) << "nothing rests on it";
+  }
+  EXPECT_EQ(lease_of({}, Forgone), (control::Lease{.refused = true}));
+  EXPECT_EQ(lease_of({}, None), control::Lease{});
+}
+
 }  // namespace
 }  // namespace safekit::replication

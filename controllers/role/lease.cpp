@@ -41,6 +41,8 @@ LeaseNeed Machine::need_of_lease() const {
                            (!observed_.addresses.all_unset ||
                             (replica.alive && replica.order.role == ReplicaOrder::Role::Primary));
   if (has_role || has_remains) {
+    const bool is_beaten = has_granting_witness() && serves(peer) && peer.holds_lease && observed_.lease.answer != Answer::Granted;
+    if (is_beaten) return LeaseNeed::Forgone;
     if (m.alone_by == AloneBy::Hand) return if_granting;
     if (m.alone_by == AloneBy::Witness) return has_granting_witness() || is_silent(peer, replica) ? LeaseNeed::Needed : LeaseNeed::None;
     if (section().role == Role::Prim) return dead ? LeaseNeed::Needed : LeaseNeed::None;

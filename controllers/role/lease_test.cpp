@@ -195,6 +195,12 @@ TEST(Lease, OfTwoThatServeWhoHoldsItStays) {
   stopped.settle();
   EXPECT_EQ(std::ranges::count(stopped.lines, "Split brain recovery: exiting alone"), 1);
 
+  LeaseBench leaving{Role::Prim};  // its application waits for its last writes, and is told that they come to nothing
+  leaving.observed.replication.connected = leaving.observed.replication.peer_synchronised = false;
+  leaving.hear_peer(Role::Alone, Readiness::Ready);
+  leaving.observed.peer.came_from_second = leaving.observed.peer.holds_lease = true;
+  EXPECT_EQ(decide(leaving.desired, leaving.observed, leaving.memory).memory.section.lease, LeaseNeed::Forgone);
+
   LeaseBench holder{Role::Second};
   holder.lose_peer();
   holder.say(Answer::Granted);
