@@ -116,6 +116,7 @@ int serve(control::Server& server, RoleDriver& driver, std::atomic<bool>& change
     if (*message && !stopping) {
       if (const auto* configure = std::get_if<control::Configure>(&**message)) driver.configure(*configure);
       if (const auto* want = std::get_if<control::Want>(&**message)) driver.want(*want);
+      if (const auto* lease = std::get_if<control::Lease>(&**message)) driver.lease(*lease);
       if (const auto* inspect = std::get_if<control::Inspect>(&**message)) driver.inspect(*inspect);
     }
     if (signalled && !stopping) {
@@ -123,6 +124,7 @@ int serve(control::Server& server, RoleDriver& driver, std::atomic<bool>& change
       driver.shut();
     }
     changed = false;
+    driver.keep_guard();
     const control::Report report = driver.report();
     told.traffic = report.traffic;  // no news by itself
     const bool connected = server.take_connected();
@@ -135,7 +137,10 @@ int serve(control::Server& server, RoleDriver& driver, std::atomic<bool>& change
       server.send(inspection);
       told_inspection = std::move(inspection);
     }
-    if (stopping && driver.is_idle()) return 0;
+    if (stopping && driver.is_idle()) {
+      driver.end_guard();
+      return 0;
+    }
     if (const std::string why = driver.take_over_failed(); !why.empty()) {
       std::fprintf(stderr, "safekit-replicad: cannot take over: %s\n", why.c_str());
       return kExitNotTaken;

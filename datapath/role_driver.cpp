@@ -71,6 +71,8 @@ RoleDriver::RoleDriver(Ports ports, journal::Journal& journal, std::string modul
                        std::function<void()> changed, Succession succession)
     : ports_(ports), journal_(journal), module_(std::move(module)), lost_directory_(std::move(lost_directory)),
       changed_(std::move(changed)), succession_(std::move(succession)) {
+  began_ = ports_.clock.mono_now();
+  guard_inherited_ = succession_.inheritance.has_value();
   std::ifstream{"/proc/sys/kernel/random/boot_id"} >> boot_id_;
   thread_ = std::thread{[this] { run(); }};
 }
@@ -92,7 +94,11 @@ void RoleDriver::configure(control::Configure configure) {
     if (configure_ == configure) return;
     configure_ = std::move(configure);
     poked_ = true;
-    if (primary_) primary_->primary->verify_after_resync(configure_->verify_after_resync);
+    if (primary_) {
+      primary_->primary->verify_after_resync(configure_->verify_after_resync);
+      primary_->primary->need_right(configure_->leased);
+    }
+    if (secondary_) secondary_->secondary->promise_for(configure_->promise);
   }
   wake_.notify_all();
 }
@@ -110,9 +116,16 @@ void RoleDriver::want(const control::Want& want) {
   }
   // At once, not behind a role change that takes time: writers may be waiting for it. A wish that is only repeated (a new
   // safekitd) gives no new permission.
-  if (primary && is_new && want.role == ReplicaRole::Primary) primary->primary->allow_alone(want.may_be_alone, want.pairing);
+  if (primary && is_new && want.role == ReplicaRole::Primary) primary->primary->allow_alone(want.may_be_alone, want.pairing, want.by_lease);
   if (primary && want.role != ReplicaRole::Primary) primary->primary->leave();
   wake_.notify_all();
+}
+
+/// At once, as a wish: writers may be waiting for it.
+void RoleDriver::lease(const control::Lease& lease) {
+  const std::lock_guard lock{mutex_};
+  lease_ = lease;
+  if (primary_) primary_->primary->lease(lease.until, lease.refused);
 }
 
 void RoleDriver::shut() {
@@ -219,7 +232,10 @@ RoleDriver::Step RoleDriver::step(const control::Configure& configure, const con
       primary_->primary->limit_resync(configure.resync_rate);
       primary_->primary->confirm_silence_after(configure.silence);
     }
-    if (secondary_) secondary_->secondary->confirm_silence_after(configure.silence);
+    if (secondary_) {
+      secondary_->secondary->confirm_silence_after(configure.silence);
+      secondary_->secondary->promise_for(configure.promise);
+    }
     if (!mount_lost_.empty()) return Problem{mount_lost_, true};
     return {};
   }
@@ -378,6 +394,8 @@ RoleDriver::Step RoleDriver::enter_secondary(const control::Configure& configure
                                                          ports_.clock, ports_.log, changed_);
   role->secondary->keep_by(kept_);
   role->secondary->confirm_silence_after(configure.silence);
+  role->secondary->note_promises_in(promises_);
+  role->secondary->promise_for(configure.promise);
   std::vector<Fd> roots;
   for (const int root : role->applier->root_descriptors()) roots.emplace_back(::fcntl(root, F_DUPFD_CLOEXEC, 0));
   if (const Status looked = look_outside(before, std::move(roots), *exclusions, configure); !looked) {
@@ -482,6 +500,7 @@ control::Report RoleDriver::report() const {
     report.traffic.written = status.written;
     report.replaceable = primary->trees->unkept().empty();
     report.fatal = report.fatal || status.fenced;
+    report.frozen = status.frozen;
     put_progress(report, status.progress);
     problem = status.problem;
   } else if (secondary) {

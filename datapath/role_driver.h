@@ -12,11 +12,13 @@
 #include "datapath/control/message.h"
 #include "datapath/fuse/tree.h"
 #include "datapath/journal/journal.h"
+#include "datapath/linux/address_guard.h"
 #include "datapath/linux/clock.h"
 #include "datapath/replica/counted_stream.h"
 #include "datapath/replica/kept_copies.h"
 #include "datapath/replica/outside_changes.h"
 #include "datapath/replica/primary.h"
+#include "datapath/replica/promise_book.h"
 #include "datapath/replica/secondary.h"
 #include "schema/port/clock.h"
 #include "schema/port/log.h"
@@ -48,6 +50,14 @@ class RoleDriver {
 
   void configure(control::Configure configure);
   void want(const control::Want& want);
+  /// Level; kept for the next primary role too.
+  void lease(const control::Lease& lease);
+  /// Attaches what keeps the virtual addresses silent while there is no right to, keeps it in place and takes it off when it is not
+  /// wanted any more. After each change, and now and then for what others change. It stays in the kernel when the process is killed,
+  /// and for the one that takes over. Thread: one.
+  void keep_guard();
+  /// The process ends in order, and nobody takes over.
+  void end_guard();
   /// Asks the primary for a look at the copies; where there is none, `inspection` says so.
   void inspect(const control::Inspect& inspect);
   [[nodiscard]] control::Inspection inspection() const;
@@ -81,12 +91,17 @@ class RoleDriver {
   Step take_policy(const control::Configure& configure);
   Step take_policy_up(const control::Configure& configure, control::ReplicaRole role);
   Step end_policy(const control::SyncPolicy& policy, std::string refused, const std::function<void(journal::State&)>& change);
+  bool await_promises(const control::Configure& configure);
   Step enter_primary(const control::Configure& configure, const control::Want& want);
   Step resume_primary(const control::Configure& configure, const control::Want& want);
   Result<std::optional<journal::ZoneMap>> take_marks(std::uint32_t zone_bytes);
   Result<std::unique_ptr<replica::ActivityTracker>> open_activity(std::uint32_t zone_bytes);
   std::shared_ptr<PrimaryRole> make_primary(const control::Configure& configure, const replica::Exclusions& exclusions);
   void hand_over_primary();
+  void feed_guard(MonoTime right);
+  void attach_guard(const std::vector<control::GuardedAddress>& wanted);
+  void tell_guard(const Status& done);
+  void take_lease(replica::Primary& primary);
   void begin_primary(const std::shared_ptr<PrimaryRole>& role, const control::Want& want);
   Step enter_secondary(const control::Configure& configure, const control::Want& want);
   Step enter(const control::Configure& configure, const control::Want& want);
@@ -121,6 +136,18 @@ class RoleDriver {
   std::optional<linux_os::FileMoment> left_at_{};
   std::shared_ptr<replica::KeptCopies> kept_{};  ///< of the present directories
 
+  // Of the thread of keep_guard:
+  std::vector<control::GuardedAddress> guarded_{};  ///< by guard_
+  MonoTime guard_looked_at_{};
+  std::string guard_problem_{};
+  bool guard_inherited_{false};  ///< that of the process before is in place, and goes on until there is a right
+  bool guard_attached_{false};   ///< guarded_ are guarded
+  bool guard_cleared_{false};
+
+  std::mutex guard_mutex_{};  ///< after all others
+  std::unique_ptr<linux_os::AddressGuard> guard_{};  ///< written by the thread of keep_guard
+  MonoTime right_{};                                 ///< until then this node may act as primary
+
   mutable std::mutex mutex_{};
   std::condition_variable wake_{};
   bool ended_{false};
@@ -129,6 +156,9 @@ class RoleDriver {
   bool handed_over_{false};
   std::optional<control::Configure> configure_{};
   control::Want want_{};
+  control::Lease lease_{};
+  replica::PromiseBook promises_{};  ///< of all secondary roles
+  MonoTime began_{};                 ///< this process; what the one before it promised is not known
   std::uint64_t done_order_{0};   ///< the last wish fully acted upon
   std::uint64_t flags_order_{0};  ///< the last wish whose one-time flags were acted upon
   control::ReplicaRole role_{control::ReplicaRole::Idle};

@@ -66,6 +66,8 @@ std::shared_ptr<RoleDriver::PrimaryRole> RoleDriver::make_primary(const control:
                                                      ports_.clock, ports_.random, ports_.log, changed_);
   role->primary->limit_resync(configure.resync_rate);
   role->primary->confirm_silence_after(configure.silence);
+  role->primary->tell_right([this](MonoTime until) { feed_guard(until); });
+  role->primary->need_right(configure.leased);
   fuse::Options options = fuse_options(configure);
   options.keeper_program = succession_.keeper_program;
   options.keeper_directory = succession_.directory;
@@ -83,6 +85,24 @@ std::shared_ptr<RoleDriver::PrimaryRole> RoleDriver::make_primary(const control:
   return role;
 }
 
+/// Until what was promised to another primary has passed. False when this node is not to be primary any more.
+bool RoleDriver::await_promises(const control::Configure& configure) {
+  MonoTime until = promises_.until();
+  if (configure.leased) until = std::max(until, began_ + configure.promise + configure.promise / 500);
+  bool told = false;
+  std::unique_lock lock{mutex_};
+  for (;;) {
+    if (ended_ || want_.role != control::ReplicaRole::Primary) return false;
+    const MonoTime now = ports_.clock.mono_now();
+    if (want_.peer_left || now >= until) return true;
+    if (!std::exchange(told, true)) {
+      ports_.log.write(LogLevel::Info, kLog, fmt::format("role=primary waits={}ms reason='promised to node {}'",
+                                                         std::chrono::ceil<milliseconds>(until - now).count(), configure.peer));
+    }
+    wake_.wait_for(lock, until - now);
+  }
+}
+
 RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, const control::Want& want) {
   const journal::State state = journal_.state();
   if (state.inconsistent) {
@@ -92,6 +112,7 @@ RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, 
   if (!state.up_to_date && state.ever_synchronised) {
     return Problem{"this copy is not up to date; start the other node first, or 'safekit prim' here to take this copy", true};
   }
+  if (!await_promises(configure)) return Problem{"this node is not to be primary any more", false};
   if (Step problem = prepare_directories(configure)) return problem;
   const auto exclusions = exclusions_of(configure);
   if (!exclusions) return Problem{exclusions.error().what, true};
@@ -105,9 +126,11 @@ RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, 
   const auto role = make_primary(configure, *exclusions);
   role->primary->prepare(role->trees->inodes(), std::move(*marks), std::move(*activity),
                          {.note_alone = [trees = role->trees.get()](bool alone) { trees->note_alone(alone); }});
-  role->primary->allow_alone(want.may_be_alone, want.pairing);
+  take_lease(*role->primary);
+  role->primary->allow_alone(want.may_be_alone, want.pairing, want.by_lease);
   if (const Status mounted = role->trees->mount(); !mounted) {
     (void)role->primary->stop();  // puts the zones back; the error of the mount is the one to tell
+    feed_guard({});
     const bool fatal = mounted.error().code == Code::Unsupported || mounted.error().code == Code::Invalid;
     return Problem{mounted.error().what, fatal};
   }
@@ -116,6 +139,7 @@ RoleDriver::Step RoleDriver::enter_primary(const control::Configure& configure, 
   if (!looked) {
     (void)role->trees->unmount();  // nobody uses it yet
     (void)role->primary->stop();   // puts the zones back; the error before is the one to tell
+    feed_guard({});
     return Problem{looked.error().what, true};
   }
   role->primary->expect(outside_);
@@ -155,7 +179,8 @@ RoleDriver::Step RoleDriver::resume_primary(const control::Configure& configure,
                             .unconfirmed = !in_order,
                             .note_alone = [trees = role->trees.get()](bool on) { trees->note_alone(on); }});
     // A permission that the process before may have used up is none: the control plane gives another when it is due.
-    if (alone) role->primary->allow_alone(want.may_be_alone, want.pairing);
+    take_lease(*role->primary);
+    if (alone) role->primary->allow_alone(want.may_be_alone, want.pairing, want.by_lease);
     if (state.watched.unsettled) {
       SK_TRY(auto roots, roots_below(role->trees->inodes()));
       SK_TRY_VOID(look_outside(state, std::move(roots), *exclusions, configure));
@@ -175,6 +200,11 @@ RoleDriver::Step RoleDriver::resume_primary(const control::Configure& configure,
   return {};
 }
 
+void RoleDriver::take_lease(replica::Primary& primary) {
+  const std::lock_guard lock{mutex_};
+  primary.lease(lease_.until, lease_.refused);
+}
+
 void RoleDriver::begin_primary(const std::shared_ptr<PrimaryRole>& role, const control::Want& want) {
   {
     const std::lock_guard lock{mutex_};
@@ -182,8 +212,10 @@ void RoleDriver::begin_primary(const std::shared_ptr<PrimaryRole>& role, const c
     mount_lost_.clear();
     // A newer wish may have come while nobody could hear it.
     if (want_.order != want.order && want_.role == control::ReplicaRole::Primary) {
-      role->primary->allow_alone(want_.may_be_alone, want_.pairing);
+      role->primary->allow_alone(want_.may_be_alone, want_.pairing, want_.by_lease);
     }
+    if (configure_) role->primary->need_right(configure_->leased);
+    role->primary->lease(lease_.until, lease_.refused);
   }
   role->primary->start();
   set_role(control::ReplicaRole::Primary);
@@ -223,6 +255,7 @@ RoleDriver::Step RoleDriver::leave_primary() {
     if (const auto last = old->primary->inspection(); last.number != 0) inspected_ = to_control(last, old->paths);
   }
   old.reset();
+  feed_guard({});
   set_role(control::ReplicaRole::Idle);
   if (!stopped) return Problem{stopped.error().what, true};
   return {};

@@ -37,35 +37,36 @@ bool Operations::has_reply(std::uint32_t opcode) {
 /// Absent ones are answered with ENOSYS and not sent again: locks and access checks stay with the kernel,
 /// INTERRUPT is not needed (no request waits for ever), copy_file_range becomes reads and writes, STATX
 /// becomes GETATTR.
-Operations::Function Operations::function_of(std::uint32_t opcode) {
+Operations::Kind Operations::kind_of(std::uint32_t opcode) {
   struct Row {
     std::uint32_t opcode{0};
     Function function{nullptr};
+    bool changes{false};
   };
   static constexpr std::array kRows = std::to_array<Row>({
       {FUSE_LOOKUP, &Operations::lookup},
       {FUSE_FORGET, &Operations::forget},
       {FUSE_BATCH_FORGET, &Operations::batch_forget},
       {FUSE_GETATTR, &Operations::getattr},
-      {FUSE_SETATTR, &Operations::setattr},
+      {FUSE_SETATTR, &Operations::setattr, true},
       {FUSE_READLINK, &Operations::readlink},
-      {FUSE_SYMLINK, &Operations::symlink},
-      {FUSE_MKNOD, &Operations::mknod},
-      {FUSE_MKDIR, &Operations::mkdir},
-      {FUSE_UNLINK, &Operations::unlink},
-      {FUSE_RMDIR, &Operations::rmdir},
-      {FUSE_RENAME, &Operations::rename},
-      {FUSE_RENAME2, &Operations::rename2},
-      {FUSE_LINK, &Operations::link},
+      {FUSE_SYMLINK, &Operations::symlink, true},
+      {FUSE_MKNOD, &Operations::mknod, true},
+      {FUSE_MKDIR, &Operations::mkdir, true},
+      {FUSE_UNLINK, &Operations::unlink, true},
+      {FUSE_RMDIR, &Operations::rmdir, true},
+      {FUSE_RENAME, &Operations::rename, true},
+      {FUSE_RENAME2, &Operations::rename2, true},
+      {FUSE_LINK, &Operations::link, true},
       {FUSE_OPEN, &Operations::open},
-      {FUSE_CREATE, &Operations::create},
-      {FUSE_TMPFILE, &Operations::tmpfile},
+      {FUSE_CREATE, &Operations::create, true},
+      {FUSE_TMPFILE, &Operations::tmpfile, true},
       {FUSE_READ, &Operations::read},
-      {FUSE_WRITE, &Operations::write},
+      {FUSE_WRITE, &Operations::write, true},
       {FUSE_FLUSH, &Operations::flush},
       {FUSE_FSYNC, &Operations::fsync},
       {FUSE_RELEASE, &Operations::release},
-      {FUSE_FALLOCATE, &Operations::fallocate},
+      {FUSE_FALLOCATE, &Operations::fallocate, true},
       {FUSE_LSEEK, &Operations::lseek},
       {FUSE_OPENDIR, &Operations::opendir},
       {FUSE_READDIR, &Operations::readdir},
@@ -76,24 +77,25 @@ Operations::Function Operations::function_of(std::uint32_t opcode) {
       {FUSE_SYNCFS, &Operations::syncfs},
       {FUSE_GETXATTR, &Operations::getxattr},
       {FUSE_LISTXATTR, &Operations::listxattr},
-      {FUSE_SETXATTR, &Operations::setxattr},
-      {FUSE_REMOVEXATTR, &Operations::removexattr},
+      {FUSE_SETXATTR, &Operations::setxattr, true},
+      {FUSE_REMOVEXATTR, &Operations::removexattr, true},
       {FUSE_DESTROY, &Operations::nothing},
   });
   static constexpr auto kByOpcode = [] {
-    std::array<Function, 64> table{};
-    for (const Row& row : kRows) table[row.opcode] = row.function;
+    std::array<Kind, 64> table{};
+    for (const Row& row : kRows) table[row.opcode] = {row.function, row.changes};
     return table;
   }();
-  return opcode < kByOpcode.size() ? kByOpcode[opcode] : nullptr;
+  return opcode < kByOpcode.size() ? kByOpcode[opcode] : Kind{};
 }
 
 Call<void> Operations::run(const Request& request, Reply& reply) {
   const std::uint32_t opcode = request.header().opcode;
   if (opcode == FUSE_IOCTL) return Errno{ENOTTY};
-  const Function function = function_of(opcode);
-  if (function == nullptr) return Errno{ENOSYS};
-  return (this->*function)(request, reply);
+  const Kind kind = kind_of(opcode);
+  if (kind.function == nullptr) return Errno{ENOSYS};
+  if (kind.changes) SK_TRY_VOID(outbox_.permit());
+  return (this->*kind.function)(request, reply);
 }
 
 Call<void> Operations::nothing(const Request&, Reply&) {

@@ -41,7 +41,11 @@ class Operations {
 
  private:
   using Function = Call<void> (Operations::*)(const Request&, Reply&);
-  static Function function_of(std::uint32_t opcode);
+  struct Kind {
+    Function function{nullptr};
+    bool changes{false};  ///< begins only with the right to acknowledge
+  };
+  static Kind kind_of(std::uint32_t opcode);
 
   // operations_names.cpp
   Call<void> lookup(const Request& request, Reply& reply);

@@ -37,9 +37,11 @@ bool may_be_made_in_part(Errno error) {
 Call<void> Operations::open(const Request& request, Reply& reply) {
   SK_TRY(const auto in, request.arguments<fuse_open_in>());
   SK_TRY(Inode * inode, node(request.header().nodeid));
+  const bool changes = (in.flags & O_TRUNC) != 0;
+  if (changes) SK_TRY_VOID(outbox_.permit());
   SK_TRY_VOID(open_existing(*inode, in.flags, (in.open_flags & FUSE_OPEN_KILL_SUIDGID) != 0, request.attempt()));
   add_open(reply, in.flags);
-  return outbox_.after_change(*inode);
+  return changes ? outbox_.after_change(*inode) : outbox_.after_open(*inode);
 }
 
 Call<void> Operations::open_existing(Inode& inode, std::uint32_t flags, bool kill_set_id, Attempt& attempt) {

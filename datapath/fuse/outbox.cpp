@@ -117,18 +117,34 @@ Call<void> Outbox::wait(SequenceNumber sequence, replica::Acknowledged level) {
   return {};
 }
 
+Call<void> Outbox::permit() {
+  if (!sink_.permit()) return Errno{EIO};
+  return {};
+}
+
+/// However long this process stood still meanwhile.
+Call<void> Outbox::wait_and_permit(SequenceNumber sequence, replica::Acknowledged level) {
+  SK_TRY_VOID(wait(sequence, level));
+  return permit();
+}
+
 Call<void> Outbox::after_change(SequenceNumber sequence) {
+  if (options_.durability != Durability::Write) return permit();
+  return wait_and_permit(sequence, replica::Acknowledged::Received);
+}
+
+Call<void> Outbox::after_open(const Inode& inode) {
   if (options_.durability != Durability::Write) return {};
-  return wait(sequence, replica::Acknowledged::Received);
+  return wait(SequenceNumber{inode.last_sequence}, replica::Acknowledged::Received);
 }
 
 Call<void> Outbox::after_close(const Inode& inode) {
-  return wait(SequenceNumber{inode.last_sequence}, replica::Acknowledged::Received);
+  return wait_and_permit(SequenceNumber{inode.last_sequence}, replica::Acknowledged::Received);
 }
 
 Call<void> Outbox::after_sync(std::optional<SequenceNumber> sequence) {
   if (!sequence) return {};
-  return wait(*sequence, options_.fsync_level);
+  return wait_and_permit(*sequence, options_.fsync_level);
 }
 
 void Outbox::keep_house() {

@@ -54,8 +54,12 @@ class Outbox {
   void let_go(Inode* inode);
 
   // Waits; the caller holds no lock. Errors: EIO when this node must not acknowledge writes.
+  /// Before a call that changes something takes its first lock, and as the last thing that all below do.
+  Call<void> permit();
   Call<void> after_change(SequenceNumber sequence);
   Call<void> after_change(const Inode& inode) { return after_change(SequenceNumber{inode.last_sequence}); }
+  /// Of an open that changes nothing: what is read next may not be the peer's yet.
+  Call<void> after_open(const Inode& inode);
   Call<void> after_close(const Inode& inode);
   /// Of a Sync; none was sent for an inode without a name.
   Call<void> after_sync(std::optional<SequenceNumber> sequence);
@@ -64,6 +68,7 @@ class Outbox {
 
  private:
   Call<void> wait(SequenceNumber sequence, replica::Acknowledged level);
+  Call<void> wait_and_permit(SequenceNumber sequence, replica::Acknowledged level);
   void keep_house();
   void send_due();
 

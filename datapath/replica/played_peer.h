@@ -47,6 +47,10 @@ class PlayedPeer {
   /// Its copy is on disk as at this checkpoint of the primary's log, and no more is known of it.
   std::optional<std::uint64_t> crashed_at{};
   wire::Outside outside{wire::Outside::Nothing};  ///< Listed: its directory, by names
+  std::atomic<std::uint32_t> protocol{wire::kProtocolVersion};
+  const Clock* clock{nullptr};  ///< shows an hour less than its own
+  std::atomic<std::int64_t> promises_for{0};  ///< when it is asked; 0: it says nothing
+  std::atomic<std::uint64_t> asked{0};  ///< the last question
   std::function<void()> at_end{};  ///< before it says that it has all of a synchronisation
 
   Bytes answers_to(const wire::FrameView& frame, std::uint64_t& received) {
@@ -65,6 +69,7 @@ class PlayedPeer {
       wire::Hello mine = *hello;
       std::swap(mine.node, peer_);
       mine.primary = false;
+      mine.protocol = protocol;
       mine.exact = mine.up_to_date = true;
       mine.full_wanted = wants_all;
       mine.own_log = {};
@@ -87,6 +92,12 @@ class PlayedPeer {
       wire::append_message(out, wire::ListingAnswer{{received}, std::vector(listing->entries.size(), wire::EntryFate::Kept)});
     } else if (listing != nullptr && answers_unasked) {
       for (std::uint64_t number = 1; number <= 100; ++number) wire::append_message(out, wire::ListingAnswer{{received + number}, {}});
+    } else if (const auto* question = std::get_if<wire::Question>(&*message)) {
+      asked = question->number;
+      const std::int64_t now = clock != nullptr ? (clock->mono_now() + hours{1}).ns : 0;
+      if (promises_for != 0) {
+        wire::append_message(out, wire::Promise{.now = now, .heard = now, .answered = asked, .answered_at = now, .length = promises_for});
+      }
     } else if (std::holds_alternative<wire::ResyncEnd>(*message)) {
       if (at_end) at_end();
       wire::append_message(out, wire::ResyncEndAnswer{{received}, {}});

@@ -47,7 +47,7 @@ void Primary::prepare(Inodes& inodes, std::optional<journal::ZoneMap> marks, std
   if (continuity_.taken_over) {
     sequence_ = kBeforeTakeOver.value;
     unconfirmed_ = continuity_.unconfirmed;
-    if (continuity_.was_alone) go_alone();
+    if (continuity_.was_alone) go_alone(Leave::Lease);  // until it is told what by
   }
   remember_alone(mode_ == Mode::Alone);
 }
@@ -276,7 +276,7 @@ Status Primary::wait(SequenceNumber sequence, Acknowledged level) {
     }
     for (;;) {
       released = is_released(sequence.value, level);
-      if (released || (leaving_ && mode_ == Mode::Waiting)) break;
+      if (released || (mode_ == Mode::Waiting && (leaving_ || (is_barred() && !has_right())))) break;
       read_for_itself(lock);
     }
     --waiting_calls_;
@@ -284,6 +284,7 @@ Status Primary::wait(SequenceNumber sequence, Acknowledged level) {
     if (waiting_calls_ > 0) waiters_.notify_all();
   }
   if (fenced_) return Error{Code::Fenced, kFenced};
+  if (!released && !leaving_) return Error{Code::Fenced, "the peer was lost, and the witness has refused to let this node go on without it"};
   if (!released) return Error{Code::Fenced, "the peer was lost while this node leaves the primary role"};
   return {};
 }
@@ -341,12 +342,13 @@ void Primary::send_heartbeats() {
     const bool parked = quiet > kQuietRounds || !link_;
     sender_parked_ = parked;
     // While another thread sends, there is nothing to do, and it must get the mutex back: never go round without a wait.
-    sender_.wait_for(lock, parked ? patience_.every() : kGatherFor, [&] {
+    sender_.wait_for(lock, parked ? rests(clock_.mono_now()) : kGatherFor, [&] {
       return (parked && !sender_parked_) || (out_.size() >= kSendBytes && !sending_) || (stopped_ && !link_);
     });
     sender_parked_ = false;
     quiet = out_.empty() ? quiet + 1 : 0;
-    if (link_ && clock_.mono_now().ns - sent_ >= patience_.every().count()) {
+    ask_if_due(clock_.mono_now());
+    if (link_ && out_.empty() && clock_.mono_now().ns - sent_ >= patience_.every().count()) {
       wire::append_message(out_, wire::Heartbeat{});
     }
     flush(lock, INT32_MAX);
@@ -482,11 +484,16 @@ PrimaryStatus Primary::status() const {
                        .waiting_for_alone = mode_ == Mode::Waiting && !link_ && !is_returning(),
                        .diverged = diverged_,
                        .fenced = fenced_,
+                       .frozen = !has_right() && !stopped_,
                        .progress = run_ != nullptr ? run_->progress() : progress_,
                        .written = written_,
                        .zones_dirty = marks_.zone_count(),
                        .pairing = pairing_,
                        .problem = fenced_ ? fenced_why_ : problem_};
+  if (status.problem.empty() && right_needed_ && link_ && !link_->promises) {
+    status.problem = fmt::format("node '{}' is of a release that promises nothing to a primary: until it is upgraded, no lease "
+                                 "keeps it from going on while this node does", settings_.peer);
+  }
   status.progress.phase = synchronised_     ? Progress::Phase::Done
                           : run_ != nullptr ? Progress::Phase::Copying
                           : link_           ? Progress::Phase::Comparing

@@ -16,6 +16,7 @@
 #include "datapath/replica/activity_tracker.h"
 #include "datapath/replica/handshake.h"
 #include "datapath/replica/outside_changes.h"
+#include "datapath/replica/peer_right.h"
 #include "datapath/replica/rate_limit.h"
 #include "datapath/replica/resync_run.h"
 #include "datapath/replica/settings.h"
@@ -40,6 +41,7 @@ struct PrimaryStatus {
   bool waiting_for_alone{false};  ///< calls wait for the peer, which is away, or for the leave to go on without it
   bool diverged{false};
   bool fenced{false};
+  bool frozen{false};  ///< it has no right to acknowledge anything now
   Progress progress{};
   std::uint64_t written{0};  ///< bytes of the application's writes that were put into the stream
   std::uint64_t zones_dirty{0};
@@ -66,6 +68,12 @@ struct Continuity {
 ///   Alone     --(ResyncEnd put into the stream)--> Mirroring  calls wait for the peer's acknowledgement
 ///   Mirroring --(connection lost)--> Waiting                  what was not acknowledged is marked
 ///
+/// Where the module has a witness that grants leases (`need_right`), nothing is acknowledged without a right to, which ends:
+///   Alone     by the word of the control plane or of the peer, whose copy cannot be promoted: never; else with the lease
+///   Waiting, Mirroring   with what the peer has promised last (PeerRight)
+/// and send_timeout gives no leave. Calls are held while there is none, with no lock of TreeOrder, so that nothing by which it
+/// comes has to wait for them; they end with an error when the role is being left, or the witness has refused.
+///
 /// The connection is a second, separate thing: while Alone and connected (a resynchronisation runs), operations are both
 /// sent and marked. Marks end when the peer has confirmed the end of the synchronisation.
 /// Thread: append, wait: any. start, stop: the owner. A service.
@@ -85,8 +93,16 @@ class Primary final : public Sink, private ResyncHost {
   void expect(std::shared_ptr<OutsideChanges> outside) { outside_ = std::move(outside); }
   /// Begins to look for the peer.
   void start();
-  /// May it go on without the peer? Level; see control::Want. One for another pairing than the present is none.
-  void allow_alone(bool allowed, std::uint64_t pairing = 0);
+  /// May it go on without the peer? Level; see control::Want. One for another pairing than the present is none. `by_lease`: only
+  /// while that lasts.
+  void allow_alone(bool allowed, std::uint64_t pairing = 0, bool by_lease = false);
+  /// Level, also before `prepare`.
+  void need_right(bool needed);
+  /// Before `start`. Called with the mutex held whenever the end of the right moves.
+  void tell_right(std::function<void(MonoTime)> tell) { tell_right_ = std::move(tell); }
+  /// The lease of this node. Level, also before `start`; see control::Lease.
+  void lease(MonoTime until, bool refused);
+  static constexpr MonoTime kNoEnd{INT64_MAX};  ///< of a right
   /// The role is being left, until `allow_alone` says else: this copy may be marked already, and the peer take over. So a call
   /// whose peer is lost gets an error, at once; released without the peer, its write would be promised and missing there.
   void leave();
@@ -117,9 +133,16 @@ class Primary final : public Sink, private ResyncHost {
   void end_change(std::uint32_t ticket) override;
   SequenceNumber append(const wire::Operation& operation, BytesView data) override;
   Status wait(SequenceNumber sequence, Acknowledged level) override;
+  Status permit() override;
 
  private:
   enum class Mode { Waiting, Alone, Mirroring };
+  /// By what it is Alone.
+  enum class Leave {
+    Lease,
+    Word,  ///< of the control plane: the peer cannot take over, or a person has said that it is not there
+    Peer,  ///< its copy cannot be promoted; it has said so on the stream
+  };
   struct Link {
     std::unique_ptr<Stream> stream{};
     std::uint64_t number{0};
@@ -129,6 +152,7 @@ class Primary final : public Sink, private ResyncHost {
     MonoTime read_by_call{};       ///< when a call that waits last read for itself
     std::optional<Error> ended{};  ///< what a call found
     bool reads_packed{false};      ///< the peer does
+    bool promises{false};          ///< it can
   };
   struct Known {
     HandleKey key{};
@@ -168,7 +192,7 @@ class Primary final : public Sink, private ResyncHost {
   void have_it_read();
 
   // Being with and without the peer (primary_peer.cpp, primary_meeting.cpp); the caller holds mutex_ where a Lock or nothing is taken.
-  void go_alone();
+  void go_alone(Leave by);
   void remember_alone(bool alone);
   void lose(std::uint64_t link, const std::string& reason);
   void check_times();
@@ -201,6 +225,14 @@ class Primary final : public Sink, private ResyncHost {
   [[nodiscard]] bool needs_marks(wire::ResyncMode mode) const {
     return mode == wire::ResyncMode::Zones || (mode == wire::ResyncMode::Chosen && since_ == 0);
   }
+  // The right to acknowledge (primary_right.cpp). The caller holds mutex_, or asks only for what is there.
+  [[nodiscard]] bool has_right() const;
+  [[nodiscard]] bool is_barred() const;
+  [[nodiscard]] MonoTime right() const;
+  void settle_right();
+  void look_at_right();
+  void ask_if_due(MonoTime now);
+  [[nodiscard]] Duration rests(MonoTime now) const;
   // What is to be noted (primary_journal.cpp). The caller holds mutex_, not of base_log.
   void note_alone();
   void fence(const Error& error);
@@ -246,6 +278,8 @@ class Primary final : public Sink, private ResyncHost {
   Mode mode_{Mode::Waiting};
   bool synchronised_{false};      ///< the peer has confirmed the end of the synchronisation on this connection
   bool alone_allowed_{false};
+  bool allowed_by_lease_{false};
+  Leave alone_by_{Leave::Lease};
   bool leaving_{false};
   Continuity continuity_{};
   std::int64_t granted_at_{0};    ///< when that was allowed last
@@ -309,6 +343,19 @@ class Primary final : public Sink, private ResyncHost {
   bool yielding_{false};                             ///< somebody waits for that
   MonoTime yielded_{};
   std::atomic<std::int64_t> sent_{0};
+
+  // The right to acknowledge:
+  std::atomic<std::int64_t> right_until_{kNoEnd.ns};  ///< written with mutex_ held
+  bool right_needed_{false};
+  PeerRight peer_right_{};
+  MonoTime asked_at_{};
+  MonoTime lease_until_{};
+  bool lease_refused_{false};
+  bool frozen_{false};  ///< as it was told last
+  bool peer_knows_promises_{false};  ///< it has said so in its Hello
+  unsigned held_calls_{0};
+  std::condition_variable permitted_{};
+  std::function<void(MonoTime)> tell_right_{};
 
   // Checkpoints:
   std::condition_variable checkpointer_{};

@@ -81,6 +81,7 @@ Status Primary::meet(const wire::Hello& hello, const std::vector<wire::ActiveEnt
   meeting.logged = meeting.logged && !logged.overflown() && !marks_.overflown();
   meeting.logs_empty = logged.empty() && marks_.empty();
   peer_reads_packed_ = hello.protocol >= wire::kFirstWithPacked;
+  peer_knows_promises_ = hello.protocol >= wire::kFirstWithPromises;
   decision = resync::choose(meeting);
   if (decision.mode != wire::ResyncMode::Full && decision.by_logs) {
     marks_.merge(logged);
@@ -108,6 +109,7 @@ wire::ResyncMode Primary::install(std::unique_ptr<Stream> stream, wire::FrameRea
   link_->number = ++links_;
   link_->base = sequence_;
   link_->reads_packed = peer_reads_packed_;
+  link_->promises = peer_knows_promises_;
   packing_ = {};
   resync_saved_ = 0;
   window_.restart({sequence_ + 1});
@@ -127,9 +129,13 @@ wire::ResyncMode Primary::install(std::unique_ptr<Stream> stream, wire::FrameRea
   // One that was not completed is still due.
   verify_due_ = verify_after_ && (mode != wire::ResyncMode::None || verify_due_);
   verify_wanted_ = false;
+  peer_right_.meet();
+  asked_at_ = clock_.mono_now() - patience_.every();
   push(wire::ResyncBegin{mode}, {}, {});
+  ask_if_due(clock_.mono_now());
   // Nothing differs: mirroring begins in the same breath, so that no write is made without the peer any more.
   if (mode == wire::ResyncMode::None) put_end();
+  settle_right();
   sender_parked_ = false;
   sender_.notify_one();
   changed_();

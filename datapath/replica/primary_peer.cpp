@@ -30,15 +30,19 @@ void Primary::start() {
   connector_ = std::thread{[this] { look_for_peer(); }};
 }
 
-void Primary::allow_alone(bool allowed, std::uint64_t pairing) {
+void Primary::allow_alone(bool allowed, std::uint64_t pairing, bool by_lease) {
   const std::lock_guard lock{mutex_};
   leaving_ = false;
   alone_allowed_ = allowed && (pairing == 0 || pairing == pairing_);
   if (!alone_allowed_) return;
+  allowed_by_lease_ = by_lease;
   granted_at_ = clock_.mono_now().ns;
   // A stream that still lives contradicts the control plane; a silent one does not.
   if (link_ && clock_.mono_now().ns - heard_ > patience_.late().count()) lose(link_->number, "the peer is dead");
-  if (mode_ == Mode::Waiting) go_alone();
+  if (mode_ == Mode::Waiting) go_alone(by_lease ? Leave::Lease : Leave::Word);
+  // What the peer has said itself stands until it may have become up to date again.
+  if (mode_ == Mode::Alone && alone_by_ != Leave::Peer) alone_by_ = by_lease ? Leave::Lease : Leave::Word;
+  settle_right();
 }
 
 void Primary::leave() {
@@ -47,17 +51,23 @@ void Primary::leave() {
   alone_allowed_ = false;
   if (verify_ != nullptr) verify_->abort("this node leaves the primary role");
   waiters_.notify_all();
+  permitted_.notify_all();
 }
 
-void Primary::go_alone() {
-  if (mode_ == Mode::Alone) return;
+void Primary::go_alone(Leave by) {
+  if (mode_ == Mode::Alone) {
+    alone_by_ = std::max(alone_by_, by);
+    return settle_right();
+  }
   mode_ = Mode::Alone;
+  alone_by_ = by;
   if (unconfirmed_) note_alone();
   unconfirmed_ = false;
   released_ = sequence_;
   durable_.clear();
   syncs_.released(released_);
   remember_alone(true);
+  settle_right();
   log_.write(LogLevel::Info, kLog, "peer=without");
   waiters_.notify_all();
   changed_();
@@ -94,8 +104,9 @@ void Primary::lose(std::uint64_t number, const std::string& reason) {
   if (mode_ == Mode::Mirroring) {
     mode_ = Mode::Waiting;
     waiting_since_ = clock_.mono_now();
-    if (alone_allowed_) go_alone();
+    if (alone_allowed_) go_alone(allowed_by_lease_ ? Leave::Lease : Leave::Word);
   }
+  settle_right();
   waiters_.notify_all();
   sender_.notify_all();
   changed_();
@@ -117,8 +128,9 @@ void Primary::check_times() {
       lose(link_->number, "the peer's disk does not answer");
     }
   }
-  const bool patient = !alone_allowed_ && now - waiting_since_ < settings_.send_timeout;
-  if (mode_ == Mode::Waiting && !leaving_ && !patient) go_alone();
+  const bool patient = !alone_allowed_ && (right_needed_ || now - waiting_since_ < settings_.send_timeout);
+  if (mode_ == Mode::Waiting && !leaving_ && !patient) go_alone(alone_allowed_ && allowed_by_lease_ ? Leave::Lease : Leave::Word);
+  look_at_right();
 }
 
 /// False when there is nothing to be met any more.
@@ -206,6 +218,7 @@ void Primary::put_end() {
   alone_allowed_ = false;
   ++pairing_;
   alone_noted_ = generation_due_ = false;  // what is written after a loss from here on is of a new generation
+  settle_right();  // before the frame is sent
   kick_sender();
 }
 
@@ -283,7 +296,10 @@ Status Primary::take(Lock& lock, Link& link, wire::Message&& message) {
     set_problem(fmt::format("node '{}': {}", settings_.peer, failed->reason));
     // It has noted on its disk that it is out of date: it cannot be promoted, so nothing is lost by going on.
     lose(link.number, failed->reason);
-    if (mode_ == Mode::Waiting) go_alone();
+    if (mode_ != Mode::Mirroring) go_alone(Leave::Peer);
+  } else if (const auto* promise = std::get_if<wire::Promise>(&message)) {
+    SK_TRY_VOID(peer_right_.take(*promise, clock_.mono_now()));
+    settle_right();
   } else {
     return Error{Code::Corrupt, "a frame that a secondary does not send"};
   }
@@ -309,7 +325,7 @@ Status Primary::take_end_answer(wire::ResyncEndAnswer&& answer) {
     // The peer has not become up to date: without it again, for one more round.
     for (const Touch& touch : window_.unacknowledged()) mark(touch);
     unconfirmed_ = true;
-    go_alone();
+    go_alone(Leave::Peer);
   }
   end_answer_ = std::move(answer);
   waiters_.notify_all();
@@ -364,7 +380,7 @@ Status Primary::synchronise_once(const std::shared_ptr<Link>& link, wire::Resync
     Lock lock{mutex_};
     // The peer is out of date on its disk from here on.
     SK_TRY_VOID(await_durable(lock, *link, 1, settings_.lock_timeout));
-    if (mode_ == Mode::Waiting) go_alone();
+    if (mode_ != Mode::Mirroring) go_alone(Leave::Peer);
     if (needs_marks(mode) && marks_.overflown()) {
       return Error{Code::Conflict, "too much was changed meanwhile; all is compared with the next connection"};
     }
@@ -470,6 +486,7 @@ Status Primary::stop() {
   stop_waiting_.request_stop();
   source_.shut();
   waiters_.notify_all();
+  permitted_.notify_all();
   sender_.notify_all();
   checkpointer_.notify_all();
   if (checkpoint_thread_.joinable()) checkpoint_thread_.join();

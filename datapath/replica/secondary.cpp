@@ -100,7 +100,6 @@ void Secondary::accept() {
       wake_.notify_all();
       continue;
     }
-    const StreamRef current = greeted_ ? current_ : StreamRef{};
     lock.unlock();
     if (stream.error().code != Code::Timeout) {
       set_status([&](SecondaryStatus& status) { status.problem = stream.error().what; });
@@ -115,7 +114,16 @@ void Secondary::accept() {
       give_back_at_ = 0;
       linux_os::give_back_memory();
     }
-    if (current) (void)send_message(*current, wire::Heartbeat{}, settings_.send_timeout);  // the receiver sees a lost stream
+    lock.lock();
+    const StreamRef current = greeted_ ? current_ : StreamRef{};
+    const std::optional<wire::Promise> told = current ? promise() : std::nullopt;
+    lock.unlock();
+    // The receiver sees a lost stream.
+    if (told) {
+      (void)send_message(*current, *told, settings_.send_timeout);
+    } else if (current) {
+      (void)send_message(*current, wire::Heartbeat{}, settings_.send_timeout);
+    }
   }
 }
 
@@ -165,10 +173,12 @@ Status Secondary::serve_one(const StreamRef& stream) {
     if (stopped_ || next_ || held_ || given_up_) return Error{Code::Unavailable, "the connection was replaced"};
     current_ = stream;
     spoiled_before_ = spoiled_;
+    answered_ = 0;
   }
   wire::FrameReader frames;
   Status done = greet(*stream, frames);
   if (done) {
+    heard_ = clock_.mono_now().ns;
     const std::lock_guard lock{mutex_};
     greeted_ = true;
   } else {
@@ -177,6 +187,7 @@ Status Secondary::serve_one(const StreamRef& stream) {
     return done;
   }
   done = receive(stream, frames);
+  works_ = false;
   const bool broken = !done && done.error().code != Code::Unavailable && done.error().code != Code::Timeout;
   if (broken) fail(*stream, done.error());
   return done;
@@ -231,6 +242,7 @@ Status Secondary::receive(const StreamRef& stream, wire::FrameReader& frames) {
     SK_TRY(std::size_t got, stream->read(frames.space(kReadBytes), Duration{0}));
     if (got == 0) {
       if (pipe == nullptr) SK_TRY_VOID(answer_all(stream));
+      works_ = false;
       SK_TRY(got, stream->read(frames.space(kReadBytes), patience_.every()));
     }
     const MonoTime now = clock_.mono_now();
@@ -238,6 +250,8 @@ Status Secondary::receive(const StreamRef& stream, wire::FrameReader& frames) {
     if (got > 0) {
       frames.commit(got);
       heard = now;
+      heard_ = now.ns;
+      works_ = true;
     } else if (now - heard > settings_.send_timeout) {
       return Error{Code::Timeout, "the primary is silent"};
     }
@@ -250,6 +264,11 @@ Status Secondary::receive(const StreamRef& stream, wire::FrameReader& frames) {
 /// What a synchronisation sends is applied by a thread beside this one. All between is the pipe's then: what is "the receiver's own"
 /// changes hands where the pipe begins and where it was drained.
 Status Secondary::take_or_pass(const StreamRef& stream, const wire::FrameView& frame, std::unique_ptr<FramePipe>& pipe) {
+  if (frame.type == wire::FrameType::Question) {
+    BytesView none;
+    SK_TRY(const auto question, wire::decode(frame, none));
+    return take(*stream, std::get<wire::Question>(question));
+  }
   if (pipe != nullptr && frame.type != wire::FrameType::ResyncEnd) return pipe->push(frame);
   if (pipe != nullptr) {
     SK_TRY_VOID(pipe->drain());
@@ -287,6 +306,29 @@ Status Secondary::acknowledge(Stream& stream) {
   if (acknowledged_ == received_) return {};
   acknowledged_ = received_;
   return send_message(stream, wire::Acknowledge{{received_}}, settings_.send_timeout);
+}
+
+/// The first one of a connection is answered at once: its primary may be waiting for nothing else.
+Status Secondary::take(Stream& stream, const wire::Question& question) {
+  std::optional<wire::Promise> told;
+  {
+    const std::lock_guard lock{mutex_};
+    const bool is_first = answered_ == 0;
+    answered_ = question.number;
+    answered_at_ = MonoTime{heard_};
+    if (is_first) told = promise();
+  }
+  return told ? send_message(stream, *told, settings_.send_timeout) : Status{};
+}
+
+/// Noted before it is told; nothing where nobody has asked. Caller holds mutex_.
+std::optional<wire::Promise> Secondary::promise() {
+  if (book_ == nullptr || answered_ == 0 || stopped_) return std::nullopt;
+  const MonoTime now = clock_.mono_now();
+  const MonoTime heard = works_ ? now : MonoTime{heard_};
+  const Duration length{promise_length_};
+  book_->note(heard + length + length / 500);
+  return wire::Promise{.now = now.ns, .heard = heard.ns, .answered = answered_, .answered_at = answered_at_.ns, .length = length.count()};
 }
 
 Status Secondary::take(const StreamRef& stream, const wire::FrameView& frame) {

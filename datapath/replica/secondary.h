@@ -17,6 +17,7 @@
 #include "datapath/replica/handshake.h"
 #include "datapath/replica/kept_copies.h"
 #include "datapath/replica/outside_changes.h"
+#include "datapath/replica/promise_book.h"
 #include "datapath/replica/settings.h"
 #include "datapath/replica/worker_pool.h"
 #include "schema/port/clock.h"
@@ -58,6 +59,9 @@ class Secondary {
   }
   /// Before `start`: where the last consistent copy is kept while a synchronisation changes this one.
   void keep_by(std::shared_ptr<KeptCopies> kept) { kept_ = std::move(kept); }
+  /// Before `start`: where it is noted what a primary that asks is promised (docs/wire.md, "Promises"). It outlives this.
+  void note_promises_in(PromiseBook& book) { book_ = &book; }
+  void promise_for(Duration length) { promise_length_ = length.count(); }
   void start();
   /// `orderly`: what was applied is put on disk and noted. Without, it returns as fast as it can (takeover): a sync that
   /// is under way goes on until the destructor.
@@ -115,6 +119,8 @@ class Secondary {
   std::optional<Status> verify(const StreamRef& stream, wire::Message& message);
   Status take(const wire::Verified& verified);
   Status acknowledge(Stream& stream);
+  Status take(Stream& stream, const wire::Question& question);
+  std::optional<wire::Promise> promise();
   /// This copy can no longer be trusted: noted on disk, told to the primary.
   void fail(Stream& stream, const Error& error);
   void set_status(const std::function<void(SecondaryStatus&)>& change);
@@ -144,6 +150,12 @@ class Secondary {
   StreamRef current_{};
   bool greeted_{false};  ///< current_ may get heartbeats
   std::uint64_t spoiled_{0};  ///< how often the copy was found or marked not to be equal
+  std::uint64_t answered_{0};  ///< the last Question on current_; 0: none yet
+  MonoTime answered_at_{};
+  PromiseBook* book_{nullptr};
+  std::atomic<std::int64_t> promise_length_{0};
+  std::atomic<std::int64_t> heard_{0};  ///< when the receiver last read something
+  std::atomic<bool> works_{false};      ///< it works on that
   SecondaryStatus status_{};
 
   std::atomic<std::int64_t> give_back_at_{0};  ///< the memory that a synchronisation needed; 0: it was given back

@@ -78,6 +78,9 @@ class Sink {
   /// Waits, with no lock held, until the peer has acknowledged everything up to `sequence`, or the node may go on
   /// without its peer. Errors: Fenced when this node must not acknowledge writes any more (the caller answers EIO).
   virtual Status wait(SequenceNumber sequence, Acknowledged level) = 0;
+  /// Before a call begins to change anything, and as the last thing before it returns: waits, with no lock held, until this node
+  /// has the right to acknowledge. Errors: Fenced when it must not, and gets none (the caller answers EIO).
+  virtual Status permit() { return {}; }
 };
 
 /// From before the local call until it is appended.

@@ -21,7 +21,7 @@ std::uint32_t read_u32(const std::uint8_t* in) {
 }  // namespace
 
 bool is_known(std::uint8_t type) {
-  return (type >= 1 && type <= 3) || (type >= 10 && type <= 22) || (type >= 30 && type <= 37);
+  return (type >= 1 && type <= 4) || (type >= 10 && type <= 22) || (type >= 30 && type <= 38);
 }
 
 bool is_sequenced(FrameType type) {

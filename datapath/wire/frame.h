@@ -9,15 +9,17 @@
 namespace safekit::wire {
 
 /// What this release speaks at most and at least; of two releases the lower maximum counts (docs/wire.md, "Versions").
-inline constexpr std::uint32_t kProtocolVersion = 4;
+inline constexpr std::uint32_t kProtocolVersion = 5;
 inline constexpr std::uint32_t kProtocolOldest = 3;
 inline constexpr std::uint32_t kFirstWithPacked = 4;  ///< that reads packed frames
+inline constexpr std::uint32_t kFirstWithPromises = 5;  ///< that knows Question and Promise
 
 /// What a frame holds. Numbers are the protocol: never reused, never renumbered (docs/wire.md).
 enum class FrameType : std::uint8_t {
   Hello = 1,       ///< both ways, first
   Refuse = 2,      ///< either way; the connection ends
   Heartbeat = 3,   ///< both ways; nothing else was sent for a while
+  Question = 4,    ///< primary to secondary; in no order with the stream
   Change = 10,       ///< primary to secondary; this and the next ones take one sequence number each
   ResyncBegin = 11,
   Listing = 12,
@@ -39,6 +41,7 @@ enum class FrameType : std::uint8_t {
   Failed = 35,
   Active = 36,
   VerifyAnswer = 37,
+  Promise = 38,
 };
 [[nodiscard]] bool is_known(std::uint8_t type);
 /// Frames of the ordered stream: they take a sequence number, counted from 1 on each connection, the same on both sides.

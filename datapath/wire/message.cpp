@@ -339,6 +339,16 @@ Result<Message> take(FrameType type, ByteReader& in, BytesView& data) {
     case FrameType::VerifyZones: return Message{take_verify_zones(in)};
     case FrameType::VerifyAnswer: return Message{take_verify_answer(in)};
     case FrameType::Verified: return Message{Verified{.fault = in.text()}};
+    case FrameType::Question: return Message{Question{.number = in.u64()}};
+    case FrameType::Promise: {
+      Promise value;
+      value.now = in.i64();
+      value.heard = in.i64();
+      value.answered = in.u64();
+      value.answered_at = in.i64();
+      value.length = in.i64();
+      return Message{value};
+    }
     case FrameType::Acknowledge: return Message{Acknowledge{.received = take_sequence(in)}};
     case FrameType::Durable: return Message{Durable{.sequence = take_sequence(in)}};
     case FrameType::ListingAnswer: return Message{take_listing_answer(in)};
@@ -380,7 +390,7 @@ FrameType type_of(const Message& message) {
       FrameType::ResyncEnd,   FrameType::Detach,      FrameType::SyncAll,     FrameType::Acknowledge, FrameType::Durable,
       FrameType::ListingAnswer, FrameType::ZonesWanted, FrameType::ResyncEndAnswer, FrameType::Failed,
       FrameType::Checkpoint,  FrameType::Active,      FrameType::VerifyNames, FrameType::VerifyState,
-      FrameType::VerifyZones, FrameType::VerifyAnswer, FrameType::Verified};
+      FrameType::VerifyZones, FrameType::VerifyAnswer, FrameType::Verified,    FrameType::Question, FrameType::Promise};
   static_assert(kTypes.size() == std::variant_size_v<Message>);
   return kTypes[message.index()];
 }
@@ -435,6 +445,14 @@ void append_message(Bytes& out, const Message& message, BytesView data) {
                  [&](const VerifyZones& value) { put(body, value); },
                  [&](const VerifyAnswer& value) { put(body, value); },
                  [&](const Verified& value) { body.text(value.fault); },
+                 [&](const Question& value) { body.u64(value.number); },
+                 [&](const Promise& value) {
+                   body.i64(value.now);
+                   body.i64(value.heard);
+                   body.u64(value.answered);
+                   body.i64(value.answered_at);
+                   body.i64(value.length);
+                 },
              },
              message);
   append_frame(out, type_of(message), body.bytes(), data);

@@ -74,6 +74,21 @@ struct Heartbeat {
   friend bool operator==(const Heartbeat&, const Heartbeat&) = default;
 };
 
+/// A primary that may acknowledge only as long as it is promised to asks now and then, so that both clocks can be compared.
+struct Question {
+  std::uint64_t number{0};  ///< from 1 on each connection
+  friend bool operator==(const Question&, const Question&) = default;
+};
+/// The secondary will not act as primary before `heard` + `length`. All in ns, of its own clock that counts from its boot.
+struct Promise {
+  std::int64_t now{0};
+  std::int64_t heard{0};        ///< it read something of the primary last; `now` while it works on that
+  std::uint64_t answered{0};    ///< the last Question that it has read,
+  std::int64_t answered_at{0};  ///< and when
+  std::int64_t length{0};
+  friend bool operator==(const Promise&, const Promise&) = default;
+};
+
 enum class ResyncMode : std::uint8_t {
   None,
   Zones,
@@ -242,7 +257,7 @@ inline constexpr std::size_t kVerifyNamesMax = 1000;
 
 using Message = std::variant<Hello, Refuse, Heartbeat, Operation, ResyncBegin, Listing, InodeState, ZoneDigests, ResyncEnd,
                              Detach, SyncAll, Acknowledge, Durable, ListingAnswer, ZonesWanted, ResyncEndAnswer, Failed,
-                             Checkpoint, Active, VerifyNames, VerifyState, VerifyZones, VerifyAnswer, Verified>;
+                             Checkpoint, Active, VerifyNames, VerifyState, VerifyZones, VerifyAnswer, Verified, Question, Promise>;
 
 [[nodiscard]] FrameType type_of(const Message& message);
 [[nodiscard]] Bytes encode(const Operation& operation);

@@ -49,6 +49,8 @@ inline std::vector<Message> one_of_each() {
       VerifyZones{.at = {0, "f"}, .exact = true, .first = 2, .digests = {{3, 4}, {5, 6}}},
       VerifyAnswer{.sequence = {7}, .differs = kMode | kOwner, .zones = {1, 2}, .names = {{"z", kMissing}}, .more_names = true},
       Verified{"it differs"},
+      Question{1},
+      Promise{.now = 5, .heard = 4, .answered = 3, .answered_at = 2, .length = 1},
   };
 }
 

@@ -59,7 +59,8 @@ class Node:
 
     def configure(self, durability=0, ack=1, send_timeout=5.0, lock_timeout=20.0, port=19600, zone=65536, must_exist=(), write_back=False,
                   not_replicated=(), lost_max=1 << 30, verify=False, write_flags=0, policy=None, rate=0, zones=True, detail=False,
-                  snapshot=0, connections=1):
+                  snapshot=0, connections=1, promise=None, guarded=()):
+        """`promise`: in seconds, of a module with leases."""
         certificates = self.pair.certificates
         ns = 10**9
         body = b"\x01" + b"".join(text(t) for t in (
@@ -70,13 +71,22 @@ class Node:
             struct.pack("<BBqqqIIBQBI", durability, ack, int(send_timeout * ns), int(lock_timeout * ns), 150 * ns, zone, 4, write_back, lost_max, verify, write_flags)
         number, mode, uid, detect, chosen = policy or (0, 0, "", True, 0)
         body += struct.pack("<QB", number, mode) + text(uid) + struct.pack("<BqqQBBBI", detect, chosen, clock_setting(), rate, zones, detail, snapshot, connections)
+        if promise is not None:
+            body += struct.pack("<qBqI", int(promise * ns * 20 / 27), True, int(promise * ns), len(guarded)) + \
+                b"".join(text(address) + text(interface) for address, interface in guarded)
         self.socket.sendall(struct.pack("<I", len(body)) + body)
 
-    def want(self, role, may_be_alone=False, out_of_date=False, force=False, full=False, pairing=0):
+    def want(self, role, may_be_alone=False, out_of_date=False, force=False, full=False, pairing=0, by_lease=False, peer_left=False):
         self.order += 1
-        body = struct.pack("<BQBBBBBQ", 2, self.order, role, may_be_alone, out_of_date, force, full, pairing)
+        body = struct.pack("<BQBBBBBQBB", 2, self.order, role, may_be_alone, out_of_date, force, full, pairing, by_lease, peer_left)
         self.wish = struct.pack("<I", len(body)) + body
         self.socket.sendall(self.wish)
+
+    def lease(self, length, refused=False):
+        """`length`: seconds from now; 0: there is none."""
+        until = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + int(length * 10**9) if length else 0
+        body = struct.pack("<BqB", 6, until, refused)
+        self.socket.sendall(struct.pack("<I", len(body)) + body)
 
     def take_over(self, **settings):
         """As the control plane does after the death of the process: the next one serves its mounts on, with the same wish."""
@@ -114,8 +124,9 @@ class Node:
             at += 4 + size
         report["outside_writes"], size = struct.unpack_from("<QI", body, at)
         report["outside_last"] = body[at + 12:at + 12 + size].decode(errors="replace")
-        names = ("written", "received", "sent", "directories_total", "directories_done", "bytes_total", "bytes_done", "scanning", "restorable")
-        report.update(zip(names, struct.unpack_from("<7Q2B", body, at + 12 + size)))
+        names = ("written", "received", "sent", "directories_total", "directories_done", "bytes_total", "bytes_done", "scanning", "restorable",
+                 "frozen")
+        report.update(zip(names, struct.unpack_from("<7Q3B", body, at + 12 + size)))
         if self.on_report:
             self.on_report(report)
         with self.changed:
@@ -375,7 +386,7 @@ def mirrored(pair, timeout=60, **settings):
     """a is primary, b secondary, synchronised."""
     pair.a.start(**settings)
     pair.b.start(**settings)
-    pair.a.settle(PRIMARY, may_be_alone=True)
+    pair.a.settle(PRIMARY, may_be_alone=True, peer_left=True)
     pair.b.settle(SECONDARY)
     pair.a.synchronised(timeout)
     pair.b.synchronised()
