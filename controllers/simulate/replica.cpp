@@ -192,6 +192,7 @@ void Replica::begin_stream(Replica& second) {
   second.heard_ = second.ports_.clock.mono_now();
   second.answered_ = 0;
   Copy& theirs = second.ports_.copy;
+  if (configure_.leased) ask_peer();
   const bool equal = ports_.copy.generation == theirs.generation && ports_.copy.content == theirs.content;
   if (equal || ports_.defect == Defect::IgnoresGeneration) {
     end_sync();

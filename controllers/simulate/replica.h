@@ -131,6 +131,7 @@ class Replica {
   control::Configure configure_{};
   control::Lease lease_{};
   bool by_lease_{false};
+  bool frozen_{false};
   replica::PromiseBook promises_{};
   replica::PeerRight peer_right_{};
   MonoTime heard_{};                ///< as a secondary: the last word of the primary

@@ -36,7 +36,8 @@ bool Replica::has_right() const {
 void Replica::settle_right() {
   ports_.guard(right());
   // Calls that are held end with an error when the witness has said no.
-  if (is_primary() && lease_.refused && !has_right()) pending_.clear();
+  if (is_primary() && lease_.refused && (waiting_ || !has_right())) pending_.clear();
+  if (const bool frozen = is_primary() && !has_right(); std::exchange(frozen_, frozen) != frozen) report();
   settle_pending();
 }
 
@@ -69,8 +70,10 @@ void Replica::ask_peer() {
   const auto number = peer_right_.ask(ports_.clock.mono_now());
   if (!number) return;
   send(true, [number](Replica& second) {
+    const bool is_first = second.answered_ == 0;
     second.answered_ = *number;
     second.answered_at_ = second.ports_.clock.mono_now();
+    if (is_first) second.promise();
   });
 }
 

@@ -122,6 +122,7 @@ std::string Cluster::text(const Service& service) const {
       out += fmt::format(" {} {} '{}' {}", to_string(seen->role.role), to_string(seen->role.readiness), seen->role.waiting_for, seen->role.reason);
       out += fmt::format(" sees replica alive {:d} settled {:d} connected {:d} synchronised {:d}, peer heard {:d}", seen->replication.alive,
                          seen->replication.settled, seen->replication.connected, seen->replication.peer_synchronised, seen->peer.heard);
+      if (is_leased()) out += fmt::format(" lease need {} answer {}, peer's {:d}", int(seen->role.lease), int(seen->lease.answer), seen->peer.holds_lease);
     }
     out += fmt::format(" copy uptodate {:d} inconsistent {:d} ever {:d} writes {} synced {} complete {:d}", copy.up_to_date, copy.inconsistent,
                        copy.ever, copy.content.size(), copy.synced, has_everything(service, copy));
