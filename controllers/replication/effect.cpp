@@ -147,10 +147,8 @@ Desired ReplicationController::desire(const std::string& module, Live& live) con
   // is.
   const bool replicates = spec != nullptr && spec->replication.has_value();
   desired.configured = replicates || live.memory.process.has_value();
-  if (replicates && spec->checkers.split_brain) {
-    const status::Module& seen = ports_.store.status(ModuleName{module});
-    desired.lease = lease_of(seen.lease, seen.role.lease);
-  }
+  const status::Module& seen = ports_.store.status(ModuleName{module});
+  if (replicates) desired.lease = lease_of(seen.lease, seen.role.lease);
   if (replicates) {
     const auto cluster = ports_.store.cluster();
     const auto identity = identity_();

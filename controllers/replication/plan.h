@@ -52,7 +52,7 @@ struct Desired {
   status::ReplicaOrder order{};
   std::optional<control::Configure>
       configure{};  ///< nothing: it cannot be said (see `problem`), the last one holds
-  std::optional<control::Lease> lease{};  ///< where the module has a witness, of whatever kind
+  std::optional<control::Lease> lease{};
   std::string problem{};
   std::uint64_t replace{0};  ///< operation `upgrade-datapath` that is waiting; 0: none
   friend bool operator==(const Desired&, const Desired&) = default;

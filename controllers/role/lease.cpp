@@ -29,6 +29,7 @@ bool Machine::takes_role() const {
 
 LeaseNeed Machine::need_of_lease() const {
   const Memory& m = plan_.memory;
+  if (m.gives_way && status::is_serving(section().role)) return LeaseNeed::Forgone;
   if (desired_.witness == Witness::None || desired_.mode != Mode::Mirror) return LeaseNeed::None;
   const auto& peer = observed_.peer;
   const auto& replica = observed_.replication;

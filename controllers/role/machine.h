@@ -106,6 +106,8 @@ class Machine {
   bool rest_serving();
   bool replica_failed();
   bool split_brain();
+  bool passed_over();
+  void give_way();
   bool rest_alone();
   bool rest_prim();
   [[nodiscard]] bool peer_cannot_take_over() const;

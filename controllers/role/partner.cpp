@@ -26,6 +26,11 @@ bool follows_soon(const status::PeerSection& peer) {
 
 bool serves(const status::PeerSection& peer) { return peer.heard && peer.module_known && status::is_serving(peer.role); }
 
+bool is_ahead(const status::PeerSection& peer, const status::ReplicationSection& replica) {
+  const bool is_sure = peer.replicates && peer.up_to_date && peer.ever_synchronised && !peer.paired;
+  return is_gone(peer) && is_sure && peer.generation != 0 && replica.alive && peer.generation != replica.generation;
+}
+
 bool has_left_us(const status::PeerSection& peer, const status::ReplicationSection& replica) {
   return serves(peer) && !peer.paired && !replica.connected;
 }

@@ -12,6 +12,8 @@ namespace safekit::role {
 [[nodiscard]] bool serves(const status::PeerSection& peer);
 /// Nothing is heard of it, on no network and over no stream; for how long already, is not said.
 [[nodiscard]] bool is_silent(const status::PeerSection& peer, const status::ReplicationSection& replica);
+/// It serves no more, and has served alone since this node was its pair: only then is a copy beyond doubt.
+[[nodiscard]] bool is_ahead(const status::PeerSection& peer, const status::ReplicationSection& replica);
 /// It serves without this copy, says its heartbeat: it may hear nothing of us, and then has not asked that the copy be marked.
 [[nodiscard]] bool has_left_us(const status::PeerSection& peer, const status::ReplicationSection& replica);
 

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "controllers/role/bench.h"
+#include "controllers/role/start.h"
 
 namespace safekit::role {
 namespace {
@@ -38,6 +39,42 @@ TEST(Partner, WhoDoesNotFollowIsAskedAtOnce) {
   dead.observed.peer.heard = false;
   dead.observed.peer.silence_known = true;
   EXPECT_TRUE(dead.decide_once().may_be_alone);
+}
+
+/// It stood still; the other node took over, wrote, and waits now.
+TEST(Partner, APrimaryThatWasPassedOverGivesWay) {
+  const auto passed_over = [] {
+    MirrorBench bench{Role::Prim};
+    bench.memory.section.paired = true;
+    bench.observed.replication.connected = bench.observed.replication.peer_synchronised = false;
+    bench.observed.replication.generation = 5;
+    bench.observed.peer.role = Role::Wait;
+    bench.observed.peer.up_to_date = true;
+    bench.observed.peer.paired = false;
+    bench.observed.peer.generation = 6;
+    return bench;
+  };
+  MirrorBench bench = passed_over();
+  (void)bench.decide_once();
+  EXPECT_TRUE(bench.memory.stopping && bench.memory.start_again);
+  EXPECT_EQ(bench.memory.section.lease, LeaseNeed::Forgone) << "calls that wait for the other node end";
+
+  MirrorBench in_doubt = passed_over();  // it was killed, and knows no more than that it was a secondary
+  in_doubt.observed.peer.paired = true;
+  (void)in_doubt.decide_once();
+  EXPECT_FALSE(in_doubt.memory.stopping);
+
+  MirrorBench unwritten = passed_over();
+  unwritten.observed.peer.generation = 5;
+  (void)unwritten.decide_once();
+  EXPECT_FALSE(unwritten.memory.stopping) << "it can follow";
+}
+
+TEST(Partner, AnOlderPrimaryIsNotFollowed) {
+  StartInput in{.local = Copy::UpToDate, .peer = PeerPlace::Serving};
+  EXPECT_EQ(decide_start(in), StartOutcome::BecomeSecond);
+  in.peer_is_behind = true;
+  EXPECT_EQ(decide_start(in), StartOutcome::Hold);
 }
 
 }  // namespace

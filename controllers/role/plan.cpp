@@ -105,6 +105,7 @@ void Machine::begin_start(Intent intent) {
   section().wants_primary = intent == Intent::Prim || intent == Intent::PrimForce;
   section().came_from_second = false;
   m.alone_by = AloneBy::Peer;
+  m.gives_way = false;
   begin(steps_start(desired_));
 }
 

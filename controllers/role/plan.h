@@ -159,6 +159,7 @@ struct Memory {
   bool loop_exceeded{false};      ///< it was stopped at the limit
   bool reboot{false};             ///< between the halves of a stopstart the node is rebooted
   AloneBy alone_by{AloneBy::Peer};
+  bool gives_way{false};          ///< to the other node, which served meanwhile: what has begun here comes to nothing
   friend bool operator==(const Memory&, const Memory&) = default;
 };
 

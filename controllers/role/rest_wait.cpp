@@ -90,7 +90,8 @@ bool Machine::start_decided() {
   switch (outcome) {
     case StartOutcome::Hold:
       wake();
-      section().reason = "waiting to hear from the other node, or to know that it is silent";
+      section().reason = input.peer_is_behind ? "the other node is primary with an older copy, and gives way when it hears of this one"
+                                              : "waiting to hear from the other node, or to know that it is silent";
       return false;
     case StartOutcome::AskWitness:
       wake();

@@ -71,7 +71,7 @@ bool Machine::rest_serving() {
     return true;
   }
   if (desired_.mode != Mode::Mirror) return false;
-  if (split_brain()) return true;
+  if (split_brain() || passed_over()) return true;
   return section().role == Role::Alone ? rest_alone() : rest_prim();
 }
 
@@ -86,21 +86,36 @@ bool Machine::split_brain() {
   }
   const bool local = section().came_from_second;
   const bool remote = observed_.peer.came_from_second;
-  bool give_way = local != remote ? local : !prefers_local(desired_, observed_);
+  bool gives_way = local != remote ? local : !prefers_local(desired_, observed_);
   // One that was stopped, or the clock of its machine, while the other one took over: it has not heard of that yet.
   const bool holds = observed_.lease.answer == status::LeaseSection::Answer::Granted;
-  if (has_granting_witness() && holds != observed_.peer.holds_lease) give_way = !holds;
-  if (give_way) {
+  if (has_granting_witness() && holds != observed_.peer.holds_lease) gives_way = !holds;
+  if (gives_way) {
     say("heart", 'C', "Split brain recovery: exiting alone");
-    begin_stop("stopstart", true);
-    for (Step& step : memory().steps) {
-      if (auto* replica = std::get_if<OrderReplica>(&step)) replica->order.mark_out_of_date = true;
-    }
+    give_way();
     return true;
   }
   if (!memory().split_brain_noted) say("heart", 'C', "Split brain recovery: staying alone");
   memory().split_brain_noted = true;
   return false;
+}
+
+/// It stood still while the other node served alone, and then stopped: all that was acknowledged here is there, and more.
+bool Machine::passed_over() {
+  const auto& replica = observed_.replication;
+  const bool has_pair = section().role == Role::Prim && section().paired && !section().replica.may_be_alone;
+  if (!desired_.replicates || !has_pair || replica.connected || !is_ahead(observed_.peer, replica)) return false;
+  say("heart", 'C', "Action stopstart called by heart: the other node has served without this one, and has the newer copy");
+  give_way();
+  return true;
+}
+
+void Machine::give_way() {
+  begin_stop("stopstart", true);
+  memory().gives_way = true;
+  for (Step& step : memory().steps) {
+    if (auto* replica = std::get_if<OrderReplica>(&step)) replica->order.mark_out_of_date = true;
+  }
 }
 
 bool Machine::rest_alone() {

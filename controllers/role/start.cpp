@@ -64,6 +64,7 @@ StartOutcome both_waiting(const StartInput& in) {
 
 /// The peer serves. Data that never took part in the replication is nobody's old copy: it is not replaced unasked.
 StartOutcome follow(const StartInput& in) {
+  if (in.peer_is_behind) return StartOutcome::Hold;  // it gives way when it hears of that
   if (in.may_replace_data) return StartOutcome::BecomeSecond;
   if (in.local == Copy::Unknown) return StartOutcome::Hold;
   return in.local == Copy::NewWithData ? StartOutcome::WaitForConsent : StartOutcome::BecomeSecond;
@@ -275,6 +276,8 @@ StartInput start_input(const Desired& desired, const Observed& observed, const M
                              .inconsistent = peer.inconsistent,
                              .paired = peer.paired,
                              .has_data = peer.has_data});
+    const bool parted = local.generation != 0 && peer.generation != 0 && local.generation != peer.generation;
+    input.peer_is_behind = peer.heard && peer.role == Role::Prim && peer.paired && input.local == Copy::UpToDate && parted;
   } else {
     // Without replicated data every node is always eligible (spec/runtime.md 1.6).
     input.local = input.remote = Copy::UpToDate;

@@ -67,6 +67,8 @@ struct StartInput {
   /// `syncDelta`: the peer is absent from every network, and this copy was equal to its own less than that ago.
   bool forced_up_to_date{false};
   bool may_replace_data{false};  ///< `second fullsync`, a date or a backup was named: whatever is here, take the primary's copy
+  /// It is PRIM, in the belief that this node is its secondary, and this copy was written to alone since.
+  bool peer_is_behind{false};
   bool local_restorable{false};  ///< the local copy is inconsistent, and `prim` puts the last consistent one in its place
   WitnessWord witness{WitnessWord::NotNeeded};
   friend bool operator==(const StartInput&, const StartInput&) = default;

@@ -130,7 +130,9 @@ struct Want {
 /// The lease of this node, sent at connection and after each change. Repeating it is harmless.
 struct Lease {
   MonoTime until{};     ///< CLOCK_BOOTTIME; 0: there is none
-  bool refused{false};  ///< the witness has said no, or nothing for too long: calls that are held end with an error
+  /// The witness has said no, or nothing for too long, or this node gives way: calls that wait for a right, or for a peer that is lost,
+  /// end with an error. Also where the module is not leased.
+  bool refused{false};
   friend bool operator==(const Lease&, const Lease&) = default;
 };
 

@@ -50,7 +50,7 @@ struct ReplicaOrder {
 /// What the role wants of the module's witness (docs/leases.md).
 enum class LeaseNeed {
   None,    ///< nothing: a lease is given back, a verdict forgotten
-  Forgone, ///< as None: the other node has the lease and serves, this one gives way, and what it has begun comes to nothing
+  Forgone, ///< as None, also without a witness: this node gives way to the other one, and what it has begun comes to nothing
   Stands,  ///< nothing is asked, what was said stands: in WAIT, and while the role is being left
   Wanted,  ///< active without the peer, which cannot take over: the lease is asked for, and nothing follows where it is refused
   Needed,  ///< active without the peer, or about to be, by the lease alone
