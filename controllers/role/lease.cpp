@@ -34,6 +34,9 @@ LeaseNeed Machine::need_of_lease() const {
   const auto& peer = observed_.peer;
   const auto& replica = observed_.replication;
   const bool dead = is_dead(peer, replica);
+  const auto if_complete = [this](bool complete) {
+    return complete && has_granting_witness() ? LeaseNeed::GivenBack : LeaseNeed::None;
+  };
   const LeaseNeed if_granting = has_granting_witness() ? LeaseNeed::Wanted : LeaseNeed::None;
 
   // What this node still has may need the lease, also where nobody waits for its end (forcestop).
@@ -46,12 +49,14 @@ LeaseNeed Machine::need_of_lease() const {
     if (is_beaten) return LeaseNeed::Forgone;
     if (m.alone_by == AloneBy::Hand) return if_granting;
     if (m.alone_by == AloneBy::Witness) return has_granting_witness() || is_silent(peer, replica) ? LeaseNeed::Needed : LeaseNeed::None;
-    if (section().role == Role::Prim) return dead ? LeaseNeed::Needed : LeaseNeed::None;
+    if (section().role == Role::Prim) return dead ? LeaseNeed::Needed : if_complete(is_ready() && peer_is_complete());
     return if_granting;
   }
   if (section().role == Role::Second && !m.stopping) {
     const bool takes_over = is_ready() || replica.unverified || section().in_service_hand_over;
-    return dead && takes_over && failover_on() && m.steps.empty() ? LeaseNeed::Needed : LeaseNeed::None;
+    if (dead && takes_over && failover_on() && m.steps.empty()) return LeaseNeed::Needed;
+    return if_complete(is_ready() && peer.heard && peer.role == Role::Prim && peer.readiness == Readiness::Ready &&
+                       (replica.connected || !desired_.replicates));
   }
   if (section().role == Role::Wait && m.steps.empty() && !m.stopping && dead) {
     if (const LeaseNeed need = need_at_start(); need != LeaseNeed::None) return need;
@@ -73,6 +78,9 @@ void Machine::settle_lease() {
   const LeaseNeed need = need_of_lease();
   if (need == LeaseNeed::Needed && section().lease < LeaseNeed::Wanted) say("heart", 'E', "The other node is not heard: the witness is asked");
   section().lease = need;
+  const Memory& m = plan_.memory;
+  const bool starts_by_hand = section().role == Role::Wait && m.intent != Intent::Automatic;
+  section().lease_by_hand = need == LeaseNeed::Wanted && (starts_by_hand || m.alone_by == AloneBy::Hand);
 }
 
 }  // namespace safekit::role

@@ -63,8 +63,10 @@ void SimProbes::connect(const std::string& host, std::uint16_t port, Duration ti
 
 LeaseReply SimLeases::acquire(const LeaseAsk& ask, std::int64_t now) {
   Lease& lease = leases[ask.name];
-  const bool is_free = now >= lease.until || defect == Defect::WitnessGrantsBoth;
-  if (lease.holder != ask.holder && !is_free) return {.holder = lease.holder};
+  const bool is_mine = lease.holder == ask.holder;
+  const bool is_free = lease.holder.empty() || (now >= lease.until && ask.succeeds) || defect == Defect::WitnessGrantsBoth;
+  if (!is_mine && !is_free) return {.holder = lease.holder, .detail = fmt::format("'{}' holds the lease, or has not given it back", lease.holder)};
+  if (!is_mine && ask.only_mine) return {};
   if (lease.holder != ask.holder || now >= lease.until) lease = {.holder = ask.holder, .id = ++last_id};
   const std::int64_t length = ask.length.count() - (defect == Defect::LeaseTooLong ? Duration{seconds{1}}.count() : 0);
   lease.until = now + length + length / 1'000'000 * drift_ppm;

@@ -233,8 +233,11 @@ void Replica::complete(std::vector<std::uint32_t> content, std::uint64_t generat
   copy.up_to_date = copy.ever = synchronised_ = true;
   copy.inconsistent = copy.last_primary = copy.mark_unsynced = false;
   copy.generation = generation;
-  send(false, [](Replica& primary) {
+  const std::uint32_t last = copy.content.empty() ? 0 : copy.content.back();
+  send(false, [last](Replica& primary) {
     primary.ports_.copy.ever = primary.synchronised_ = true;
+    for (Pending& each : primary.pending_) each.peer_has = each.peer_has || each.number <= last;  // an answer may have been lost before
+    primary.settle_pending();
     primary.report();
   });
   report();
