@@ -139,6 +139,8 @@ void Pass::ask() {
   if (section().answer == Section::Answer::NotAsked) {
     section() = Section{.witness = desired.witness, .answer = Section::Answer::Asked};
     memory().first_asked = now;
+    memory().next = now;
+    memory().under_way = 0;  // one that was about giving back
   }
   if (memory().under_way == 0 && now >= memory().next) {
     memory().under_way = ++memory().asks;

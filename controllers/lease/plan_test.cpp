@@ -146,6 +146,23 @@ TEST_F(LeasePlan, IsGivenBackWhenThePairIsComplete) {
   EXPECT_TRUE(later(kLookAgain).ask.has_value());
 }
 
+TEST_F(LeasePlan, GivingBackHoldsNoQuestionUp) {
+  desired.need = status::LeaseNeed::GivenBack;
+  const Plan giving = pass();
+  desired.need = status::LeaseNeed::Needed;
+  const Plan asked = pass();
+  ASSERT_TRUE(asked.ask.has_value());
+  EXPECT_FALSE(memory.asked_for.only_mine);
+  pass(Answer{giving.ask->number, LeaseReply{}});
+  EXPECT_EQ(answer(), Section::Answer::Asked) << "what it was told about giving back is no refusal";
+
+  desired.need = status::LeaseNeed::GivenBack;
+  pass();
+  pass(Answer{memory.under_way, LeaseReply{}});
+  desired.need = status::LeaseNeed::Needed;
+  EXPECT_TRUE(pass().ask.has_value()) << "at once, not when it would look again";
+}
+
 TEST_F(LeasePlan, AWitnessThatCannotBeToldIsToldLater) {
   desired.need = status::LeaseNeed::GivenBack;
   const Plan asked = pass();
