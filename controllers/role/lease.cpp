@@ -46,7 +46,9 @@ LeaseNeed Machine::need_of_lease() const {
     if (is_beaten) return LeaseNeed::Forgone;
     if (m.alone_by == AloneBy::Hand) return if_granting;
     if (m.alone_by == AloneBy::Witness) return has_granting_witness() || is_silent(peer, replica) ? LeaseNeed::Needed : LeaseNeed::None;
-    if (section().role == Role::Prim) return dead ? LeaseNeed::Needed : LeaseNeed::None;
+    // ALONE and its secondary complete already, or not yet known to be lost: it acknowledges nothing without it, as in PRIM.
+    const bool mirrors = desired_.replicates && section().replica.role == ReplicaOrder::Role::Primary && !section().replica.may_be_alone;
+    if (section().role == Role::Prim || (mirrors && dead)) return dead ? LeaseNeed::Needed : LeaseNeed::None;
     return if_granting;
   }
   if (section().role == Role::Second && !m.stopping) {

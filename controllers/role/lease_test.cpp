@@ -224,6 +224,22 @@ TEST(Lease, IsHeldUntilAllIsLetGo) {
   EXPECT_EQ(bench.need(), LeaseNeed::None);
 }
 
+TEST(Lease, AloneWithASecondaryThatIsCompleteItIsNeededAsInPrim) {
+  LeaseBench bench{Role::Prim};
+  bench.memory.section.role = Role::Alone;  // it has not come round to PRIM
+  bench.memory.section.paired = true;
+  bench.observed.replication.waiting_for_alone = true;
+  bench.observed.replication.connected = bench.observed.replication.peer_synchronised = false;
+  bench.observed.peer.heard = false;
+  bench.observed.peer.silence_known = true;
+  bench.settle();
+  EXPECT_EQ(bench.need(), LeaseNeed::Needed);
+  bench.say(Answer::Refused);
+  EXPECT_EQ(bench.role(), Role::Wait);
+  EXPECT_EQ(bench.memory.section.waiting_for, kSplitBrainFailure);
+  EXPECT_TRUE(bench.memory.section.paired) << "in doubt: the other node may go on";
+}
+
 TEST(Lease, AnEchoIsAskedOnceAndBindsNoReplica) {
   LeaseBench bench{Role::Prim, Witness::Reachable};
   bench.lose_peer();

@@ -115,7 +115,9 @@ bool Machine::let_go_alone() {
 /// secondary joins only when it has heard that this is noted.
 bool Machine::note_partner() {
   const auto& peer = observed_.peer;
-  const bool alone = section().role == Role::Alone || (section().role == Role::Prim && section().replica.may_be_alone);
+  const bool serves_alone = section().role == Role::Alone || section().role == Role::Prim;
+  // ALONE as well may have a secondary that has become complete, and lose it before it is PRIM: then the copy stays in doubt.
+  const bool alone = serves_alone && section().replica.may_be_alone && !observed_.replication.waiting_for_alone;
   if (!desired_.replicates || !alone || memory().stopping) return false;
   const bool follows = peer.heard && peer.module_known && peer.role == Role::Second;
   const bool is_old = peer.replicates && !peer.up_to_date;
