@@ -99,8 +99,9 @@ void Pass::look_at_time() {
   };
   const std::string& why = memory().last_error;
   if (section().answer == Section::Answer::Granted && grants()) {
-    if (now < section().until) return;
-    if (!why.empty() || !asks()) return silent(fmt::format("the lease ran out: {}", why.empty() ? "it was not renewed" : why));
+    if (now < section().until) return recheck_at(section().until);
+    if (!asks()) return end();  // it was let run out
+    if (!why.empty()) return silent(fmt::format("the lease ran out: {}", why));
     // This process was stopped for so long: what may need the lease knows that it has ended, and it may well be had again.
     section() = Section{.witness = desired.witness, .answer = Section::Answer::Asked};
     memory().first_asked = now;

@@ -58,6 +58,9 @@ LeaseNeed Machine::need_of_lease() const {
   if (section().role == Role::Wait && m.steps.empty() && !m.stopping && dead) {
     if (const LeaseNeed need = need_at_start(); need != LeaseNeed::None) return need;
   }
+  // What it has acknowledged by the lease the other node does not have, and that one may not have noticed yet that it is alone. Given
+  // back, the lease would let it take over: so it runs out, and until then the witness refuses it.
+  if (has_granting_witness() && m.alone_by == AloneBy::Witness && observed_.lease.answer == Answer::Granted) return LeaseNeed::Stands;
   const bool goes_on = m.started && (!m.stopping || m.start_again);
   return goes_on && is_silent(peer, replica) && is_no(observed_.lease.answer) ? LeaseNeed::Stands : LeaseNeed::None;
 }
