@@ -34,6 +34,9 @@ LeaseNeed Machine::need_of_lease() const {
   const auto& peer = observed_.peer;
   const auto& replica = observed_.replication;
   const bool dead = is_dead(peer, replica);
+  // Of a copy that the other node's may be newer than from now on. A no stands: whoever has been refused must not be granted the lease
+  // when the other node has used it and died.
+  const LeaseNeed until_refused = is_no(observed_.lease.answer) ? LeaseNeed::Stands : LeaseNeed::Needed;
   const LeaseNeed if_granting = has_granting_witness() ? LeaseNeed::Wanted : LeaseNeed::None;
 
   // What this node still has may need the lease, also where nobody waits for its end (forcestop).
@@ -48,12 +51,12 @@ LeaseNeed Machine::need_of_lease() const {
     if (m.alone_by == AloneBy::Witness) return has_granting_witness() || is_silent(peer, replica) ? LeaseNeed::Needed : LeaseNeed::None;
     // ALONE and its secondary complete already, or not yet known to be lost: it acknowledges nothing without it, as in PRIM.
     const bool mirrors = desired_.replicates && section().replica.role == ReplicaOrder::Role::Primary && !section().replica.may_be_alone;
-    if (section().role == Role::Prim || (mirrors && dead)) return dead ? LeaseNeed::Needed : LeaseNeed::None;
+    if (section().role == Role::Prim || (mirrors && dead)) return dead ? until_refused : LeaseNeed::None;
     return if_granting;
   }
   if (section().role == Role::Second && !m.stopping) {
     const bool takes_over = is_ready() || replica.unverified || section().in_service_hand_over;
-    return dead && takes_over && failover_on() && m.steps.empty() ? LeaseNeed::Needed : LeaseNeed::None;
+    return dead && takes_over && failover_on() && m.steps.empty() ? until_refused : LeaseNeed::None;
   }
   if (section().role == Role::Wait && m.steps.empty() && !m.stopping && dead) {
     if (const LeaseNeed need = need_at_start(); need != LeaseNeed::None) return need;

@@ -257,6 +257,18 @@ TEST(Lease, IsGivenBackWhereThePeerHasSaidThatItCannotTakeOver) {
   EXPECT_EQ(bench.need(), LeaseNeed::None);
 }
 
+TEST(Lease, WhoHasBeenRefusedIsNotGrantedItLater) {
+  for (const Role role : {Role::Prim, Role::Second}) {
+    LeaseBench bench{role};
+    bench.lose_peer();
+    ASSERT_EQ(bench.need(), LeaseNeed::Needed);
+    bench.observed.lease.answer = Answer::Refused;
+    bench.settle();  // and the rule that waits has not been judged
+    EXPECT_EQ(bench.role(), role);
+    EXPECT_EQ(bench.need(), LeaseNeed::Stands) << "it does not ask until the other node has used the lease and died";
+  }
+}
+
 TEST(Lease, AnEchoIsAskedOnceAndBindsNoReplica) {
   LeaseBench bench{Role::Prim, Witness::Reachable};
   bench.lose_peer();
