@@ -269,6 +269,21 @@ TEST(Lease, WhoHasBeenRefusedIsNotGrantedItLater) {
   }
 }
 
+TEST(Lease, WhoseReplicaHasDiedDoesNotKnowThatItsSecondaryWasNeverComplete) {
+  for (const Witness witness : {Witness::Grants, Witness::None}) {
+    LeaseBench bench{Role::Prim, witness};
+    bench.memory.section.role = Role::Alone;
+    bench.memory.section.paired = true;
+    bench.memory.section.replica.may_be_alone = true;
+    bench.observed.peer.heard = false;
+    bench.observed.peer.silence_known = true;
+    bench.observed.replication = {.configured = true, .died = true, .up_to_date = true, .ever_synchronised = true};
+    bench.memory = decide(bench.desired, bench.observed, bench.memory).memory;
+    EXPECT_TRUE(bench.memory.stopping);
+    EXPECT_EQ(bench.memory.section.paired, witness == Witness::Grants);
+  }
+}
+
 TEST(Lease, AnEchoIsAskedOnceAndBindsNoReplica) {
   LeaseBench bench{Role::Prim, Witness::Reachable};
   bench.lose_peer();

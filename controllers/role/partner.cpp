@@ -119,6 +119,8 @@ bool Machine::note_partner() {
   // ALONE as well may have a secondary that has become complete, and lose it before it is PRIM: then the copy stays in doubt.
   const bool alone = serves_alone && section().replica.may_be_alone && !observed_.replication.waiting_for_alone;
   if (!desired_.replicates || !alone || memory().stopping) return false;
+  // Of one that is silent, and may go on by the witness's word, only this side's living replica knows that it was never complete.
+  if (has_granting_witness() && !peer.heard && !(observed_.replication.alive && observed_.replication.settled)) return false;
   const bool follows = peer.heard && peer.module_known && peer.role == Role::Second;
   const bool is_old = peer.replicates && !peer.up_to_date;
   const bool paired = follows && (section().paired || is_old);
