@@ -284,6 +284,16 @@ TEST(Lease, WhoseReplicaHasDiedDoesNotKnowThatItsSecondaryWasNeverComplete) {
   }
 }
 
+TEST(Lease, ASecondaryWhoseReplicaIsNotFoundYetDoesNotTakeOver) {
+  LeaseBench bench{Role::Second};
+  bench.hear_peer(Role::Stop, Readiness::NotReady);
+  bench.observed.replication.alive = bench.observed.replication.connected = false;
+  const Plan plan = decide(bench.desired, bench.observed, bench.memory);
+  EXPECT_TRUE(plan.memory.steps.empty());
+  bench.observed.replication.alive = true;
+  EXPECT_FALSE(decide(bench.desired, bench.observed, bench.memory).memory.steps.empty());
+}
+
 TEST(Lease, AnEchoIsAskedOnceAndBindsNoReplica) {
   LeaseBench bench{Role::Prim, Witness::Reachable};
   bench.lose_peer();

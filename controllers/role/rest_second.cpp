@@ -127,6 +127,8 @@ bool Machine::second_ready() {
     section().reason = "the primary goes on without this copy; waiting to be synchronised again";
     return true;
   }
+  // A safekitd that has just been started does not know yet what has become of this copy meanwhile.
+  if (desired_.replicates && !replica.alive) return false;
   // A primary publishes WAIT after it has closed the stream; while the stream lives, it is not gone.
   if (is_gone(peer) && !(desired_.replicates && replica.connected)) return fail_over("remote stop");
   return is_dead(peer, replica) && fail_over_from_dead("no heartbeat");
