@@ -294,6 +294,18 @@ TEST(Lease, ASecondaryWhoseReplicaIsNotFoundYetDoesNotTakeOver) {
   EXPECT_FALSE(decide(bench.desired, bench.observed, bench.memory).memory.steps.empty());
 }
 
+TEST(Lease, APrimaryThatHasGoneOnAloneAndStoppedIsNotTakenOverFrom) {
+  for (const Role role : {Role::Stop, Role::Wait}) {
+    LeaseBench bench{Role::Second};
+    bench.hear_peer(role, Readiness::NotReady);
+    bench.observed.peer.paired = false;
+    bench.observed.replication.connected = false;
+    bench.memory = decide(bench.desired, bench.observed, bench.memory).memory;
+    EXPECT_TRUE(bench.memory.section.replica.mark_out_of_date) << "it was not heard of while that lasted";
+    EXPECT_EQ(bench.memory.section.replica.role, ReplicaOrder::Role::Secondary);
+  }
+}
+
 TEST(Lease, AnEchoIsAskedOnceAndBindsNoReplica) {
   LeaseBench bench{Role::Prim, Witness::Reachable};
   bench.lose_peer();

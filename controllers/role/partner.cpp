@@ -32,7 +32,8 @@ bool is_ahead(const status::PeerSection& peer, const status::ReplicationSection&
 }
 
 bool has_left_us(const status::PeerSection& peer, const status::ReplicationSection& replica) {
-  return serves(peer) && !peer.paired && !replica.connected;
+  const bool is_there = peer.heard && peer.module_known && peer.role != Role::Second;
+  return is_there && !peer.paired && !replica.connected;
 }
 
 bool Machine::peer_is_complete() const {
