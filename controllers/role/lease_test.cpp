@@ -306,6 +306,12 @@ TEST(Lease, APrimaryThatHasGoneOnAloneAndStoppedIsNotTakenOverFrom) {
   }
 }
 
+TEST(Lease, WhoTakesTheRoleWithAnOldCopyIsNotFollowedYet) {
+  for (const Copy remote : {Copy::Stale, Copy::Inconsistent}) {
+    EXPECT_EQ(decide_start({.local = Copy::Undetermined, .remote = remote, .peer = PeerPlace::Serving}), StartOutcome::Hold);
+  }
+}
+
 TEST(Lease, AnEchoIsAskedOnceAndBindsNoReplica) {
   LeaseBench bench{Role::Prim, Witness::Reachable};
   bench.lose_peer();
