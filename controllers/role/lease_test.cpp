@@ -210,6 +210,19 @@ TEST(Lease, OfTwoThatServeWhoHoldsItStays) {
   EXPECT_EQ(std::ranges::count(holder.lines, "Split brain recovery: staying alone"), 1);
 }
 
+TEST(Lease, ANewSafekitdDoesNotGiveWayBeforeItHasAskedForItsLease) {
+  LeaseBench bench{Role::Second};
+  bench.lose_peer();
+  bench.say(Answer::Granted);
+  ASSERT_EQ(bench.role(), Role::Alone);
+  bench.observed.lease.answer = Answer::NotAsked;
+  bench.hear_peer(Role::Prim, Readiness::Ready);
+  bench.settle();
+  EXPECT_EQ(bench.role(), Role::Alone);
+  bench.say(Answer::Refused);
+  EXPECT_EQ(std::ranges::count(bench.lines, "Split brain recovery: exiting alone"), 1);
+}
+
 TEST(Lease, IsHeldUntilAllIsLetGo) {
   LeaseBench bench{Role::Prim};
   bench.lose_peer();
