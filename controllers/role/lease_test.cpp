@@ -219,7 +219,8 @@ TEST(Lease, ANewSafekitdDoesNotGiveWayBeforeItHasAskedForItsLease) {
   bench.hear_peer(Role::Prim, Readiness::Ready);
   bench.settle();
   EXPECT_EQ(bench.role(), Role::Alone);
-  bench.say(Answer::Refused);
+  bench.observed.lease.answer = Answer::Refused;
+  bench.settle();
   EXPECT_EQ(std::ranges::count(bench.lines, "Split brain recovery: exiting alone"), 1);
 }
 

@@ -249,7 +249,7 @@ TEST(RoleModel, FindsASplitThatTheHolderLoses) {
   options.see = [](role::Observed& seen) {
     seen.peer.holds_lease = seen.lease.answer == status::LeaseSection::Answer::Granted;
   };
-  expect_found_beside_a_witness(std::move(options), "write");
+  expect_found_beside_a_witness(std::move(options), "given back");
 }
 
 }  // namespace safekit::model
