@@ -51,8 +51,9 @@ Result<engine::Outcome> LeaseController::reconcile(const engine::Request& reques
     live.memory = std::move(plan.memory);
     for (const Line& line : plan.lines) ports_.store.record(name, kComponent, line.level, line.text);
     if (plan.release) {
-      // Not heard of: what is not given back runs out.
-      ports_.witness.release(*plan.release, kAskLimit, [](const Status&) {});
+      ports_.witness.release(live.memory.giving_back, plan.release->limit, [this, module = request.name, number = plan.release->number](const Status& done) {
+        told(module, {.number = number, .reply = done ? Result<LeaseReply>{LeaseReply{}} : done.error()});
+      });
     }
     remember(request.name, live.memory);
     if (plan.ask) ask(request.name, desired, live.memory, *plan.ask);

@@ -27,13 +27,14 @@ class LeaseTest : public ::testing::Test {
                                     {});
     ASSERT_TRUE(module.has_value()) << module.error().what;
   }
-  void want(bool wanted) {
-    store.update_status(kDb, [wanted](status::Module& m) {
+  void need(status::LeaseNeed need) {
+    store.update_status(kDb, [need](status::Module& m) {
       m.role.since = WallTime{1};
-      m.role.lease = wanted ? status::LeaseNeed::Needed : status::LeaseNeed::None;
+      m.role.lease = need;
     });
     pass();
   }
+  void want(bool wanted) { need(wanted ? status::LeaseNeed::Needed : status::LeaseNeed::None); }
   void pass() { ASSERT_TRUE(controller->reconcile({"db"}).has_value()); }
   std::string value() {
     const auto& resources = store.status(kDb).resources;
@@ -68,8 +69,14 @@ TEST_F(LeaseTest, ALeaseIsAcquiredAndGivenBack) {
   EXPECT_EQ(value(), "up");
   EXPECT_EQ(store.status(kDb).lease.until, clock.mono_now() + seconds{5} - milliseconds{10});
   want(false);
+  EXPECT_EQ(value(), "init");
+  need(status::LeaseNeed::GivenBack);
+  ASSERT_EQ(witness.acquired.size(), 2U);
+  EXPECT_TRUE(witness.acquired[1].first.only_mine);
+  witness.acquired[1].second(LeaseReply{.granted = true, .id = "8", .length = seconds{5}});
+  pass();
   ASSERT_EQ(witness.released.size(), 1U);
-  EXPECT_EQ(witness.released[0].id, "7");
+  EXPECT_EQ(witness.released[0].id, "8");
   EXPECT_EQ(value(), "init");
 }
 

@@ -24,8 +24,10 @@ struct Pass {
   /// It is asked, and renewed.
   [[nodiscard]] bool asks() const { return desired.need == Need::Wanted || desired.need == Need::Needed; }
 
-  void end();
+  void close();
   void hear(const Answer& answer);
+  void hear_of_giving_back(const Answer& answer);
+  void give_back();
   void take(const LeaseReply& reply, MonoTime asked);
   void fail(const std::string& why);
   void look_at_time();
@@ -38,29 +40,51 @@ struct Pass {
 
 bool is_for(const LeaseAsk& a, const LeaseAsk& b) { return a.place == b.place && a.name == b.name && a.holder == b.holder; }
 
-/// It is wanted no more, or there is no witness.
-void Pass::end() {
-  if (!memory().held.id.empty()) plan.release = memory().held;
-  // A lease that is given back is not believed in again, whatever an answer says that was under way then.
-  if (memory().under_way != 0) memory().abandoned = std::exchange(memory().under_way, 0);
+/// Nothing is asked, and what was said counts no more.
+void Pass::close() {
+  if (section().answer != Section::Answer::NotAsked) {
+    memory().under_way = 0;  // a lease that is not renewed is not believed in again, whatever an answer says
+    memory().next = {};
+  }
   memory().held = {};
-  memory().next = {};
   memory().last_error.clear();
   section() = Section{.witness = desired.witness};
 }
 
 void Pass::hear(const Answer& answer) {
-  if (answer.number == memory().abandoned) {
-    memory().abandoned = 0;
-    if (asks() || !answer.reply || answer.reply->id.empty()) return;
-    plan.release = memory().asked_for;  // nobody else should have to wait for its end
-    plan.release->id = answer.reply->id;
-  }
   if (answer.number != memory().under_way) return;
   memory().under_way = 0;
   if (grants() && !is_for(memory().asked_for, desired.lease)) return;  // of the witness before; it is believed no longer than it was
+  if (desired.need == Need::GivenBack) return hear_of_giving_back(answer);
   if (!answer.reply) return fail(answer.reply.error().what);
   take(*answer.reply, memory().asked);
+}
+
+/// By its id, which a witness knows again: a message that comes late takes no later lease away.
+void Pass::hear_of_giving_back(const Answer& answer) {
+  LeaseAsk& giving = memory().giving_back;
+  if (!answer.reply) {
+    giving = {};
+    memory().next = now + kGiveBackAgain;
+  } else if (!giving.id.empty() || !answer.reply->granted) {
+    giving = {};
+    memory().next = now + kLookAgain;
+  } else {
+    giving = desired.lease;
+    giving.id = answer.reply->id;
+  }
+}
+
+void Pass::give_back() {
+  if (!grants()) return;
+  if (memory().under_way == 0 && now >= memory().next) {
+    memory().under_way = ++memory().asks;
+    memory().asked_for = desired.lease;
+    memory().asked_for.only_mine = true;
+    const Ask ask{.number = memory().under_way, .limit = kAskLimit};
+    (memory().giving_back.id.empty() ? plan.ask : plan.release) = ask;
+  }
+  if (memory().under_way == 0) recheck_at(memory().next);
 }
 
 void Pass::take(const LeaseReply& reply, MonoTime asked) {
@@ -99,9 +123,8 @@ void Pass::look_at_time() {
   };
   const std::string& why = memory().last_error;
   if (section().answer == Section::Answer::Granted && grants()) {
-    if (now < section().until) return recheck_at(section().until);
-    if (!asks()) return end();  // it was let run out
-    if (!why.empty()) return silent(fmt::format("the lease ran out: {}", why));
+    if (now < section().until) return;
+    if (!why.empty() || !asks()) return silent(fmt::format("the lease ran out: {}", why.empty() ? "it was not renewed" : why));
     // This process was stopped for so long: what may need the lease knows that it has ended, and it may well be had again.
     section() = Section{.witness = desired.witness, .answer = Section::Answer::Asked};
     memory().first_asked = now;
@@ -134,6 +157,7 @@ void Pass::ask() {
 
 Desired desire(const spec::Module* module, const status::RoleSection& role, const std::string& node, const std::string& cluster_id) {
   Desired desired{.need = role.lease};
+  const auto replicates = [&] { return module->replication && !module->replication->directories.empty(); };
   if (module == nullptr || !module->checkers.split_brain || module->checkers.split_brain->witnesses.empty()) return desired;
   const spec::SplitBrainChecker& witness = *module->checkers.split_brain;
   if (const auto kind = witness_kind(witness.exec)) {
@@ -141,7 +165,8 @@ Desired desire(const spec::Module* module, const status::RoleSection& role, cons
     desired.lease = {.place = {.kind = *kind, .addresses = witness.witnesses},
                      .name = fmt::format("safekit/{}/{}", cluster_id, module->metadata.name),
                      .holder = node,
-                     .length = witness.lease};
+                     .length = witness.lease,
+                     .succeeds = role.lease_by_hand || !replicates()};
   } else {
     desired.witness = Section::Witness::Reachable;
     desired.echoes = witness.witnesses;
@@ -153,8 +178,10 @@ Plan decide(const Desired& desired, const std::optional<Answer>& answer, Memory 
   Pass pass{.desired = desired, .now = now};
   pass.plan.memory = std::move(memory);
   Section& section = pass.section();
-  if (section.witness != desired.witness || !pass.is_open()) pass.end();
+  if (section.witness != desired.witness || !pass.is_open()) pass.close();
   if (answer) pass.hear(*answer);
+  if (desired.need == Need::GivenBack) pass.give_back();
+  if (desired.need != Need::GivenBack) pass.memory().giving_back = {};
   if (pass.is_open() && desired.witness != Section::Witness::None) {
     // Another witness: the lease of the old one is good while it lasts, and the new one is asked at once.
     if (!pass.memory().held.id.empty() && !is_for(pass.memory().held, desired.lease)) {

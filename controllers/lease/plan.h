@@ -13,7 +13,8 @@
 /// What a module's witness is asked, and what its answers are worth (spec/runtime.md 1.10, design.md 6, docs/leases.md). It is asked
 /// only while the role wants that: when the module is, or is about to be, active without its peer.
 /// With one that only answers, the first verdict stands for as long as it is wanted. With one that grants, the lease is renewed while
-/// it is wanted, asked for again where it was refused or the witness silent, and given back when it is wanted no more.
+/// it is wanted, and asked for again where it was refused or the witness silent. It is given back when the pair is complete again, and
+/// not before: until then the other node may have an older copy, and must not get the lease in the place of this one.
 namespace safekit::lease {
 
 struct Desired {
@@ -31,12 +32,12 @@ struct Memory {
   LeaseAsk held{};              ///< what was granted last, with its id; without an id: nothing
   std::uint64_t asks{0};        ///< numbers given out
   std::uint64_t under_way{0};   ///< the number of one that has not been answered; 0: none
-  std::uint64_t abandoned{0};   ///< of one whose answer counts no more: what it asked for is given back unless it is wanted again
   MonoTime asked{};             ///< when it was
   LeaseAsk asked_for{};
   MonoTime first_asked{};       ///< in this Asked
   MonoTime next{};              ///< when to ask again
   std::string last_error{};
+  LeaseAsk giving_back{};       ///< what it held, and is being told of
   std::string told{};           ///< the value of `splitbrain.uptodate` that the log speaks of
   friend bool operator==(const Memory&, const Memory&) = default;
 };
@@ -60,7 +61,7 @@ struct Line {
 struct Plan {
   Memory memory{};
   std::optional<Ask> ask{};           ///< Memory::asked_for, or the echoes
-  std::optional<LeaseAsk> release{};
+  std::optional<Ask> release{};  ///< Memory::giving_back
   std::vector<Line> lines{};
   std::optional<Duration> recheck_after{};
 };
@@ -73,6 +74,10 @@ inline constexpr Duration kPatience = seconds{3};
 inline constexpr Duration kAskAgain = milliseconds{500};
 /// Where it has been refused, or the witness found silent: a node may wait for days.
 inline constexpr Duration kAskLater = seconds{1};
+/// A witness that could not be told that a lease is given back: nobody waits for that.
+inline constexpr Duration kGiveBackAgain = seconds{5};
+/// A question of before may have come late, and have been granted.
+inline constexpr Duration kLookAgain = minutes{1};
 /// The clocks of this node and of a witness differ in rate by less than one part in this: crystals are within 200 ppm each, and a clock
 /// that is being set is slewed by up to 500 ppm (adjtimex(2), which CLOCK_BOOTTIME follows) at either end. By so much less a lease is
 /// believed.

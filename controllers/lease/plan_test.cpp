@@ -126,40 +126,61 @@ TEST_F(LeasePlan, SilenceIsSaidAfterAWhile) {
   EXPECT_EQ(answer(), Section::Answer::Granted);
 }
 
-TEST_F(LeasePlan, IsGivenBackWhenItIsWantedNoMore) {
+TEST_F(LeasePlan, IsGivenBackWhenThePairIsComplete) {
   pass(granted(*pass().ask));
   desired.need = status::LeaseNeed::None;
-  const Plan plan = pass();
-  ASSERT_TRUE(plan.release.has_value());
-  EXPECT_EQ(plan.release->id, "7");
+  EXPECT_FALSE(pass().ask.has_value()) << "it is not renewed; nobody else gets it";
   EXPECT_EQ(memory.section, (Section{.witness = Section::Witness::Grants}));
+  desired.need = status::LeaseNeed::GivenBack;
+  const Plan asked = pass();
+  ASSERT_TRUE(asked.ask.has_value());
+  EXPECT_TRUE(memory.asked_for.only_mine);
+  const Plan plan = pass(granted(*asked.ask, "8"));
+  ASSERT_TRUE(plan.release.has_value());
+  EXPECT_EQ(memory.giving_back.id, "8");
+  EXPECT_EQ(answer(), Section::Answer::NotAsked) << "that was no grant";
   EXPECT_TRUE(plan.lines.empty());
-  EXPECT_FALSE(pass().release.has_value());
+  const Plan done = pass(Answer{plan.release->number, LeaseReply{}});
+  EXPECT_FALSE(done.ask || done.release);
+  EXPECT_EQ(done.recheck_after, kLookAgain) << "a question of before may come late, and be granted";
+  EXPECT_TRUE(later(kLookAgain).ask.has_value());
 }
 
-TEST_F(LeasePlan, WhatWasUnderWayWhenItWasGivenBackIsNotBelieved) {
+TEST_F(LeasePlan, AWitnessThatCannotBeToldIsToldLater) {
+  desired.need = status::LeaseNeed::GivenBack;
+  const Plan asked = pass();
+  EXPECT_FALSE(later(seconds{1}, silent(*asked.ask)).ask.has_value());
+  const Plan again = later(kGiveBackAgain);
+  ASSERT_TRUE(again.ask.has_value());
+  const Plan told = pass(granted(*again.ask));
+  later(seconds{1}, silent(*told.release));
+  const Plan anew = later(kGiveBackAgain);
+  ASSERT_TRUE(anew.ask.has_value()) << "from the beginning: it may have another id by then";
+  EXPECT_EQ(pass(Answer{anew.ask->number, LeaseReply{}}).recheck_after, kLookAgain) << "the witness holds nothing of this node";
+}
+
+TEST_F(LeasePlan, WhatWasUnderWayWhenItEndedIsNotBelieved) {
   pass(granted(*pass().ask));
   const Plan renewal = later(seconds{4});
   desired.need = status::LeaseNeed::None;
-  ASSERT_TRUE(pass().release.has_value());
+  pass();
   desired.need = status::LeaseNeed::Needed;
   const Plan anew = pass();
   ASSERT_TRUE(anew.ask.has_value());
   EXPECT_EQ(memory.asked_for.id, "");
-  EXPECT_FALSE(pass(granted(*renewal.ask)).release.has_value());
+  pass(granted(*renewal.ask));
   EXPECT_EQ(answer(), Section::Answer::Asked);
   pass(granted(*anew.ask, "9"));
   EXPECT_EQ(memory.held.id, "9");
 }
 
-TEST_F(LeasePlan, AGrantThatNobodyWantsAnyMoreIsGivenBack) {
-  const Plan plan = pass();
-  desired.need = status::LeaseNeed::None;
-  EXPECT_FALSE(pass().release.has_value());
-  const Plan late = pass(granted(*plan.ask));
-  ASSERT_TRUE(late.release.has_value());
-  EXPECT_EQ(late.release->id, "7");
-  EXPECT_EQ(answer(), Section::Answer::NotAsked);
+TEST_F(LeasePlan, AStandstillIsNoRefusal) {
+  pass(granted(*pass().ask));
+  const Plan after = later(minutes{1});
+  EXPECT_EQ(answer(), Section::Answer::Asked) << "what needs the lease knows that it has ended; it may well be had again";
+  ASSERT_TRUE(after.ask.has_value());
+  pass(granted(*after.ask));
+  EXPECT_EQ(answer(), Section::Answer::Granted);
 }
 
 TEST_F(LeasePlan, AnotherWitnessIsAskedAtOnceAndTheOldLeaseStaysGood) {
@@ -222,7 +243,11 @@ TEST(LeaseDesire, OfAModule) {
   const Desired desired = desire(&module, role, "a", "c");
   EXPECT_EQ(desired.need, status::LeaseNeed::Needed);
   EXPECT_EQ(desired.lease, (LeaseAsk{.place = {.kind = WitnessPlace::Kind::Node, .addresses = {"10.0.0.1"}}, .name = "safekit/c/db",
-                                     .holder = "a", .length = seconds{5}}));
+                                     .holder = "a", .length = seconds{5}, .succeeds = true})) << "no data: whoever comes after may be active";
+  module.replication.emplace().directories.push_back({.path = "/d"});
+  EXPECT_FALSE(desire(&module, role, "a", "c").lease.succeeds);
+  role.lease_by_hand = true;
+  EXPECT_TRUE(desire(&module, role, "a", "c").lease.succeeds);
 }
 
 }  // namespace

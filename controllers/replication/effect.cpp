@@ -163,7 +163,10 @@ Desired ReplicationController::desire(const std::string& module, Live& live) con
     }
   }
   desired.configure = live.configure;
-  if (desired.configure) desired.configure->policy = live.policy.chosen;
+  if (!desired.configure) return desired;
+  desired.configure->policy = live.policy.chosen;
+  if (!desired.configure->leased) return desired;
+  for (const auto& place : seen.addresses.places) desired.configure->guarded.push_back({place.address, place.interface});
   return desired;
 }
 

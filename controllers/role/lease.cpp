@@ -37,6 +37,9 @@ LeaseNeed Machine::need_of_lease() const {
   // Of a copy that the other node's may be newer than from now on. A no stands: whoever has been refused must not be granted the lease
   // when the other node has used it and died.
   const LeaseNeed until_refused = is_no(observed_.lease.answer) ? LeaseNeed::Stands : LeaseNeed::Needed;
+  const auto if_complete = [this](bool complete) {
+    return complete && has_granting_witness() ? LeaseNeed::GivenBack : LeaseNeed::None;
+  };
   const LeaseNeed if_granting = has_granting_witness() ? LeaseNeed::Wanted : LeaseNeed::None;
 
   // What this node still has may need the lease, also where nobody waits for its end (forcestop).
@@ -51,19 +54,19 @@ LeaseNeed Machine::need_of_lease() const {
     if (m.alone_by == AloneBy::Witness) return has_granting_witness() || is_silent(peer, replica) ? LeaseNeed::Needed : LeaseNeed::None;
     // ALONE and its secondary complete already, or not yet known to be lost: it acknowledges nothing without it, as in PRIM.
     const bool mirrors = desired_.replicates && section().replica.role == ReplicaOrder::Role::Primary && !section().replica.may_be_alone;
-    if (section().role == Role::Prim || (mirrors && dead)) return dead ? until_refused : LeaseNeed::None;
+    if (mirrors && dead) return until_refused;
+    if (section().role == Role::Prim) return dead ? until_refused : if_complete(is_ready() && peer_is_complete());
     return if_granting;
   }
   if (section().role == Role::Second && !m.stopping) {
     const bool takes_over = is_ready() || replica.unverified || section().in_service_hand_over;
-    return dead && takes_over && failover_on() && m.steps.empty() ? until_refused : LeaseNeed::None;
+    if (dead && takes_over && failover_on() && m.steps.empty()) return until_refused;
+    return if_complete(is_ready() && peer.heard && peer.role == Role::Prim && peer.readiness == Readiness::Ready &&
+                       (replica.connected || !desired_.replicates));
   }
   if (section().role == Role::Wait && m.steps.empty() && !m.stopping && dead) {
     if (const LeaseNeed need = need_at_start(); need != LeaseNeed::None) return need;
   }
-  // What it has acknowledged by the lease the other node does not have, and that one may not have noticed yet that it is alone. Given
-  // back, the lease would let it take over: so it runs out, and until then the witness refuses it.
-  if (has_granting_witness() && m.alone_by == AloneBy::Witness && observed_.lease.answer == Answer::Granted) return LeaseNeed::Stands;
   const bool goes_on = m.started && (!m.stopping || m.start_again);
   return goes_on && is_silent(peer, replica) && is_no(observed_.lease.answer) ? LeaseNeed::Stands : LeaseNeed::None;
 }
@@ -81,6 +84,9 @@ void Machine::settle_lease() {
   const LeaseNeed need = need_of_lease();
   if (need == LeaseNeed::Needed && section().lease < LeaseNeed::Wanted) say("heart", 'E', "The other node is not heard: the witness is asked");
   section().lease = need;
+  const Memory& m = plan_.memory;
+  const bool starts_by_hand = section().role == Role::Wait && m.intent != Intent::Automatic;
+  section().lease_by_hand = need == LeaseNeed::Wanted && (starts_by_hand || m.alone_by == AloneBy::Hand);
 }
 
 }  // namespace safekit::role

@@ -226,6 +226,7 @@ void visit_memory(V& v, auto& m, std::uint32_t version) {
   v.enumerator(m.section.lease, LeaseNeed::Needed);
   v.enumerator(m.alone_by, AloneBy::Hand);
   v.boolean(m.gives_way);
+  v.boolean(m.section.lease_by_hand);
   visit_order_of_leases(v, m.section.replica);
   for (auto& step : m.steps) {
     if (auto* replica = std::get_if<OrderReplica>(&step)) visit_order_of_leases(v, replica->order);

@@ -60,7 +60,6 @@ struct Node {
   // What controllers/lease knows and says, and failover of that.
   status::LeaseSection::Answer answer{};
   std::int64_t until{0};  ///< it believes in its lease; the replica as well
-  std::uint64_t grant{0};
   std::int64_t first_asked{0};
   std::int64_t next_ask{0};
   bool value_down{false};
@@ -68,8 +67,8 @@ struct Node {
   bool witness_cut{false};
 };
 
-/// With a witness (`with_witness`): one lease with one holder. A question is lost or answered at once, and a lease ends for its holder
-/// before it does so at the witness (controllers/lease and e2e/sim/lease_test.cpp prove that with clocks). A replica that is primary
+/// With a witness (`with_witness`): one lease with one holder, who keeps the other node away until the pair is complete again. A question is
+/// lost or answered at once; a lease that is not renewed ends for its holder. A replica that is primary
 /// by the lease acknowledges nothing once it has ended. A promise of a secondary to its primary has no time here: a primary that mirrors
 /// acknowledges what the peer has taken while the stream lives, and whoever is promoted has closed it first. That its right has ended
 /// when the other's begins, is for the replica's own tests.
@@ -380,7 +379,6 @@ class World {
 
   static void forget_lease(Node& node) {
     node.answer = status::LeaseSection::Answer::NotAsked;
-    node.grant = 0;
     node.value_down = node.rule_down = false;
     node.next_ask = 0;
   }
@@ -398,7 +396,7 @@ class World {
       const ReplicaOrder& order = node.memory.section.replica;
       const bool consents = order.role == ReplicaOrder::Role::Primary && !order.by_lease;
       if (!consents && node.taken.by_lease && may_acknowledge(i)) fail("a lease is given back by a node that acts upon it still");
-      if (node.grant == grant_ && !node.witness_cut) holder_until_ = 0;
+      if (need == LeaseNeed::GivenBack && holder_ == i && !node.witness_cut) holder_ = -1;
       node.until = 0;
       forget_lease(node);
       return;
@@ -421,13 +419,12 @@ class World {
       if (node.answer == Answer::Refused) node.answer = Answer::Silent;
       return;
     }
-    if (now_ < holder_until_ && holder_ != i) {
+    // What has run out keeps the other node away until it is given back.
+    if (holder_ == 1 - i) {
       node.answer = Answer::Refused;
       return;
     }
     holder_ = i;
-    holder_until_ = now_ + kLeaseTicks + 1;
-    node.grant = ++grant_;
     node.until = now_ + kLeaseTicks;
     node.answer = Answer::Granted;
     node.next_ask = now_ + kLeaseTicks / 3;
@@ -493,9 +490,7 @@ class World {
   bool replication_cut_{false};
   bool heartbeats_cut_{false};
   bool has_witness_{false};
-  int holder_{0};
-  std::int64_t holder_until_{0};  ///< at the witness
-  std::uint64_t grant_{0};
+  int holder_{-1};  ///< at the witness
   std::string broken_{};
   std::uint64_t last_pairing_{0};
   int last_generation_{0};

@@ -67,7 +67,11 @@ void SimProbes::acquire(const LeaseAsk& ask, Duration limit, std::function<void(
     if (!there) return task(Error{Code::Timeout, "no answer"});
     SimLeases::Lease& lease = leases_->leases[ask.name];
     const std::int64_t now = world_.now();
-    if (lease.holder != ask.holder && now < lease.until) return task(LeaseReply{.holder = lease.holder});
+    const bool is_mine = lease.holder == ask.holder;
+    if (!lease.holder.empty() && !is_mine && (now < lease.until || !ask.succeeds)) {
+      return task(LeaseReply{.holder = lease.holder, .detail = fmt::format("'{}' holds the lease", lease.holder)});
+    }
+    if (!is_mine && ask.only_mine) return task(LeaseReply{});
     if (lease.holder != ask.holder || now >= lease.until) lease = {.holder = ask.holder, .id = ++leases_->last_id};
     lease.until = now + ask.length.count();
     task(LeaseReply{.granted = true, .id = std::to_string(lease.id), .length = ask.length});

@@ -63,7 +63,7 @@ struct Asker {
       input.erase(0, end + 1);
       store.update_status(kModule, [wanted](status::Module& m) {
         m.role.since = WallTime{1};
-        m.role.lease = wanted ? status::LeaseNeed::Needed : status::LeaseNeed::None;
+        m.role.lease = wanted ? status::LeaseNeed::Needed : status::LeaseNeed::GivenBack;
       });
     }
   }

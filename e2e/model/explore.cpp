@@ -38,7 +38,7 @@ using status::Role;
 /// In which order what can happen does.
 constexpr std::array kSchedule{Kind::FindReplica, Kind::EndScript, Kind::TakeOrder, Kind::Send,     Kind::Hear,     Kind::Silence,
                                Kind::ConnectSame, Kind::Connect,   Kind::EndSync,   Kind::LearnEnd, Kind::Verified, Kind::Write,
-                               Kind::SeeNeed,     Kind::Answered,  Kind::Unanswered, Kind::Judge,   Kind::LeaseEnds, Kind::LeaseExpires};
+                               Kind::SeeNeed,     Kind::Answered,  Kind::Unanswered, Kind::Judge,   Kind::LeaseEnds, Kind::GiveBack};
 
 /// One way to go on without faults, from state to state, until a goal; what was found to reach it is remembered.
 class Settling {

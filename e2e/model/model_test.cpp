@@ -228,20 +228,17 @@ TEST(RoleModel, FindsALeaseThatIsGivenBackWhileItIsActedUpon) {
 TEST(RoleModel, FindsALeaseThatIsGivenBackToOneThatDoesNotKnowYet) {
   Options options = with_witness({Kind::CutStream, Kind::CutHeartbeats, Kind::Stop}, 2, 1);
   options.plan = [](const role::Memory&, role::Plan& plan) {
-    if (plan.memory.section.lease == status::LeaseNeed::Stands && plan.memory.alone_by == role::AloneBy::Witness) {
-      plan.memory.section.lease = status::LeaseNeed::None;
-    }
+    if (plan.memory.section.lease == status::LeaseNeed::None) plan.memory.section.lease = status::LeaseNeed::GivenBack;
   };
-  expect_found_beside_a_witness(std::move(options), "write");
+  expect_found_beside_a_witness(std::move(options), "acknowledged");
 }
-
 TEST(RoleModel, FindsOneThatAsksAgainAfterARefusal) {
   Options options = with_witness({Kind::CutStream, Kind::CutHeartbeats, Kind::Stop}, 2, 1);
   options.plan = [](const role::Memory&, role::Plan& plan) {
     const bool refused = plan.memory.section.lease == status::LeaseNeed::Stands && plan.memory.alone_by != role::AloneBy::Witness;
     if (refused) plan.memory.section.lease = status::LeaseNeed::Needed;
   };
-  expect_found_beside_a_witness(std::move(options), "write");
+  expect_found_beside_a_witness(std::move(options), "acknowledged");
 }
 
 TEST(RoleModel, FindsASplitThatTheHolderLoses) {

@@ -41,7 +41,7 @@ std::string_view to_string(Kind kind) {
     case Kind::Unanswered: return "finds the witness silent";
     case Kind::Judge: return "failover judges what the witness said";
     case Kind::LeaseEnds: return "believes in its lease no longer";
-    case Kind::LeaseExpires: return "lease expires at the witness";
+    case Kind::GiveBack: return "gives its lease back";
     case Kind::Crash: return "*** power loss";
     case Kind::Boot: return "*** boot";
     case Kind::RestartDaemon: return "*** safekitd restarts";

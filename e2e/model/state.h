@@ -42,7 +42,7 @@ enum Net : std::uint8_t {
   kStreamCut = 1 << 1,
   kHeartbeatsCut = 1 << 2,
   kSplit = 1 << 3,          ///< all links were cut since the last synchronisation: see World
-  kHeldBy0 = 1 << 4,        ///< the witness has granted its lease to the first node, and it has not ended there
+  kHeldBy0 = 1 << 4,        ///< the witness has granted its lease to the first node, and it has not been given back
   kHeldBy1 = 1 << 5,
 };
 
@@ -50,10 +50,9 @@ enum Net : std::uint8_t {
 enum LeaseFlag : std::uint8_t {
   kAnswer = 7,
   kBelieved = 1 << 3,     ///< its own `until` has not come: what acts by the lease may
-  kHeld = 1 << 4,         ///< the lease controller knows of a grant, and gives it back when the need ends
-  kValueDown = 1 << 5,    ///< `splitbrain.uptodate` is `down`
-  kRuleDown = 1 << 6,     ///< and failover has judged it
-  kWitnessCut = 1 << 7,
+  kValueDown = 1 << 4,    ///< `splitbrain.uptodate` is `down`
+  kRuleDown = 1 << 5,     ///< and failover has judged it
+  kWitnessCut = 1 << 6,
 };
 
 struct Side {
@@ -124,7 +123,7 @@ enum class Kind : std::uint8_t {
   Unanswered,  ///< it is not reached, and no longer waited for
   Judge,       ///< failover takes up `splitbrain.uptodate`
   LeaseEnds,   ///< as its holder counts
-  LeaseExpires,  ///< at the witness
+  GiveBack,    ///< the witness is told that the pair is complete
   // Faults.
   Crash,
   Boot,

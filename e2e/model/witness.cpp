@@ -43,9 +43,7 @@ void World::see_need(State& state, int node) {
   if (acts || (has(state, node, kBelieved) && has(side, kAddresses) && order.by_lease)) {
     broken_ = "a lease is given back by a node that acts upon it still";
   }
-  // Given back, where the witness hears of it; else it runs out.
-  if (has(state, node, kHeld) && !has(state, node, kWitnessCut)) set(state, held_by(node), false);
-  for (const LeaseFlag flag : {kHeld, kBelieved}) set(state, node, flag, false);
+  set(state, node, kBelieved, false);
   hear_answer(state, node, Answer::NotAsked);
 }
 
@@ -54,9 +52,10 @@ void World::step_witness(State& state, Action action) {
   switch (action.kind) {
     case Kind::SeeNeed: return see_need(state, node);
     case Kind::Answered:
-      if (has(state, held_by(1 - node))) return hear_answer(state, node, Answer::Refused);
+      if (is_taken(state, node)) return hear_answer(state, node, Answer::Refused);
+      set(state, held_by(1 - node), false);
       set(state, held_by(node), true);
-      for (const LeaseFlag flag : {kHeld, kBelieved}) set(state, node, flag, true);
+      set(state, node, kBelieved, true);
       return hear_answer(state, node, Answer::Granted);
     case Kind::Unanswered: return hear_answer(state, node, Answer::Silent);
     case Kind::Judge: return set(state, node, kRuleDown, has(state, node, kValueDown));
@@ -64,7 +63,7 @@ void World::step_witness(State& state, Action action) {
       set(state, node, kBelieved, false);
       if (answer_of(state, node) == Answer::Granted) hear_answer(state, node, asks(state, node) ? Answer::Silent : Answer::NotAsked);
       return;
-    case Kind::LeaseExpires: return set(state, held_by(node), false);
+    case Kind::GiveBack: return set(state, held_by(node), false);
     case Kind::CutWitness: return set(state, node, kWitnessCut, true);
     case Kind::HealWitness: return set(state, node, kWitnessCut, false);
     default: return;
@@ -84,23 +83,20 @@ bool World::witness_enabled(const State& state, Action action) const {
       if (need < Need::Stands && (answer != Answer::NotAsked || has(state, node, kBelieved))) return true;
       return (is_asked(need) && answer == Answer::NotAsked) || is_value_down(state, node) != has(state, node, kValueDown);
     case Kind::Answered:
-      return !cut && asks(state, node) && answer != (has(state, held_by(1 - node)) ? Answer::Refused : Answer::Granted);
+      return !cut && asks(state, node) && answer != (is_taken(state, node) ? Answer::Refused : Answer::Granted);
     case Kind::Unanswered: return cut && asks(state, node) && (answer == Answer::Asked || answer == Answer::Refused);
     case Kind::Judge: return up && has(state, node, kRuleDown) != has(state, node, kValueDown);
     // It is not renewed.
     case Kind::LeaseEnds: return has(state, node, kBelieved) && (cut || !asks(state, node) || answer != Answer::Granted);
-    case Kind::LeaseExpires: return has(state, held_by(node)) && !has(state, node, kBelieved) && !is_undecided(state, 1 - node);
+    case Kind::GiveBack: return up && !cut && need == Need::GivenBack && has(state, held_by(node)) && !has(state, node, kBelieved);
     default: return false;
   }
 }
 
-/// It has lost a peer with which it was complete, and no verdict yet.
-bool World::is_undecided(const State& state, int node) const {
-  const Side& side = state.sides[node];
-  const Answer answer = answer_of(state, node);
-  const auto role = orders_[side.taken].role;
-  const bool complete = has(side, kUpToDate) && (role == status::ReplicaOrder::Role::Secondary || has(side, kMirroring));
-  return has(side, kUp) && complete && !has(state, kConnected) && (answer == Answer::NotAsked || answer == Answer::Asked);
+/// By the other node, whose lease keeps this one away until it is given back; when it has run out, a person's word is enough.
+bool World::is_taken(const State& state, int node) const {
+  const bool succeeds = memory(state, node).section.lease_by_hand && !has(state, 1 - node, kBelieved);
+  return has(state, held_by(1 - node)) && !succeeds;
 }
 
 std::string World::lease_text(const State& state, int node) const {

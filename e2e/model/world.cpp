@@ -236,7 +236,7 @@ World::Stepped World::step(const State& before, Action action) {
     case Kind::Unanswered:
     case Kind::Judge:
     case Kind::LeaseEnds:
-    case Kind::LeaseExpires:
+    case Kind::GiveBack:
     case Kind::CutWitness:
     case Kind::HealWitness: step_witness(state, action); break;
     case Kind::Crash: crash(state, node); break;

@@ -122,7 +122,7 @@ class World {
   void hear_answer(State& state, int node, status::LeaseSection::Answer answer);
   void see_need(State& state, int node);
   void step_witness(State& state, Action action);
-  [[nodiscard]] bool is_undecided(const State& state, int node) const;
+  [[nodiscard]] bool is_taken(const State& state, int node) const;
   [[nodiscard]] std::string lease_text(const State& state, int node) const;
   [[nodiscard]] bool witness_enabled(const State& state, Action action) const;
   [[nodiscard]] bool stream_possible(const State& state, int primary) const;

@@ -19,10 +19,11 @@ class Race {
   Race(std::uint64_t seed, Defect defect) : random_(seed), defect_(defect) {
     const double ppm = defect == Defect::MoreDrift ? 20'000 : 900;  // each to its side: 1800 ppm of 2000
     const bool fast = chance(0.5);
+    const bool succeed = chance(0.5);  // a lease that has run out, as where nothing is replicated
     for (Node& node : nodes_) {
       node.rate = 1 + (fast ? -ppm : ppm) / 1e6;
       node.desired.witness = status::LeaseSection::Witness::Grants;
-      node.desired.lease = {.name = "m", .holder = &node == &nodes_[0] ? "a" : "b", .length = seconds{3 + pick(8)}};
+      node.desired.lease = {.name = "m", .holder = &node == &nodes_[0] ? "a" : "b", .length = seconds{3 + pick(8)}, .succeeds = succeed};
     }
     witness_rate_ = 1 + (fast ? ppm : -ppm) / 1e6;
   }
@@ -35,9 +36,9 @@ class Race {
     if (!broken_.empty()) return broken_;
     faults_ = false;
     nodes_[0].desired.need = status::LeaseNeed::Needed;
-    nodes_[1].desired.need = status::LeaseNeed::None;
+    nodes_[1].desired.need = status::LeaseNeed::GivenBack;
     for (std::size_t i = 0; i < 2; ++i) pass(i, {});
-    play(seconds{60});  // what is still under way has come by then
+    play(seconds{180});  // what is still under way has come by then, and was seen
     if (broken_.empty() && !believes(nodes_[0])) broken_ = "healed, the only one who asks does not get the lease";
     return broken_;
   }
@@ -78,7 +79,8 @@ class Race {
   }
   void toggle(std::size_t i) {
     if (!faults_) return;
-    nodes_[i].desired.need = chance(0.7) ? status::LeaseNeed::Needed : status::LeaseNeed::None;
+    using enum status::LeaseNeed;
+    nodes_[i].desired.need = chance(0.6) ? Needed : chance(0.7) ? GivenBack : None;
     pass(i, {});
     after(milliseconds{pick(20'000)}, [this, i] { toggle(i); });
   }
@@ -96,9 +98,7 @@ class Race {
     lease::Plan plan = lease::decide(node.desired, answer, std::move(node.memory), local(node.rate));
     node.memory = std::move(plan.memory);
     if (!believed && believes(node)) ++grants_;
-    if (plan.release) {
-      if (const auto delay = travel()) after(*delay, [this, ask = *plan.release] { release(ask); });
-    }
+    if (plan.release) give_back(i, *plan.release, node.memory.giving_back);
     if (plan.ask) ask(i, *plan.ask, node.memory.asked_for);
     if (plan.recheck_after) {
       after(*plan.recheck_after + Duration{1}, [this, i, wake = ++node.wake] {
@@ -106,7 +106,7 @@ class Race {
       });
     }
   }
-  void ask(std::size_t i, const lease::Ask& question, const LeaseAsk& asked) {
+  void send(std::size_t i, const lease::Ask& question, std::function<Result<LeaseReply>()> there) {
     const auto told = std::make_shared<bool>(false);
     const auto tell = [this, i, told, number = question.number](Result<LeaseReply> reply) {
       if (!std::exchange(*told, true)) pass(i, lease::Answer{.number = number, .reply = std::move(reply)});
@@ -114,14 +114,24 @@ class Race {
     after(question.limit, [tell] { tell(Error{Code::Timeout, "no answer"}); });
     const auto delay = travel();
     if (!delay) return;
-    after(*delay, [this, tell, asked] {
-      auto reply = grant(asked);
+    after(*delay, [this, tell, there = std::move(there)] {
+      auto reply = there();
       if (const auto back = travel()) after(*back, [tell, reply = std::move(reply)] { tell(reply); });
+    });
+  }
+  void ask(std::size_t i, const lease::Ask& question, const LeaseAsk& asked) {
+    send(i, question, [this, asked] { return grant(asked); });
+  }
+  void give_back(std::size_t i, const lease::Ask& question, const LeaseAsk& asked) {
+    send(i, question, [this, asked] {
+      release(asked);
+      return Result<LeaseReply>{LeaseReply{}};
     });
   }
 
   Result<LeaseReply> grant(const LeaseAsk& asked) {
-    const auto answer = book_.acquire({.name = asked.name, .holder = asked.holder, .id = asked.id, .length = asked.length},
+    const auto answer = book_.acquire({.name = asked.name, .holder = asked.holder, .id = asked.id, .length = asked.length,
+                                       .succeeds = asked.succeeds, .only_mine = asked.only_mine},
                                       std::to_string(++ids_), local(witness_rate_));
     if (!answer) return answer.error();
     if (answer->must_be_kept) disk_ = book_.to_text();

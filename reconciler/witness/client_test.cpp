@@ -171,7 +171,8 @@ TEST_F(ClientTest, AServerThatSaysNothingIsNotWaitedFor) {
     const auto reply = acquire(
         ask_of("a", fmt::format("{}://127.0.0.1:{}/{}{}", scheme, api::port_of(listening), kSecret, fingerprint)), milliseconds{50});
     ASSERT_FALSE(reply.has_value());
-    EXPECT_EQ(reply.error().code, Code::Timeout) << reply.error().what;
+    // Which one depends on whose clock ends first, the handshake's or the question's.
+    EXPECT_TRUE(reply.error().code == Code::Timeout || reply.error().code == Code::Unavailable) << reply.error().what;
   }
   ::close(listening);
 }

@@ -7,7 +7,8 @@
 #include "schema/port/witness.h"
 
 /// Leases of etcd v3 by its JSON gateway (etcd's docs: dev-guide/api_grpc_gateway; etcdserver/etcdserverpb/rpc.proto). The key is
-/// the lease's name, its value the holder, and it is attached to a lease of etcd, which takes it away when it runs out.
+/// the lease's name, its value the holder, and it is attached to a lease of etcd, which takes it away when it runs out. A second key,
+/// NAME/last, keeps the holder until the lease is given back.
 namespace safekit::witness::etcd {
 
 /// POST of a body. Blocks.

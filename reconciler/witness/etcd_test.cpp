@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 
+#include "reconciler/witness/protocol.h"
 #include "schema/doc/json.h"
 
 namespace safekit::witness::etcd {
@@ -60,27 +61,35 @@ class FakeEtcd {
     if (path == "/v3/kv/range") return {200, R"({"count":"0"})"};
     return path == "/v3/kv/txn" ? transact(tree) : HttpReply{404, "404 page not found"};
   }
+  std::string range_of(const doc::Node& request) const {
+    const std::string name = text(*request.find("requestRange"), "key");
+    const auto found = keys.find(name);
+    const std::string kvs = found == keys.end() ? ""
+                                                : R"("kvs":[{"key":")" + name + R"(","value":")" + found->second.value + R"(","lease":")" +
+                                                      found->second.lease + R"("}],)";
+    return R"({"response_range":{)" + kvs + R"("count":"1"}})";
+  }
   HttpReply transact(const doc::Node& tree) {
     bool holds = true;
-    const std::string name = text(tree.find("compare")->children[0], "key");
-    const auto found = keys.find(name);
     for (const doc::Node& compare : tree.find("compare")->children) {
+      const auto found = keys.find(text(compare, "key"));
       const std::string target = text(compare, "target");
       if (target == "CREATE") holds = holds && found == keys.end();
       if (target == "LEASE") holds = holds && found != keys.end() && found->second.lease == text(compare, "lease");
       if (target == "VALUE") holds = holds && found != keys.end() && found->second.value == text(compare, "value");
     }
     if (!holds) {
-      std::string kvs;
-      if (found != keys.end()) {
-        kvs = R"("kvs":[{"key":")" + name + R"(","value":")" + found->second.value + R"(","lease":")" + found->second.lease + R"("}],)";
-      }
-      return {200, R"({"responses":[{"response_range":{)" + kvs + R"("count":"1"}}]})"};
+      std::string responses;
+      for (const doc::Node& request : tree.find("failure")->children) responses += (responses.empty() ? "" : ",") + range_of(request);
+      return {200, R"({"responses":[)" + responses + "]}"};
     }
     for (const doc::Node& request : tree.find("success")->children) {
-      const doc::Node& put = *request.find("requestPut");
-      if (!leases.contains(text(put, "lease"))) return {404, R"({"error":"etcdserver: requested lease not found","code":5})"};
-      keys[text(put, "key")] = {.value = text(put, "value"), .lease = text(put, "lease")};
+      if (const doc::Node* gone = request.find("requestDeleteRange")) keys.erase(text(*gone, "key"));
+      const doc::Node* put = request.find("requestPut");
+      if (put == nullptr) continue;
+      const std::string lease = text(*put, "lease");
+      if (!lease.empty() && !leases.contains(lease)) return {404, R"({"error":"etcdserver: requested lease not found","code":5})"};
+      keys[text(*put, "key")] = {.value = text(*put, "value"), .lease = lease};
     }
     return {200, R"({"succeeded":true,"responses":[]})"};
   }
@@ -112,10 +121,28 @@ TEST_F(EtcdTest, OneHolderAtATime) {
   EXPECT_TRUE(again->granted);
   EXPECT_EQ(again->id, a->id);
   etcd.expire(a->id);
-  EXPECT_TRUE(acquire(call, ask_of("b"))->granted);
+  const auto kept_away = acquire(call, ask_of("b"));
+  EXPECT_EQ(*kept_away, (LeaseReply{.holder = "a", .detail = not_given_back("a")}));
+  LeaseAsk by_hand = ask_of("b");
+  by_hand.succeeds = true;
+  EXPECT_TRUE(acquire(call, by_hand)->granted);
   const auto late = acquire(call, ask_of("a", a->id));
   ASSERT_TRUE(late.has_value()) << late.error().what;
   EXPECT_EQ(late->holder, "b");
+}
+
+TEST_F(EtcdTest, WhatHasRunOutIsGivenBackByWhoHadIt) {
+  etcd.expire(acquire(call, ask_of("a"))->id);
+  LeaseAsk mine = ask_of("b");
+  mine.only_mine = true;
+  EXPECT_FALSE(acquire(call, mine)->granted);
+  mine.holder = "a";
+  const auto again = acquire(call, mine);
+  ASSERT_TRUE(again.has_value() && again->granted);
+  EXPECT_TRUE(release(call, ask_of("a", again->id)).has_value());
+  EXPECT_TRUE(etcd.keys.empty() && etcd.leases.empty());
+  EXPECT_FALSE(acquire(call, mine)->granted) << "there is none any more";
+  EXPECT_TRUE(acquire(call, ask_of("b"))->granted);
 }
 
 TEST_F(EtcdTest, TheLengthIsTheOneThatEtcdGrants) {

@@ -26,7 +26,9 @@ Result<LeaseBook::Answer> LeaseBook::acquire(const Ask& ask, const std::string& 
   const Duration length = std::min(ask.length, kLongest);
   const auto found = leases_.find(ask.name);
   const bool is_held = found != leases_.end() && found->second.until > now;
-  if (is_held && found->second.holder != ask.holder) return Answer{.holder = found->second.holder};
+  const bool is_mine = found != leases_.end() && found->second.holder == ask.holder;
+  if (found != leases_.end() && !is_mine && (is_held || !ask.succeeds)) return Answer{.holder = found->second.holder, .has_ended = !is_held};
+  if (!is_mine && ask.only_mine) return Answer{};
   if (is_held && found->second.id == ask.id) {
     Lease& lease = found->second;
     const bool longer = length > lease.length;
@@ -34,13 +36,12 @@ Result<LeaseBook::Answer> LeaseBook::acquire(const Ask& ask, const std::string& 
     lease.until = std::max(lease.until, now + length);  // the holder may not have heard of a shorter one
     return Answer{.granted = true, .holder = lease.holder, .id = lease.id, .length = length, .must_be_kept = longer};
   }
-  if (!is_held && now < closed_until_) return Answer{};
+  if (!is_held && now < closed_until_) return Answer{.holder = is_mine ? ask.holder : std::string{}};
   Lease lease{.holder = ask.holder, .id = fresh_id, .length = length, .until = now + length};
   if (is_held) {  // the same holder has begun anew
     lease.length = std::max(length, found->second.length);
     lease.until = std::max(lease.until, found->second.until);
   }
-  std::erase_if(leases_, [now](const auto& entry) { return entry.second.until <= now; });
   if (!leases_.contains(ask.name) && leases_.size() >= kLeasesMax)
     return Error{Code::Exhausted, fmt::format("this witness holds {} leases, which is its bound", kLeasesMax)};
   leases_[ask.name] = lease;

@@ -19,6 +19,7 @@ struct Lease {
 };
 
 /// The leases of one witness. A value; pure.
+/// A lease that has run out stays in the book until it is given back: nobody else gets it unless he says that he succeeds its holder.
 /// Shape:  a lease counts from when the witness grants it, and its holder counts from before it asked. What is on disk is who has
 ///         which lease at which length, never until when: a witness that starts, also after a reboot, takes each for just granted.
 ///         So a renewal changes nothing on disk, and no clock is compared with that of an earlier start.
@@ -34,10 +35,13 @@ class LeaseBook {
     std::string holder{};
     std::string id{};  ///< of the lease that the holder has
     Duration length{};
+    bool succeeds{false};   ///< LeaseAsk::succeeds
+    bool only_mine{false};  ///< LeaseAsk::only_mine
   };
   struct Answer {
     bool granted{false};
-    std::string holder{};  ///< who has it; empty: nobody, it is too early
+    std::string holder{};  ///< who has it, or had it last; empty: nobody, and it is too early or was not asked for
+    bool has_ended{false};  ///< that one's lease, and he has not given it back
     std::string id{};
     Duration length{};
     bool must_be_kept{false};   ///< the book on disk is another now: not before it is written may the answer go out

@@ -26,6 +26,11 @@ std::string text_of(const doc::Node& tree, std::string_view key) {
   return found != nullptr && found->kind == doc::Kind::String ? found->text : std::string{};
 }
 
+bool is_true(const doc::Node& tree, std::string_view key) {
+  const doc::Node* found = tree.find(key);
+  return found != nullptr && found->kind == doc::Kind::Bool && found->text == "true";
+}
+
 std::optional<Duration> milliseconds_of(const doc::Node& tree, std::string_view key) {
   const doc::Node* found = tree.find(key);
   if (found == nullptr || found->kind != doc::Kind::Number) return std::nullopt;
@@ -54,6 +59,10 @@ Status check_name(std::string_view name) {
 
 }  // namespace
 
+std::string not_given_back(const std::string& holder) {
+  return fmt::format("'{}' had the lease, and has not given it back: it may have written without this node", holder);
+}
+
 std::string pattern_of(std::string_view route) { return std::string{route.substr(api::kRoot.size() + 1)}; }
 
 std::string to_body(const LeaseAsk& ask) {
@@ -62,6 +71,8 @@ std::string to_body(const LeaseAsk& ask) {
   tree.add("holder", doc::Node::string(ask.holder));
   if (!ask.id.empty()) tree.add("id", doc::Node::string(ask.id));
   tree.add("lengthMs", number_of(ask.length));
+  if (ask.succeeds) tree.add("succeeds", doc::Node::boolean(true));
+  if (ask.only_mine) tree.add("onlyMine", doc::Node::boolean(true));
   return doc::print_json(tree, doc::JsonForm::Compact);
 }
 
@@ -76,6 +87,8 @@ Result<LeaseBook::Ask> parse_acquire(std::string_view body) {
   if (!length || *length < kShortest)
     return Error{Code::Invalid, fmt::format("'lengthMs' must be a number from {} up", kShortest / milliseconds{1})};
   ask.length = *length;
+  ask.succeeds = is_true(tree, "succeeds");
+  ask.only_mine = is_true(tree, "onlyMine");
   return ask;
 }
 
@@ -91,6 +104,7 @@ std::string to_body(const LeaseBook::Answer& answer) {
   doc::Node tree = doc::Node::map();
   tree.add("granted", doc::Node::boolean(answer.granted));
   if (!answer.holder.empty()) tree.add("holder", doc::Node::string(answer.holder));
+  if (answer.has_ended) tree.add("ended", doc::Node::boolean(true));
   if (answer.granted) {
     tree.add("id", doc::Node::string(answer.id));
     tree.add("lengthMs", number_of(answer.length));
@@ -112,8 +126,9 @@ Result<LeaseReply> parse_reply(std::string_view body) {
     reply.length = *length;
     return reply;
   }
-  reply.detail = reply.holder.empty() ? "the witness has lost its file, and grants nothing for up to a minute"
-                                      : fmt::format("'{}' holds the lease", reply.holder);
+  reply.detail = reply.holder.empty()       ? "the witness has lost its file, and grants nothing for up to a minute"
+                 : is_true(*tree, "ended") ? not_given_back(reply.holder)
+                                           : fmt::format("'{}' holds the lease", reply.holder);
   return reply;
 }
 

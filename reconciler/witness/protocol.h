@@ -14,6 +14,9 @@ inline constexpr std::string_view kAliveRoute = "/apis/safekit/v1/witness";     
 inline constexpr std::string_view kAcquireRoute = "/apis/safekit/v1/witness/acquire";  ///< POST
 inline constexpr std::string_view kReleaseRoute = "/apis/safekit/v1/witness/release";  ///< POST
 
+/// For people, of a lease that has run out.
+[[nodiscard]] std::string not_given_back(const std::string& holder);
+
 /// As api::Routes::add wants them.
 [[nodiscard]] std::string pattern_of(std::string_view route);
 

@@ -31,19 +31,22 @@ struct WitnessPlace {
   return std::nullopt;
 }
 
-/// A lease that is asked for, renewed or given back. One name is held by one holder at a time.
+/// A lease that is asked for, renewed or given back. One name is held by one holder at a time. A lease that has run out without having
+/// been given back is no right any more, and keeps others away all the same: its holder may have gone on alone meanwhile.
 struct LeaseAsk {
   WitnessPlace place{};
   std::string name{};
   std::string holder{};
   std::string id{};  ///< of the lease that is held; empty: none is
   Duration length{};
+  bool succeeds{false};   ///< also in the place of another holder whose lease has run out
+  bool only_mine{false};  ///< nothing is granted but what this holder has, or had and has not given back
   friend bool operator==(const LeaseAsk&, const LeaseAsk&) = default;
 };
 
 struct LeaseReply {
   bool granted{false};
-  std::string holder{};  ///< who has it, when it is not granted; empty: nobody, and it is not given out yet
+  std::string holder{};  ///< who has it, or had it last, when it is not granted; empty: nobody, and it is not given out yet
   std::string id{};      ///< of the grant. A release that comes late names an id that is held no more, and does nothing
   /// How long it holds, by the witness's clock and from a moment after the call: the witness may grant another length than asked.
   Duration length{};

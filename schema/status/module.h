@@ -49,8 +49,9 @@ struct ReplicaOrder {
 
 /// What the role wants of the module's witness (docs/leases.md).
 enum class LeaseNeed {
-  None,    ///< nothing: a lease is given back, a verdict forgotten
-  Forgone, ///< as None, also without a witness: this node gives way to the other one, and what it has begun comes to nothing
+  None,       ///< nothing: a lease is not renewed, and a verdict forgotten
+  GivenBack,  ///< as None, and the witness is to hold nothing of this node: the pair is complete
+  Forgone,    ///< as None, also without a witness: this node gives way to the other one, and what it has begun comes to nothing
   Stands,  ///< nothing is asked, what was said stands: in WAIT, and while the role is being left
   Wanted,  ///< active without the peer, which cannot take over: the lease is asked for, and nothing follows where it is refused
   Needed,  ///< active without the peer, or about to be, by the lease alone
@@ -78,6 +79,7 @@ struct RoleSection {
   ReplicaOrder replica{};
   bool addresses_wanted{false};
   LeaseNeed lease{LeaseNeed::None};
+  bool lease_by_hand{false};  ///< with Wanted: by a person's word it takes the place of a holder whose lease has run out
   std::set<WatchClass> watched{};
   std::uint32_t loop_count{0};        ///< corrective actions inside loop_interval
   friend bool operator==(const RoleSection&, const RoleSection&) = default;
