@@ -292,6 +292,19 @@ TEST(Lease, ASecondaryWhoseReplicaIsNotFoundYetDoesNotTakeOver) {
   EXPECT_FALSE(decide(bench.desired, bench.observed, bench.memory).memory.steps.empty());
 }
 
+TEST(Lease, APrimaryThatHasGoneOnAloneInTheMiddleOfASwapHandsNothingOver) {
+  for (const bool paired : {true, false}) {
+    LeaseBench bench{Role::Second};
+    bench.hear_peer(Role::Second, Readiness::Transient);
+    bench.observed.peer.in_service_hand_over = true;
+    bench.observed.peer.paired = paired;
+    bench.observed.replication.connected = false;
+    bench.memory = decide(bench.desired, bench.observed, bench.memory).memory;
+    EXPECT_EQ(bench.memory.section.replica.mark_out_of_date, !paired);
+    EXPECT_EQ(bench.memory.steps.empty(), !paired);
+  }
+}
+
 TEST(Lease, APrimaryThatHasGoneOnAloneAndStoppedIsNotTakenOverFrom) {
   for (const Role role : {Role::Stop, Role::Wait}) {
     LeaseBench bench{Role::Second};

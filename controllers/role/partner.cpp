@@ -32,7 +32,7 @@ bool is_ahead(const status::PeerSection& peer, const status::ReplicationSection&
 }
 
 bool has_left_us(const status::PeerSection& peer, const status::ReplicationSection& replica) {
-  const bool is_there = peer.heard && peer.module_known && peer.role != Role::Second;
+  const bool is_there = peer.heard && peer.module_known && (peer.role != Role::Second || peer.in_service_hand_over);
   return is_there && !peer.paired && !replica.connected;
 }
 

@@ -110,7 +110,8 @@ bool Machine::second_ready() {
     }
   }
   if (section().swap_requested && !serves(peer) && !peer.in_service_hand_over) section().swap_requested = false;
-  if (peer.heard && peer.role == Role::Second && peer.in_service_hand_over) {
+  // Lost in the middle of a swap, the primary may have gone on alone: then there is nothing to take over.
+  if (peer.heard && peer.role == Role::Second && peer.in_service_hand_over && (peer.paired || !desired_.replicates)) {
     section().swap_requested = false;
     begin(steps_second_to_prim(desired_, {.role = ReplicaOrder::Role::Primary, .peer_left = true}));
     return true;
