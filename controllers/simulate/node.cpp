@@ -61,20 +61,28 @@ void SimProbes::connect(const std::string& host, std::uint16_t port, Duration ti
   });
 }
 
-/// One lease a name, by the world's clock.
+LeaseReply SimLeases::acquire(const LeaseAsk& ask, std::int64_t now) {
+  Lease& lease = leases[ask.name];
+  const bool is_mine = lease.holder == ask.holder;
+  const bool is_free = lease.holder.empty() || (now >= lease.until && ask.succeeds) || defect == Defect::WitnessGrantsBoth;
+  if (!is_mine && !is_free) return {.holder = lease.holder, .detail = fmt::format("'{}' holds the lease, or has not given it back", lease.holder)};
+  if (!is_mine && ask.only_mine) return {};
+  if (lease.holder != ask.holder || now >= lease.until) lease = {.holder = ask.holder, .id = ++last_id};
+  const std::int64_t length = ask.length.count() - (defect == Defect::LeaseTooLong ? Duration{seconds{1}}.count() : 0);
+  lease.until = now + length + length / 1'000'000 * drift_ppm;
+  return {.granted = true, .id = std::to_string(lease.id), .length = ask.length};
+}
+
+/// The question is on its way, whatever becomes of who asked; the answer may be lost.
 void SimProbes::acquire(const LeaseAsk& ask, Duration limit, std::function<void(Result<LeaseReply>)> task) {
-  answer(has_witness(ask.place), limit, [this, ask, task = std::move(task)](bool there) {
-    if (!there) return task(Error{Code::Timeout, "no answer"});
-    SimLeases::Lease& lease = leases_->leases[ask.name];
-    const std::int64_t now = world_.now();
-    const bool is_mine = lease.holder == ask.holder;
-    if (!lease.holder.empty() && !is_mine && (now < lease.until || !ask.succeeds)) {
-      return task(LeaseReply{.holder = lease.holder, .detail = fmt::format("'{}' holds the lease", lease.holder)});
-    }
-    if (!is_mine && ask.only_mine) return task(LeaseReply{});
-    if (lease.holder != ask.holder || now >= lease.until) lease = {.holder = ask.holder, .id = ++leases_->last_id};
-    lease.until = now + ask.length.count();
-    task(LeaseReply{.granted = true, .id = std::to_string(lease.id), .length = ask.length});
+  const bool there = has_witness(ask.place);
+  const auto reply = std::make_shared<std::optional<LeaseReply>>();
+  const Duration way = world_.between(milliseconds{1}, limit / 2);
+  if (there) world_.after(way, [this, ask, reply] { *reply = leases_->acquire(ask, world_.now()); });
+  const bool arrives = there && !world_.chance(3);
+  (void)loop_->after(arrives ? way + world_.between(microseconds{1}, limit / 2) : limit, [arrives, reply, task = std::move(task)] {
+    if (arrives && *reply) return task(**reply);
+    task(Error{Code::Timeout, "no answer"});
   });
 }
 
@@ -146,6 +154,7 @@ void Node::crash() {
   scripts_.clear();
   left_.clear();
   application_.clear();
+  guards_.clear();
   programs_.clear();
   processes_.lose_power();
   interfaces_.lose_power();
@@ -165,6 +174,24 @@ void Node::pause_daemon(Duration how_long) {
   if (!daemon_) return;
   ports_.world.note(ports_.name.str(), fmt::format("*** safekitd stands still for {}", safekit::to_string(how_long)));
   daemon_->loop->pause(how_long);
+}
+
+void Node::pause_replica(const std::string& module, Duration how_long) {
+  Replica* const one = replica(module);
+  if (one == nullptr) return;
+  ports_.world.note(ports_.name.str(), fmt::format("*** the replica stands still for {}", safekit::to_string(how_long)));
+  one->pause(how_long);
+}
+
+void Node::pause(Duration how_long) {
+  pause_daemon(how_long);
+  for (const Module& module : ports_.modules) pause_replica(module.name, how_long);
+}
+
+bool Node::answers_at(const std::string& module, const IpAddress& address) {
+  const auto guard = guards_.find(module);
+  const bool opens = guard == guards_.end() || ports_.defect == Defect::GuardMissing || clock_.mono_now() < guard->second;
+  return opens && has_address(address);
 }
 
 void Node::kill_replica(const std::string& module) {
@@ -319,13 +346,15 @@ void Node::begin_replica(ProcessIdentity process, const std::string& module, boo
   }
   auto replica = std::make_unique<Replica>(Replica::Ports{
       .world = ports_.world,
+      .clock = clock_,
       .copy = disks_[module],
       .name = ports_.name.str(),
       .defect = ports_.defect,
       .peer = [this, module] { return ports_.peer_replica(*this, module); },
       .next_write = ports_.next_write,
       .acknowledged = [this, module](std::uint32_t number) { ports_.acknowledged(*this, module, number); },
-      .promoting = [this, module](bool forced) { ports_.promoting(*this, module, forced); }});
+      .promoting = [this, module](bool forced) { ports_.promoting(*this, module, forced); },
+      .guard = [this, module](MonoTime until) { guards_[module] = until; }});
   if (take_over) replica->take_over(left->second);
   left_.erase(module);
   replicas_[process.pid] = Running{.module = module, .replica = std::move(replica)};
@@ -392,7 +421,7 @@ void Node::signalled(ProcessIdentity process, int number) {
 }
 
 void Node::write_tick() {
-  if (up_) {
+  if (up_) {  // an application that stands still does so with its replica
     for (const auto& [module, runs] : application_) {
       Replica* const data = replica(module);
       if (runs && data != nullptr) data->write();

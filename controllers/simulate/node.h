@@ -57,7 +57,10 @@ struct SimLeases {
     std::int64_t until{0};  ///< ns of the world
   };
   std::map<std::string, Lease> leases{};
+  LeaseReply acquire(const LeaseAsk& ask, std::int64_t now);
   std::uint64_t last_id{0};
+  std::int64_t drift_ppm{0};  ///< of its clock
+  Defect defect{Defect::None};
 };
 
 /// Whoever `answers` says is there answers at once; of any other one nothing is heard. A witness is asked as an echo of its place.
@@ -128,6 +131,9 @@ class Node {
   void restart_daemon();
   void kill_replica(const std::string& module);
   void pause_daemon(Duration how_long);
+  void pause_replica(const std::string& module, Duration how_long);
+  /// All processes; the kernel goes on, and what it has of the addresses.
+  void pause(Duration how_long);
   void command(const std::string& module, const std::string& verb);
   /// A new revision of the module, made here.
   void apply(const std::string& module, const std::string& spec);
@@ -146,6 +152,8 @@ class Node {
   [[nodiscard]] const Copy& copy(const std::string& module) const { return disks_.at(module); }
   [[nodiscard]] const status::Module* status(const std::string& module) const;
   [[nodiscard]] bool has_address(const IpAddress& address) { return interfaces_.has(address); }
+  /// It has the address of that module, and lets packets through.
+  [[nodiscard]] bool answers_at(const std::string& module, const IpAddress& address);
   /// Between the end of start_prim and the begin of stop_prim.
   [[nodiscard]] bool is_application_up(const std::string& module) const;
   [[nodiscard]] SimHeartbeats* heartbeats() const { return daemon_ ? daemon_->heartbeats.get() : nullptr; }
@@ -202,6 +210,7 @@ class Node {
   std::map<std::string, Copy> disks_{};
   std::map<std::string, LeftMount> left_{};
   std::map<std::string, bool> application_{};
+  std::map<std::string, MonoTime> guards_{};  ///< until when addresses of a module answer; none: without end
   std::map<std::string, status::Settings> switches_{};
   std::map<std::string, std::vector<std::pair<Program, ProcessIdentity>>> programs_{};
   std::map<std::int32_t, Running> replicas_{};

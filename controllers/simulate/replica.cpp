@@ -29,17 +29,17 @@ struct Replica::Link final : replication::ReplicaLink {
   }
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
-  Status send(const control::Configure&) override {
-    return pass([](Replica& to) {
-      to.configured_ = true;
-      to.report();
-    });
+  Status send(const control::Configure& configure) override {
+    return pass([configure](Replica& to) { to.configure(configure); });
   }
   Status send(const control::Want& want) override {
     return pass([want](Replica& to) { to.act(want); });
   }
   Status send(const control::Lease& lease) override {
-    return pass([lease](Replica& to) { to.lease_ = lease; });
+    return pass([lease](Replica& to) {
+      to.lease_ = lease;
+      to.settle_right();
+    });
   }
   Status send(const control::Inspect&) override { return {}; }
   Status pass(std::function<void(Replica&)> task) {
@@ -58,6 +58,7 @@ struct Replica::Link final : replication::ReplicaLink {
 Replica::Replica(Ports ports) : ports_(std::move(ports)) {
   after(ports_.world.between(milliseconds{2}, milliseconds{60}), [this] { listens_ = true; });
   after(kTick, [this] { tick(); });
+  exchange_promises();
 }
 
 Replica::~Replica() {
@@ -67,15 +68,22 @@ Replica::~Replica() {
 }
 
 void Replica::after(Duration delay, std::function<void()> task) {
-  ports_.world.after(delay, [alive = alive_, task = std::move(task)] {
-    if (*alive) task();
+  ports_.world.after(delay, [this, alive = alive_, task = std::move(task)]() mutable {
+    if (*alive) deliver(std::move(task));
   });
+}
+
+/// Not before a pause is over.
+void Replica::deliver(std::function<void()> task) {
+  if (!is_paused()) return task();
+  after(Duration{paused_until_ - ports_.world.now()}, std::move(task));
 }
 
 void Replica::take_over(const LeftMount& left) {
   role_ = ReplicaRole::Primary;
   mirroring_ = waiting_ = left.mirroring;
   granted_ = left.granted;
+  by_lease_ = true;  // until it is told
   noted_ = left.noted;
   pairing_ = left.pairing;
   acted_ = left.order;
@@ -103,6 +111,7 @@ void Replica::tick() {
 /// Control::Want, as docs of control/message.h say.
 void Replica::act(const control::Want& asked) {
   control::Want want = asked;
+  latest_order_ = want.order;
   if (ports_.defect == Defect::DropsMark) want.mark_out_of_date = false;
   if (ports_.defect == Defect::AlwaysAlone) want.may_be_alone = want.role == ReplicaRole::Primary;
   const bool role_changes = role_ != want.role;
@@ -116,11 +125,16 @@ void Replica::act(const control::Want& asked) {
     copy.up_to_date = copy.ever = true;
     copy.inconsistent = false;
   }
+  if (role_changes && wait_for_promise(want)) return;
   if (role_changes) change_role(want);
   const bool now = want.pairing == 0 || want.pairing == pairing_ || ports_.defect == Defect::GrantIgnoresPairing;
   const bool mirrors = stream_ && mirroring_;
-  if (want.may_be_alone && now && !mirrors && (role_changes || !want_.may_be_alone)) grant();
+  if (want.may_be_alone && now && !mirrors) {
+    by_lease_ = want.by_lease;
+    if (role_changes || !want_.may_be_alone) grant();
+  }
   want_ = want;
+  settle_right();
   acted_ = want.order;
   report();
 }
@@ -145,6 +159,7 @@ void Replica::grant() {
   granted_ = true;
   waiting_ = mirroring_ = false;
   for (Pending& one : pending_) one.alone = true;
+  settle_right();
   settle_pending();
 }
 
@@ -155,7 +170,7 @@ void Replica::note_alone() {
 }
 
 bool Replica::may_acknowledge() const {
-  return is_primary() && ((stream_ && mirroring_) || (granted_ && !waiting_));
+  return is_primary() && !is_paused() && has_right() && ((stream_ && mirroring_) || (granted_ && !waiting_));
 }
 
 bool Replica::accepts() const {
@@ -173,7 +188,11 @@ void Replica::begin_stream(Replica& second) {
   stream_ = second.stream_ = std::make_shared<Stream>();
   stream_->primary = this;
   stream_->second = &second;
+  peer_right_.meet();
+  second.heard_ = second.ports_.clock.mono_now();
+  second.answered_ = 0;
   Copy& theirs = second.ports_.copy;
+  if (configure_.leased) ask_peer();
   const bool equal = ports_.copy.generation == theirs.generation && ports_.copy.content == theirs.content;
   if (equal || ports_.defect == Defect::IgnoresGeneration) {
     end_sync();
@@ -186,6 +205,7 @@ void Replica::begin_stream(Replica& second) {
     // What was acknowledged together is there; what differs is copied in no order.
     theirs.content.resize(ports_.world.below(theirs.content.size() + 1));
     theirs.synced = theirs.content.size();
+    by_lease_ = false;  // the peer cannot take over
     if (waiting_ || mirroring_) grant();
     after(ports_.world.between(milliseconds{20}, milliseconds{1500}), [this, mine = stream_] {
       if (stream_ == mine) end_sync();
@@ -213,15 +233,18 @@ void Replica::complete(std::vector<std::uint32_t> content, std::uint64_t generat
   copy.up_to_date = copy.ever = synchronised_ = true;
   copy.inconsistent = copy.last_primary = copy.mark_unsynced = false;
   copy.generation = generation;
-  send(false, [](Replica& primary) {
+  const std::uint32_t last = copy.content.empty() ? 0 : copy.content.back();
+  send(false, [last](Replica& primary) {
     primary.ports_.copy.ever = primary.synchronised_ = true;
+    for (Pending& each : primary.pending_) each.peer_has = each.peer_has || each.number <= last;  // an answer may have been lost before
+    primary.settle_pending();
     primary.report();
   });
   report();
 }
 
 void Replica::write() {
-  if (!is_primary() || acted_ == 0 || pending_.size() >= kPendingMax) return;
+  if (!is_primary() || is_paused() || acted_ == 0 || pending_.size() >= kPendingMax || !has_right()) return;
   const bool mirrored = stream_ && mirroring_;
   Pending one{.number = ports_.next_write(), .alone = !mirrored && granted_ && !waiting_};
   if (ports_.defect == Defect::AcknowledgesEarly) one.peer_has = mirrored;
@@ -264,7 +287,7 @@ void Replica::receive(std::uint32_t number) {
 void Replica::settle_pending() {
   while (!pending_.empty()) {
     const Pending& one = pending_.front();
-    if (!one.synced || !(one.peer_has || one.alone)) return;
+    if (!one.synced || !(one.peer_has || one.alone) || !has_right()) return;
     if (!one.peer_has) note_alone();
     ports_.acknowledged(one.number);
     pending_.pop_front();
@@ -277,7 +300,12 @@ void Replica::send(bool to_second, std::function<void(Replica&)> task) {
   last = std::max(last + 1, ports_.world.now() + ports_.world.between(microseconds{100}, milliseconds{5}).count());
   ports_.world.after(Duration{last - ports_.world.now()}, [stream = stream_, to_second, task = std::move(task)] {
     Replica* const to = to_second ? stream->second : stream->primary;
-    if (!stream->lost && to != nullptr && to->stream_ == stream) task(*to);
+    if (stream->lost || stream->muted[to_second ? 1 : 0] || to == nullptr || to->stream_ != stream) return;
+    to->deliver([to, stream, to_second, task] {
+      if (stream->lost || to->stream_ != stream) return;
+      if (to_second) to->heard_ = to->ports_.clock.mono_now();
+      task(*to);
+    });
   });
 }
 
@@ -306,6 +334,20 @@ void Replica::lose_stream() {
   });
 }
 
+void Replica::mute() {
+  if (!stream_) return;
+  const bool is_primary_side = stream_->primary == this;
+  stream_->muted[is_primary_side ? 1 : 0] = true;
+  const auto notice = [stream = stream_](Replica* side, Duration after) {
+    if (side == nullptr) return;
+    side->after(after, [side, stream] {
+      if (side->stream_ == stream) side->stream_lost();
+    });
+  };
+  notice(is_primary_side ? stream_->second : stream_->primary, ports_.world.between(milliseconds{300}, seconds{4}));
+  notice(this, ports_.world.between(seconds{2}, seconds{10}));
+}
+
 void Replica::stream_lost() {
   if (stream_) {
     Replica*& mine = stream_->primary == this ? stream_->primary : stream_->second;
@@ -317,6 +359,7 @@ void Replica::stream_lost() {
     waiting_ = true;
     if (ports_.defect == Defect::GoesAloneByItself) grant();
   }
+  settle_right();
   if (*alive_) report();
 }
 
@@ -338,7 +381,8 @@ control::Report Replica::state() const {
                          .pairing = pairing_,
                          .problem = refused_ ? "this copy must not be primary" : "",
                          .fatal = refused_,
-                         .replaceable = true};
+                         .replaceable = true,
+                         .frozen = is_primary() && !has_right()};
   if (ports_.defect == Defect::SaysUpToDate && copy.ever) report.up_to_date = true;
   return report;
 }

@@ -8,6 +8,8 @@
 #include "controllers/replication/link.h"
 #include "controllers/simulate/defect.h"
 #include "controllers/simulate/ports.h"
+#include "datapath/replica/peer_right.h"
+#include "datapath/replica/promise_book.h"
 
 namespace safekit::sim {
 
@@ -40,6 +42,7 @@ class Replica {
  public:
   struct Ports {
     World& world;
+    const SimClock& clock;
     Copy& copy;
     std::string name{};
     Defect defect{Defect::None};
@@ -47,6 +50,7 @@ class Replica {
     std::function<std::uint32_t()> next_write{};
     std::function<void(std::uint32_t)> acknowledged{};
     std::function<void(bool forced)> promoting{};
+    std::function<void(MonoTime until)> guard{[](MonoTime) {}};  ///< of the addresses
   };
   explicit Replica(Ports ports);
   ~Replica();
@@ -62,16 +66,22 @@ class Replica {
   /// The application writes, if it can.
   void write();
   [[nodiscard]] bool may_acknowledge() const;
-  [[nodiscard]] bool is_waiting() const { return waiting_; }
+  /// Calls of the application are held.
+  [[nodiscard]] bool is_waiting() const { return !lease_.refused && (waiting_ || (is_primary() && !has_right())); }
+  void pause(Duration how_long) { paused_until_ = std::max(paused_until_, ports_.world.now() + how_long.count()); }
+  [[nodiscard]] bool is_paused() const { return ports_.world.now() < paused_until_; }
   [[nodiscard]] bool is_primary() const { return role_ == control::ReplicaRole::Primary && !refused_; }
   /// The network between the replicas is gone: each side finds out later.
   void lose_stream();
+  /// What this side sends gets nowhere any more; the other side finds out, and this one long after.
+  void mute();
 
  private:
   struct Stream {
     Replica* primary{nullptr};
     Replica* second{nullptr};
     bool lost{false};
+    std::array<bool, 2> muted{};         ///< nothing arrives at that side
     std::array<std::int64_t, 2> last{};  ///< arrival of the last message to each side
   };
   struct Pending {
@@ -84,7 +94,18 @@ class Replica {
 
   void after(Duration delay, std::function<void()> task);
   void send(bool to_second, std::function<void(Replica&)> task);
+  void deliver(std::function<void()> task);
   void act(const control::Want& want);
+  // Rights (replica_right.cpp).
+  void configure(const control::Configure& configure);
+  [[nodiscard]] MonoTime right() const;
+  [[nodiscard]] bool has_right() const;
+  void settle_right();
+  /// Acts upon it when the last promise is over. False: it may be now.
+  bool wait_for_promise(const control::Want& want);
+  void exchange_promises();
+  void ask_peer();
+  void promise();
   void change_role(const control::Want& want);
   void grant();
   void note_alone();
@@ -107,7 +128,17 @@ class Replica {
   std::uint64_t acted_{0};
   control::ReplicaRole role_{control::ReplicaRole::Idle};
   bool configured_{false};
+  control::Configure configure_{};
   control::Lease lease_{};
+  bool by_lease_{false};
+  bool frozen_{false};
+  replica::PromiseBook promises_{};
+  replica::PeerRight peer_right_{};
+  MonoTime heard_{};                ///< as a secondary: the last word of the primary
+  std::uint64_t answered_{0};
+  MonoTime answered_at_{};
+  std::uint64_t latest_order_{0};
+  std::int64_t paused_until_{0};
   bool granted_{false};
   bool waiting_{false};
   bool mirroring_{false};

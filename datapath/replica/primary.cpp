@@ -276,7 +276,7 @@ Status Primary::wait(SequenceNumber sequence, Acknowledged level) {
     }
     for (;;) {
       released = is_released(sequence.value, level);
-      if (released || (mode_ == Mode::Waiting && (leaving_ || (is_barred() && !has_right())))) break;
+      if (released || (mode_ == Mode::Waiting && is_barred())) break;
       read_for_itself(lock);
     }
     --waiting_calls_;

@@ -128,7 +128,7 @@ void Primary::check_times() {
       lose(link_->number, "the peer's disk does not answer");
     }
   }
-  const bool patient = !alone_allowed_ && (right_needed_ || now - waiting_since_ < settings_.send_timeout);
+  const bool patient = !alone_allowed_ && (right_needed_ || lease_refused_ || now - waiting_since_ < settings_.send_timeout);
   if (mode_ == Mode::Waiting && !leaving_ && !patient) go_alone(alone_allowed_ && allowed_by_lease_ ? Leave::Lease : Leave::Word);
   look_at_right();
 }

@@ -85,7 +85,7 @@ int run(int argc, char** argv) {
   for (int i = 4; i < argc; ++i) witnesses += fmt::format("{}\"{}\"", witnesses.empty() ? "" : ",", argv[i]);
   const auto module = asker.store.apply(
       {store::Kind::Module, kModule.str()},
-      fmt::format(R"({{"apiVersion":"safekit/v1","kind":"Module","metadata":{{"name":"app"}},"spec":{{"mode":"mirror",)"
+      fmt::format(R"({{"apiVersion":"safekit/v1","kind":"Module","metadata":{{"name":"app"}},"spec":{{"mode":"mirror","replication":{{"directories":["/d"]}},)"
                   R"("checkers":{{"splitBrain":{{"ident":"w","exec":"{}","lease":"{}","witnesses":[{}]}}}}}}}})",
                   argv[2], argv[3], witnesses),
       {});

@@ -34,18 +34,29 @@ std::string cluster_spec(std::uint32_t nodes) {
   return fmt::format(R"({{"apiVersion":"safekit/v1","kind":"Cluster","metadata":{{"name":"cluster"}},"spec":{{"lans":[{}]}}}})", lans);
 }
 
-std::string module_spec(const std::string& name, const Pair& pair, const std::string& address, std::uint32_t revision) {
+std::string witness_spec(WitnessKind kind) {
+  switch (kind) {
+    case WitnessKind::None: return "";
+    case WitnessKind::Echo: return R"("checkers":{"splitBrain":{"ident":"w","exec":"ping","witnesses":["witness"]}},)";
+    case WitnessKind::Lease: return R"("checkers":{"splitBrain":{"ident":"w","exec":"http","witnesses":["witness"],"lease":"5s"}},)";
+  }
+  return "";
+}
+
+std::string module_spec(const std::string& name, const Pair& pair, const std::string& address, std::uint32_t revision, WitnessKind witness) {
   return fmt::format(
       R"({{"apiVersion":"safekit/v1","kind":"Module","metadata":{{"name":"{}"}},"spec":{{"mode":"mirror","nodes":["{}","{}"],)"
-      R"("heartbeats":{{"lans":["net0","net1"]}},"replication":{{"directories":["/data"]}},"virtualIPs":["{}"],"errd":{{"poll":"{}s"}},)"
+      R"("heartbeats":{{"lans":["net0","net1"]}},"replication":{{"directories":["/data"]}},"virtualIPs":["{}"],{}"errd":{{"poll":"{}s"}},)"
       R"("scripts":{{"files":{{"start_prim":"#!/bin/sh\n","stop_prim":"#!/bin/sh\n"}}}}}}}})",
-      name, node_name(pair[0]), node_name(pair[1]), address, 30 + revision);
+      name, node_name(pair[0]), node_name(pair[1]), address, witness_spec(witness), 30 + revision);
 }
 
 }  // namespace
 
 Cluster::Cluster(const RunPlan& plan, bool keep_lines) : plan_(plan), world_(plan.seed), links_(plan.nodes) {
   world_.keep_lines(keep_lines);
+  leases_->defect = plan_.defect;
+  leases_->drift_ppm = drift();
   for (std::uint32_t i = 0; i < plan_.modules.size(); ++i) {
     services_.push_back({.name = fmt::format("db{}", i), .pair = plan_.modules[i], .address = parse_ip(fmt::format("10.0.0.{}", 101 + i)).value()});
   }
@@ -56,7 +67,7 @@ void Cluster::make_node(std::uint32_t number) {
   std::vector<Module> modules;
   for (const Service& service : services_) {
     if (std::ranges::find(service.pair, number) == service.pair.end()) continue;
-    modules.push_back({.name = service.name, .spec = module_spec(service.name, service.pair, to_string(service.address), 0)});
+    modules.push_back({.name = service.name, .spec = module_spec(service.name, service.pair, to_string(service.address), 0, plan_.witness)});
   }
   const NodeName name{node_name(number)};
   const InterfaceAddress own{.ip = parse_ip(node_address(0, number)).value(), .prefix_length = 24};
@@ -67,7 +78,7 @@ void Cluster::make_node(std::uint32_t number) {
       .cluster = cluster_spec(plan_.nodes),
       .modules = std::move(modules),
       .defect = plan_.defect,
-      .drift_ppm = static_cast<std::int64_t>(world_.below(401)) - 200,
+      .drift_ppm = drift(),
       .carry = [this, name](const NodeName& to, const SimHeartbeats::Datagram& datagram) { carry(name, to, datagram); },
       .reach = [this](const NodeName& from, const NodeName& to) { return reach(from, to); },
       .peer_replica = [this](const Node& node, const std::string& module) { return peer_replica(node, module); },
@@ -79,7 +90,20 @@ void Cluster::make_node(std::uint32_t number) {
           if (there != number && nodes_[there]->is_up() && are_linked(number, there, 0) && nodes_[there]->has_address(address)) return true;
         }
         return false;
-      }}));
+      },
+      .answers = [this, number](const std::string& host, std::uint16_t) { return host != "witness" || reaches_witness(number); },
+      .leases = leases_}));
+}
+
+/// Of a clock against the world's, in 10^-6: what docs/leases.md allows where that matters.
+std::int64_t Cluster::drift() {
+  const std::int64_t most = is_leased() ? 950 : 200;
+  return static_cast<std::int64_t>(world_.below(static_cast<std::uint64_t>(2 * most + 1))) - most;
+}
+
+bool Cluster::reaches_witness(std::uint32_t node) const {
+  const Links& links = links_[node];
+  return witness_down_ == 0 && links.all == 0 && links.muted == 0 && links.witness == 0;
 }
 
 void Cluster::fail(const Service& service, std::string_view what) {
@@ -98,6 +122,7 @@ std::string Cluster::text(const Service& service) const {
       out += fmt::format(" {} {} '{}' {}", to_string(seen->role.role), to_string(seen->role.readiness), seen->role.waiting_for, seen->role.reason);
       out += fmt::format(" sees replica alive {:d} settled {:d} connected {:d} synchronised {:d}, peer heard {:d}", seen->replication.alive,
                          seen->replication.settled, seen->replication.connected, seen->replication.peer_synchronised, seen->peer.heard);
+      if (is_leased()) out += fmt::format(" lease need {} answer {}, peer's {:d}", int(seen->role.lease), int(seen->lease.answer), seen->peer.holds_lease);
     }
     out += fmt::format(" copy uptodate {:d} inconsistent {:d} ever {:d} writes {} synced {} complete {:d}", copy.up_to_date, copy.inconsistent,
                        copy.ever, copy.content.size(), copy.synced, has_everything(service, copy));
@@ -120,7 +145,7 @@ void Cluster::carry(const NodeName& from, const NodeName& to, const SimHeartbeat
   const std::uint32_t two = number_of(to);
   const bool is_lossy = links_[one].lossy + links_[two].lossy > 0;
   if (!are_linked(one, two, datagram.lan.str() == kLans[0] ? 0 : 1) || world_.chance(is_lossy ? 40 : 1)) return;
-  if (!nodes_[one]->is_up()) return;
+  if (!nodes_[one]->is_up() || links_[one].muted > 0) return;
   Node& receiver = *nodes_[two];
   const int copies = world_.chance(1) ? 2 : 1;
   for (int i = 0; i < copies; ++i) {
@@ -135,13 +160,15 @@ void Cluster::carry(const NodeName& from, const NodeName& to, const SimHeartbeat
 SimTransport* Cluster::reach(const NodeName& from, const NodeName& to) const {
   const std::uint32_t one = number_of(from);
   const std::uint32_t two = number_of(to);
-  const bool linked = are_linked(one, two, 0) || are_linked(one, two, 1);
+  const bool linked = links_[one].muted + links_[two].muted == 0 && (are_linked(one, two, 0) || are_linked(one, two, 1));
   return linked && two < nodes_.size() && nodes_[two]->is_up() ? nodes_[two]->transport() : nullptr;
 }
 
 Replica* Cluster::peer_replica(const Node& node, const std::string& module) {
   const Service& service = service_of(module);
-  const bool cut = service.stream_cut + links_[service.pair[0]].all + links_[service.pair[1]].all > 0;
+  const Links& first = links_[service.pair[0]];
+  const Links& second = links_[service.pair[1]];
+  const bool cut = service.stream_cut + first.all + second.all + first.muted + second.muted > 0;
   if (cut || !node.is_up() || !other(service, node).is_up()) return nullptr;
   return other(service, node).replica(module);
 }
@@ -193,6 +220,7 @@ void Cluster::excuse(std::uint32_t node, Duration how_long) {
 }
 
 void Cluster::look_for_split(Service& service) {
+  if (is_leased()) return;  // a living peer may well be taken for dead
   if (!at(service, 0).is_up() || !at(service, 1).is_up()) return;
   for (std::size_t side = 0; side < 2; ++side) {
     const auto* seen = at(service, side).status(service.name);
@@ -205,6 +233,11 @@ void Cluster::look_for_split(Service& service) {
 }
 
 void Cluster::look_for_addresses(Service& service) {
+  if (is_leased()) {
+    const auto answers = [&](std::size_t side) { return at(service, side).is_up() && at(service, side).answers_at(service.name, service.address); };
+    if (answers(0) && answers(1)) fail(service, "both nodes answer at the virtual address");
+    return;
+  }
   const auto has = [&](std::size_t side) { return at(service, side).is_up() && at(service, side).has_address(service.address); };
   if (service.split || excused(service) || !has(0) || !has(1)) service.both_addresses_since = -1;
   else if (service.both_addresses_since < 0) service.both_addresses_since = world_.now();
@@ -241,6 +274,17 @@ void Cluster::cut_all(std::uint32_t node, Duration length) {
   });
 }
 
+/// What it sends gets nowhere; it hears the others.
+void Cluster::mute(std::uint32_t node, Duration length) {
+  excuse(node, length);
+  ++links_[node].muted;
+  for (const Service& service : services_) {
+    if (std::ranges::find(service.pair, node) == service.pair.end()) continue;
+    if (Replica* const replica = nodes_[node]->replica(service.name)) replica->mute();
+  }
+  world_.after(length, [this, node] { --links_[node].muted; });
+}
+
 void Cluster::inflict(const Fault& fault) {
   world_.note("cluster", to_string(fault));
   if (is_of_module(fault.kind)) return inflict_on_module(fault, services_[fault.which]);
@@ -267,6 +311,16 @@ void Cluster::inflict(const Fault& fault) {
     case Fault::Kind::DiskFull:
       node.fill_disk(true);
       return world_.after(length, [&node] { node.fill_disk(false); });
+    case Fault::Kind::PauseNode:
+      excuse(fault.node, length);
+      return node.pause(length);
+    case Fault::Kind::MuteNode: return mute(fault.node, length);
+    case Fault::Kind::CutWitness:
+      ++links_[fault.node].witness;
+      return world_.after(length, [this, fault] { --links_[fault.node].witness; });
+    case Fault::Kind::WitnessDown:
+      ++witness_down_;
+      return world_.after(length, [this] { --witness_down_; });
     default: return;  // of a module
   }
 }
@@ -275,12 +329,15 @@ void Cluster::inflict_on_module(const Fault& fault, Service& service) {
   Node& node = at(service, fault.node);
   switch (fault.kind) {
     case Fault::Kind::KillReplica: return node.kill_replica(service.name);
+    case Fault::Kind::PauseReplica:
+      excuse(service.pair[fault.node], milliseconds{fault.length});
+      return node.pause_replica(service.name, milliseconds{fault.length});
     case Fault::Kind::CutStream:
       ++service.stream_cut;
       lose_stream(service);
       return world_.after(milliseconds{fault.length}, [&service] { --service.stream_cut; });
     case Fault::Kind::Apply:
-      return node.apply(service.name, module_spec(service.name, service.pair, to_string(service.address), ++service.revision));
+      return node.apply(service.name, module_spec(service.name, service.pair, to_string(service.address), ++service.revision, plan_.witness));
     default: return node.command(service.name, verb_of(fault.kind));
   }
 }

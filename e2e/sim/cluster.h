@@ -26,8 +26,9 @@ struct Outcome {
 /// - when the faults are over each pair is there again and takes writes, or no copy is good and both wait for a person;
 /// - and has one revision of its module, or both nodes say that theirs are in conflict;
 /// - `stop` ends in STOP on both.
-/// While a node takes its living peer for dead because every link is cut or safekitd there stands still (no witness yet), the first
-/// two do not hold for their module: from then on, until the copies are equal again.
+/// Without a witness that grants leases, while a node takes its living peer for dead because every link is cut or something there stands
+/// still, the first two do not hold for their module: from then on, until the copies are equal again. With one they always do, and never
+/// do both nodes answer at the virtual address.
 class Cluster {
  public:
   explicit Cluster(const RunPlan& plan, bool keep_lines);
@@ -53,6 +54,8 @@ class Cluster {
     std::array<int, 2> lans{};
     int all{0};
     int lossy{0};
+    int muted{0};
+    int witness{0};
   };
 
   void make_node(std::uint32_t number);
@@ -60,6 +63,10 @@ class Cluster {
   void inflict_on_module(const Fault& fault, Service& service);
   void cut_lan(std::uint32_t node, std::uint32_t lan, Duration length);
   void cut_all(std::uint32_t node, Duration length);
+  void mute(std::uint32_t node, Duration length);
+  [[nodiscard]] std::int64_t drift();
+  [[nodiscard]] bool reaches_witness(std::uint32_t node) const;
+  [[nodiscard]] bool is_leased() const { return plan_.witness == WitnessKind::Lease; }
   void carry(const NodeName& from, const NodeName& to, const SimHeartbeats::Datagram& datagram);
   [[nodiscard]] bool are_linked(std::uint32_t one, std::uint32_t two, std::uint32_t lan) const;
   [[nodiscard]] SimTransport* reach(const NodeName& from, const NodeName& to) const;
@@ -93,6 +100,8 @@ class Cluster {
   std::vector<Service> services_{};
   std::vector<Links> links_{};
   std::vector<std::unique_ptr<Node>> nodes_{};
+  std::shared_ptr<SimLeases> leases_{std::make_shared<SimLeases>()};
+  int witness_down_{0};
   std::uint32_t last_write_{0};
   std::string broken_{};
 };

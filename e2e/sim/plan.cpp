@@ -13,7 +13,7 @@ constexpr std::uint64_t kFaultWindow = 28'000;  ///< ms
 constexpr std::size_t kFaultsMax = 8;
 constexpr std::array<std::string_view, kFaultKinds> kNames{
     "power-loss", "restart-safekitd", "pause-safekitd", "cut-lan", "cut-all", "lossy", "clock-jump", "disk-full",
-    "kill-replica", "cut-stream", "apply", "start", "stop", "swap", "restart", "stopstart"};
+    "pause-node", "mute-node", "cut-witness", "witness-down", "kill-replica", "pause-replica", "cut-stream", "apply", "start", "stop", "swap", "restart", "stopstart"};
 
 using Random = std::mt19937_64;
 
@@ -34,6 +34,11 @@ void choose_shape(Random& random, RunPlan& plan) {
   }
 }
 
+bool excuses(Fault::Kind kind) {
+  using enum Fault::Kind;
+  return kind == CutAll || kind == PauseDaemon || kind == PauseNode || kind == PauseReplica || kind == MuteNode;
+}
+
 }  // namespace
 
 std::string verb_of(Fault::Kind kind) {
@@ -50,12 +55,14 @@ RunPlan plan_of(std::uint64_t seed, Defect defect) {
   Random random{seed * 0x9e3779b97f4a7c15ULL + 1};
   RunPlan plan{.seed = seed, .defect = defect};
   choose_shape(random, plan);
+  const std::uint64_t of_ten = random() % 10;
+  plan.witness = of_ten < 5 ? WitnessKind::None : of_ten < 6 ? WitnessKind::Echo : WitnessKind::Lease;
   std::vector<Fault::Kind> kinds;
   const std::size_t kinds_count = 1 + random() % 5;
   for (std::size_t i = 0; i < kinds_count; ++i) {
     const auto kind = static_cast<Fault::Kind>(random() % kFaultKinds);
-    // What excuses much is rare.
-    const bool rare = kind == Fault::Kind::CutAll || kind == Fault::Kind::PauseDaemon;
+    // What excuses much is rare, where it excuses.
+    const bool rare = plan.witness != WitnessKind::Lease && excuses(kind);
     kinds.push_back(rare && random() % 4 != 0 ? Fault::Kind::PowerLoss : kind);
   }
   const std::size_t count = 1 + random() % kFaultsMax;

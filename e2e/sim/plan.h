@@ -20,8 +20,13 @@ struct Fault {
     Lossy,          ///< every other datagram from or to a node is lost
     ClockJump,
     DiskFull,       ///< the state directory's
+    PauseNode,      ///< all processes of it, for `length`
+    MuteNode,       ///< nothing that it sends arrives
+    CutWitness,     ///< of a node
+    WitnessDown,    ///< for all
     // Of a module, on the first or second of its nodes by `node`.
     KillReplica,
+    PauseReplica,
     CutStream,
     Apply,          ///< a new revision
     Start,
@@ -43,6 +48,9 @@ inline constexpr std::size_t kFaultKinds = static_cast<std::size_t>(Fault::Kind:
 /// The command of a person that it is; empty: none.
 [[nodiscard]] std::string verb_of(Fault::Kind kind);
 
+/// Of all modules of a run.
+enum class WitnessKind : std::uint8_t { None, Echo, Lease };
+
 /// A mirror module's two nodes; the first one goes first.
 using Pair = std::array<std::uint32_t, 2>;
 
@@ -52,6 +60,7 @@ struct RunPlan {
   Defect defect{Defect::None};
   std::uint32_t nodes{2};
   std::vector<Pair> modules{{0, 1}};
+  WitnessKind witness{WitnessKind::None};
   std::vector<Fault> faults{};
   friend bool operator==(const RunPlan&, const RunPlan&) = default;
 };
