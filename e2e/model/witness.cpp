@@ -100,7 +100,7 @@ bool World::is_taken(const State& state, int node) const {
 }
 
 std::string World::lease_text(const State& state, int node) const {
-  constexpr std::array kNeeds{"none", "stands", "wanted", "needed"};
+  constexpr std::array kNeeds{"none", "given back", "forgone", "stands", "wanted", "needed"};
   constexpr std::array kAnswers{"not asked", "asked", "granted", "refused", "silent"};
   const auto flag = [&](LeaseFlag one, const char* name) { return has(state, node, one) ? fmt::format(" {}", name) : std::string{}; };
   return fmt::format("        lease {}, {}{}{}{}{}{}{}\n", kNeeds[static_cast<std::size_t>(need_of(state, node))],
