@@ -166,7 +166,7 @@ control::Lease lease_of(const status::LeaseSection& lease, status::LeaseNeed nee
   using Answer = status::LeaseSection::Answer;
   const bool is_no = lease.answer == Answer::Refused || lease.answer == Answer::Silent;
   using enum status::LeaseNeed;
-  return {.until = lease.answer == Answer::Granted ? lease.until : MonoTime{}, .refused = need == Forgone || (is_no && need == Needed)};
+  return {.until = lease.answer == Answer::Granted ? lease.until : MonoTime{}, .refused = need == Forgone || (is_no && (need == Needed || need == Stands))};
 }
 
 Plan decide(const Desired& desired, const Observed& observed, const Memory& before, MonoTime now) {

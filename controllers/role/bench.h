@@ -75,7 +75,7 @@ struct MirrorBench {
     observed.replication = {.configured = true, .order = memory.section.replica, .alive = true, .settled = true,
                             .up_to_date = true, .ever_synchronised = true};
     observed.peer = {.heard = true, .module_known = true, .role = primary ? Role::Second : Role::Prim,
-                     .readiness = Readiness::Ready, .ever_synchronised = true, .replicates = true, .paired = true};
+                     .readiness = Readiness::Ready, .up_to_date = !primary, .ever_synchronised = true, .replicates = true, .paired = true};
   }
   const ReplicaOrder& decide_once() {
     observed.elapsed = elapsed(desired, memory, observed.wall_now);

@@ -34,6 +34,9 @@ LeaseNeed Machine::need_of_lease() const {
   const auto& peer = observed_.peer;
   const auto& replica = observed_.replication;
   const bool dead = is_dead(peer, replica);
+  // Of a copy that the other node's may be newer than from now on. A no stands: whoever has been refused must not be granted the lease
+  // when the other node has used it and died.
+  const LeaseNeed until_refused = is_no(observed_.lease.answer) ? LeaseNeed::Stands : LeaseNeed::Needed;
   const auto if_complete = [this](bool complete) {
     return complete && has_granting_witness() ? LeaseNeed::GivenBack : LeaseNeed::None;
   };
@@ -49,12 +52,15 @@ LeaseNeed Machine::need_of_lease() const {
     if (is_beaten) return LeaseNeed::Forgone;
     if (m.alone_by == AloneBy::Hand) return if_granting;
     if (m.alone_by == AloneBy::Witness) return has_granting_witness() || is_silent(peer, replica) ? LeaseNeed::Needed : LeaseNeed::None;
-    if (section().role == Role::Prim) return dead ? LeaseNeed::Needed : if_complete(is_ready() && peer_is_complete());
+    // ALONE and its secondary complete already, or not yet known to be lost: it acknowledges nothing without it, as in PRIM.
+    const bool mirrors = desired_.replicates && section().replica.role == ReplicaOrder::Role::Primary && !section().replica.may_be_alone;
+    if (mirrors && dead) return until_refused;
+    if (section().role == Role::Prim) return dead ? until_refused : if_complete(is_ready() && peer_is_complete());
     return if_granting;
   }
   if (section().role == Role::Second && !m.stopping) {
     const bool takes_over = is_ready() || replica.unverified || section().in_service_hand_over;
-    if (dead && takes_over && failover_on() && m.steps.empty()) return LeaseNeed::Needed;
+    if (dead && takes_over && failover_on() && m.steps.empty()) return until_refused;
     return if_complete(is_ready() && peer.heard && peer.role == Role::Prim && peer.readiness == Readiness::Ready &&
                        (replica.connected || !desired_.replicates));
   }

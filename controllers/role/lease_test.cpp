@@ -211,6 +211,20 @@ TEST(Lease, OfTwoThatServeWhoHoldsItStays) {
   EXPECT_EQ(std::ranges::count(holder.lines, "Split brain recovery: staying alone"), 1);
 }
 
+TEST(Lease, ANewSafekitdDoesNotGiveWayBeforeItHasAskedForItsLease) {
+  LeaseBench bench{Role::Second};
+  bench.lose_peer();
+  bench.say(Answer::Granted);
+  ASSERT_EQ(bench.role(), Role::Alone);
+  bench.observed.lease.answer = Answer::NotAsked;
+  bench.hear_peer(Role::Prim, Readiness::Ready);
+  bench.settle();
+  EXPECT_EQ(bench.role(), Role::Alone);
+  bench.observed.lease.answer = Answer::Refused;
+  bench.settle();
+  EXPECT_EQ(std::ranges::count(bench.lines, "Split brain recovery: exiting alone"), 1);
+}
+
 TEST(Lease, IsHeldUntilAllIsLetGo) {
   LeaseBench bench{Role::Prim};
   bench.lose_peer();
@@ -223,6 +237,90 @@ TEST(Lease, IsHeldUntilAllIsLetGo) {
   bench.settle();
   EXPECT_EQ(bench.role(), Role::Stop);
   EXPECT_EQ(bench.need(), LeaseNeed::None);
+}
+
+TEST(Lease, AloneWithASecondaryThatIsCompleteItIsNeededAsInPrim) {
+  LeaseBench bench{Role::Prim};
+  bench.memory.section.role = Role::Alone;  // it has not come round to PRIM
+  bench.memory.section.paired = true;
+  bench.observed.replication.waiting_for_alone = true;
+  bench.observed.replication.connected = bench.observed.replication.peer_synchronised = false;
+  bench.observed.peer.heard = false;
+  bench.observed.peer.silence_known = true;
+  bench.settle();
+  EXPECT_EQ(bench.need(), LeaseNeed::Needed);
+  bench.say(Answer::Refused);
+  EXPECT_EQ(bench.role(), Role::Wait);
+  EXPECT_EQ(bench.memory.section.waiting_for, kSplitBrainFailure);
+  EXPECT_TRUE(bench.memory.section.paired) << "in doubt: the other node may go on";
+}
+
+TEST(Lease, WhoHasBeenRefusedIsNotGrantedItLater) {
+  for (const Role role : {Role::Prim, Role::Second}) {
+    LeaseBench bench{role};
+    bench.lose_peer();
+    ASSERT_EQ(bench.need(), LeaseNeed::Needed);
+    bench.observed.lease.answer = Answer::Refused;
+    bench.settle();  // and the rule that waits has not been judged
+    EXPECT_EQ(bench.role(), role);
+    EXPECT_EQ(bench.need(), LeaseNeed::Stands) << "it does not ask until the other node has used the lease and died";
+  }
+}
+
+TEST(Lease, WhoseReplicaHasDiedDoesNotKnowThatItsSecondaryWasNeverComplete) {
+  for (const Witness witness : {Witness::Grants, Witness::None}) {
+    LeaseBench bench{Role::Prim, witness};
+    bench.memory.section.role = Role::Alone;
+    bench.memory.section.paired = true;
+    bench.memory.section.replica.may_be_alone = true;
+    bench.observed.peer.heard = false;
+    bench.observed.peer.silence_known = true;
+    bench.observed.replication = {.configured = true, .died = true, .up_to_date = true, .ever_synchronised = true};
+    bench.memory = decide(bench.desired, bench.observed, bench.memory).memory;
+    EXPECT_TRUE(bench.memory.stopping);
+    EXPECT_EQ(bench.memory.section.paired, witness == Witness::Grants);
+  }
+}
+
+TEST(Lease, ASecondaryWhoseReplicaIsNotFoundYetDoesNotTakeOver) {
+  LeaseBench bench{Role::Second};
+  bench.hear_peer(Role::Stop, Readiness::NotReady);
+  bench.observed.replication.alive = bench.observed.replication.connected = false;
+  const Plan plan = decide(bench.desired, bench.observed, bench.memory);
+  EXPECT_TRUE(plan.memory.steps.empty());
+  bench.observed.replication.alive = true;
+  EXPECT_FALSE(decide(bench.desired, bench.observed, bench.memory).memory.steps.empty());
+}
+
+TEST(Lease, APrimaryThatHasGoneOnAloneInTheMiddleOfASwapHandsNothingOver) {
+  for (const bool paired : {true, false}) {
+    LeaseBench bench{Role::Second};
+    bench.hear_peer(Role::Second, Readiness::Transient);
+    bench.observed.peer.in_service_hand_over = true;
+    bench.observed.peer.paired = paired;
+    bench.observed.replication.connected = false;
+    bench.memory = decide(bench.desired, bench.observed, bench.memory).memory;
+    EXPECT_EQ(bench.memory.section.replica.mark_out_of_date, !paired);
+    EXPECT_EQ(bench.memory.steps.empty(), !paired);
+  }
+}
+
+TEST(Lease, APrimaryThatHasGoneOnAloneAndStoppedIsNotTakenOverFrom) {
+  for (const Role role : {Role::Stop, Role::Wait}) {
+    LeaseBench bench{Role::Second};
+    bench.hear_peer(role, Readiness::NotReady);
+    bench.observed.peer.paired = false;
+    bench.observed.replication.connected = false;
+    bench.memory = decide(bench.desired, bench.observed, bench.memory).memory;
+    EXPECT_TRUE(bench.memory.section.replica.mark_out_of_date) << "it was not heard of while that lasted";
+    EXPECT_EQ(bench.memory.section.replica.role, ReplicaOrder::Role::Secondary);
+  }
+}
+
+TEST(Lease, WhoTakesTheRoleWithAnOldCopyIsNotFollowedYet) {
+  for (const Copy remote : {Copy::Stale, Copy::Inconsistent}) {
+    EXPECT_EQ(decide_start({.local = Copy::Undetermined, .remote = remote, .peer = PeerPlace::Serving}), StartOutcome::Hold);
+  }
 }
 
 TEST(Lease, AnEchoIsAskedOnceAndBindsNoReplica) {

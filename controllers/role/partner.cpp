@@ -32,7 +32,8 @@ bool is_ahead(const status::PeerSection& peer, const status::ReplicationSection&
 }
 
 bool has_left_us(const status::PeerSection& peer, const status::ReplicationSection& replica) {
-  return serves(peer) && !peer.paired && !replica.connected;
+  const bool is_there = peer.heard && peer.module_known && (peer.role != Role::Second || peer.in_service_hand_over);
+  return is_there && !peer.paired && !replica.connected;
 }
 
 bool Machine::peer_is_complete() const {
@@ -115,8 +116,12 @@ bool Machine::let_go_alone() {
 /// secondary joins only when it has heard that this is noted.
 bool Machine::note_partner() {
   const auto& peer = observed_.peer;
-  const bool alone = section().role == Role::Alone || (section().role == Role::Prim && section().replica.may_be_alone);
+  const bool serves_alone = section().role == Role::Alone || section().role == Role::Prim;
+  // ALONE as well may have a secondary that has become complete, and lose it before it is PRIM: then the copy stays in doubt.
+  const bool alone = serves_alone && section().replica.may_be_alone && !observed_.replication.waiting_for_alone;
   if (!desired_.replicates || !alone || memory().stopping) return false;
+  // Of one that is silent, and may go on by the witness's word, only this side's living replica knows that it was never complete.
+  if (has_granting_witness() && !peer.heard && !(observed_.replication.alive && observed_.replication.settled)) return false;
   const bool follows = peer.heard && peer.module_known && peer.role == Role::Second;
   const bool is_old = peer.replicates && !peer.up_to_date;
   const bool paired = follows && (section().paired || is_old);

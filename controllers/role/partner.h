@@ -14,7 +14,8 @@ namespace safekit::role {
 [[nodiscard]] bool is_silent(const status::PeerSection& peer, const status::ReplicationSection& replica);
 /// It serves no more, and has served alone since this node was its pair: only then is a copy beyond doubt.
 [[nodiscard]] bool is_ahead(const status::PeerSection& peer, const status::ReplicationSection& replica);
-/// It serves without this copy, says its heartbeat: it may hear nothing of us, and then has not asked that the copy be marked.
+/// It serves without this copy, or did before it stopped, says its heartbeat: it may have heard nothing of us, and then has not asked
+/// that the copy be marked.
 [[nodiscard]] bool has_left_us(const status::PeerSection& peer, const status::ReplicationSection& replica);
 
 }  // namespace safekit::role

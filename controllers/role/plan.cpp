@@ -144,8 +144,10 @@ void Machine::settle_leaving(ReplicaOrder& order) {
   // That it is inconsistent may have been said before a synchronisation ended; only this side's living replica knows of the end.
   const auto& replica = observed_.replication;
   const bool end_is_known = replica.alive && !replica.died && !replica.waiting_for_alone;
+  // Who is silent may have gone on, where there is a witness that lets it: what was noted of it stands.
   const bool peer_may_be_complete =
-      peer.heard && peer.role == Role::Second && (replica.connected || !peer.inconsistent || !end_is_known);
+      peer.heard ? peer.role == Role::Second && (replica.connected || !peer.inconsistent || !end_is_known)
+                 : has_granting_witness() && (replica.connected || !end_is_known);
   if (section().role == Role::Alone && !peer_may_be_complete) section().paired = false;
 }
 

@@ -110,7 +110,8 @@ bool Machine::second_ready() {
     }
   }
   if (section().swap_requested && !serves(peer) && !peer.in_service_hand_over) section().swap_requested = false;
-  if (peer.heard && peer.role == Role::Second && peer.in_service_hand_over) {
+  // Lost in the middle of a swap, the primary may have gone on alone: then there is nothing to take over.
+  if (peer.heard && peer.role == Role::Second && peer.in_service_hand_over && (peer.paired || !desired_.replicates)) {
     section().swap_requested = false;
     begin(steps_second_to_prim(desired_, {.role = ReplicaOrder::Role::Primary, .peer_left = true}));
     return true;
@@ -127,6 +128,8 @@ bool Machine::second_ready() {
     section().reason = "the primary goes on without this copy; waiting to be synchronised again";
     return true;
   }
+  // A safekitd that has just been started does not know yet what has become of this copy meanwhile.
+  if (desired_.replicates && !replica.alive) return false;
   // A primary publishes WAIT after it has closed the stream; while the stream lives, it is not gone.
   if (is_gone(peer) && !(desired_.replicates && replica.connected)) return fail_over("remote stop");
   return is_dead(peer, replica) && fail_over_from_dead("no heartbeat");

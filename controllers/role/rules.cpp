@@ -88,7 +88,11 @@ bool Machine::split_brain() {
   const bool remote = observed_.peer.came_from_second;
   bool gives_way = local != remote ? local : !prefers_local(desired_, observed_);
   // One that was stopped, or the clock of its machine, while the other one took over: it has not heard of that yet.
-  const bool holds = observed_.lease.answer == status::LeaseSection::Answer::Granted;
+  // A new safekitd has not asked yet whether it still has what it is active by.
+  using Answer = status::LeaseSection::Answer;
+  const Answer answer = observed_.lease.answer;
+  const bool is_open = answer == Answer::NotAsked || answer == Answer::Asked;
+  const bool holds = answer == Answer::Granted || (memory().alone_by == AloneBy::Witness && is_open);
   if (has_granting_witness() && holds != observed_.peer.holds_lease) gives_way = !holds;
   if (gives_way) {
     say("heart", 'C', "Split brain recovery: exiting alone");

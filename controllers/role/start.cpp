@@ -67,6 +67,8 @@ StartOutcome follow(const StartInput& in) {
   if (in.peer_is_behind) return StartOutcome::Hold;  // it gives way when it hears of that
   if (in.may_replace_data) return StartOutcome::BecomeSecond;
   if (in.local == Copy::Unknown) return StartOutcome::Hold;
+  // It takes the role and has not got it yet, and will not with such a copy: this one, marked for it, might be the only whole one.
+  if (is_stale(in.remote)) return StartOutcome::Hold;
   return in.local == Copy::NewWithData ? StartOutcome::WaitForConsent : StartOutcome::BecomeSecond;
 }
 

@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <random>
 
 #include "controllers/role/elapsed.h"
 #include "controllers/role/memory_text.h"
+#include "controllers/role/own_rules.h"
 #include "controllers/role/plan.h"
 
 /// Two real role machines, a model of their replicas, and failures chosen by a seed. It checks the promises of design.md 1
@@ -14,6 +16,10 @@ namespace safekit::role::two_nodes {
 
 inline constexpr int kSilenceTicks = 10;
 inline constexpr int kBlindTicks = 3;  ///< a new safekitd has not found everything again
+inline constexpr int kLeaseTicks = 100;
+inline constexpr int kPatienceTicks = 30;  ///< no answer for so long: the witness is silent
+inline constexpr int kAskTicks = 5;
+inline constexpr int kLimitTicks = 200;  ///< of a script that has one
 
 /// What survives power loss on a node: the replica's journal, the pairing mark, and the data.
 struct Disk {
@@ -51,8 +57,21 @@ struct Node {
   int late_ticks{0};  ///< heartbeats to this node are under way for so long
   std::vector<store::Operation> operations{};
   status::PeerSection peer{};
+  // What controllers/lease knows and says, and failover of that.
+  status::LeaseSection::Answer answer{};
+  std::int64_t until{0};  ///< it believes in its lease; the replica as well
+  std::int64_t first_asked{0};
+  std::int64_t next_ask{0};
+  bool value_down{false};
+  bool rule_down{false};
+  bool witness_cut{false};
 };
 
+/// With a witness (`with_witness`): one lease with one holder, who keeps the other node away until the pair is complete again. A question is
+/// lost or answered at once; a lease that is not renewed ends for its holder. A replica that is primary
+/// by the lease acknowledges nothing once it has ended. A promise of a secondary to its primary has no time here: a primary that mirrors
+/// acknowledges what the peer has taken while the stream lives, and whoever is promoted has closed it first. That its right has ended
+/// when the other's begins, is for the replica's own tests.
 class World {
  public:
   explicit World(std::uint64_t seed) : random_(seed) {
@@ -73,6 +92,8 @@ class World {
     node.peer = {};
     node.silent_ticks = node.blind_ticks = 0;
     node.operations.clear();
+    forget_lease(node);
+    node.until = 0;
   }
   void boot(int i) {
     note(i, "*** boot");
@@ -100,7 +121,21 @@ class World {
     node.peer = {};
     node.silent_ticks = 0;
     node.blind_ticks = kBlindTicks;
+    forget_lease(node);
   }
+  void with_witness() {
+    for (Desired& desired : desired_) desired.witness = status::LeaseSection::Witness::Grants;
+    has_witness_ = true;
+  }
+  void cut_witness(int i, bool cut) {
+    note(i, cut ? "*** way to the witness cut" : "*** way to the witness healed");
+    nodes_[i].witness_cut = cut;
+  }
+  /// A rule that is broken on purpose: what a machine sees, and what it has decided.
+  std::function<void(Observed&)> see{};
+  std::function<void(Plan&)> change{};
+  /// The first promise that was broken, in a world with a witness; elsewhere that is the test's failure.
+  [[nodiscard]] const std::string& broken() const { return broken_; }
   void cut_heartbeats(bool cut) { heartbeats_cut_ = cut; }
 
   void tick() {
@@ -110,9 +145,11 @@ class World {
       hear(i);
       scripts(i);
       replica(i);
+      if (has_witness_) lease(i);
       write(i);
       decide_on(i);
     }
+    if (has_witness_ && may_acknowledge(0) && may_acknowledge(1)) fail("two nodes acknowledge writes at once");
     streams();
     ++now_;
   }
@@ -191,6 +228,7 @@ class World {
             .answered_pairing = answered_pairing(other),
             .wants_primary = section.wants_primary,
             .came_from_second = section.came_from_second,
+            .holds_lease = other.answer == status::LeaseSection::Answer::Granted,
             .generation = static_cast<std::uint64_t>(other.disk.generation)};
     if (!other.replica_runs) peer.up_to_date = peer.inconsistent = peer.marked_out_of_date = false;
   }
@@ -219,8 +257,10 @@ class World {
       node.script_left = static_cast<int>(random_() % 4);
       node.script_finished = false;
     } else if (node.script_left-- <= 0) {
-      // The application ends when its last fsync has returned.
-      node.script_finished = !(order->name == "stop_prim" && node.waiting);
+      // The application ends when its last fsync has returned; with an error, once the witness has said no.
+      const bool refused = node.answer == status::LeaseSection::Answer::Refused || node.answer == status::LeaseSection::Answer::Silent;
+      const bool killed = has_witness_ && order->time_limit.count() != 0 && node.script_left < -kLimitTicks;
+      node.script_finished = killed || refused || !(order->name == "stop_prim" && node.waiting);
     }
   }
 
@@ -325,13 +365,77 @@ class World {
     second.unverified = random_() % 3 == 0;
   }
 
-  void write(int i) {
+  void fail(std::string_view what) {
+    if (!has_witness_) ADD_FAILURE() << what << ": " << text();
+    if (broken_.empty()) broken_ = fmt::format("{}: {}", what, text());
+  }
+
+  [[nodiscard]] bool may_acknowledge(int i) const {
+    const Node& node = nodes_[i];
+    if (!node.up || !node.replica_runs || node.taken.role != ReplicaOrder::Role::Primary || node.refused) return false;
+    if (connected_ && node.mirroring) return true;
+    return node.alone_granted && !node.waiting && (!node.taken.by_lease || now_ < node.until);
+  }
+
+  static void forget_lease(Node& node) {
+    node.answer = status::LeaseSection::Answer::NotAsked;
+    node.value_down = node.rule_down = false;
+    node.next_ask = 0;
+  }
+
+  /// controllers/lease, the witness, and failover's default rule.
+  void lease(int i) {
+    using Answer = status::LeaseSection::Answer;
     Node& node = nodes_[i];
-    if (!node.replica_runs || node.taken.role != ReplicaOrder::Role::Primary || node.refused) return;
+    if (random_() % 3 == 0) node.rule_down = node.value_down;
+    if (random_() % 4 == 0) return;  // a controller that is late
+    const LeaseNeed need = node.memory.section.lease;
+    const bool asks = need == LeaseNeed::Wanted || need == LeaseNeed::Needed;
+    if (node.answer == Answer::Granted && now_ >= node.until) node.answer = asks ? Answer::Silent : Answer::NotAsked;
+    if (need < LeaseNeed::Stands) {
+      const ReplicaOrder& order = node.memory.section.replica;
+      const bool consents = order.role == ReplicaOrder::Role::Primary && !order.by_lease;
+      if (!consents && node.taken.by_lease && may_acknowledge(i)) fail("a lease is given back by a node that acts upon it still");
+      if (need == LeaseNeed::GivenBack && holder_ == i && !node.witness_cut) holder_ = -1;
+      node.until = 0;
+      forget_lease(node);
+      return;
+    }
+    if (asks && node.answer == Answer::NotAsked) {
+      node.answer = Answer::Asked;
+      node.first_asked = now_;
+    }
+    if (asks && now_ >= node.next_ask) ask(i);
+    if (node.answer == Answer::Asked && now_ >= node.first_asked + kPatienceTicks) node.answer = Answer::Silent;
+    const bool is_no = node.answer == Answer::Refused || node.answer == Answer::Silent;
+    node.value_down = is_no && (need == LeaseNeed::Needed || need == LeaseNeed::Stands);
+  }
+
+  void ask(int i) {
+    using Answer = status::LeaseSection::Answer;
+    Node& node = nodes_[i];
+    node.next_ask = now_ + kAskTicks;
+    if (node.witness_cut || random_() % 4 == 0) {
+      if (node.answer == Answer::Refused) node.answer = Answer::Silent;
+      return;
+    }
+    // What has run out keeps the other node away until it is given back.
+    if (holder_ == 1 - i) {
+      node.answer = Answer::Refused;
+      return;
+    }
+    holder_ = i;
+    node.until = now_ + kLeaseTicks;
+    node.answer = Answer::Granted;
+    node.next_ask = now_ + kLeaseTicks / 3;
+  }
+
+  void write(int i) {
+    if (!may_acknowledge(i)) return;
+    Node& node = nodes_[i];
     const bool mirrored = connected_ && node.mirroring;
-    if (!mirrored && (!node.alone_granted || node.waiting)) return;
     if (!mirrored && !std::exchange(node.alone_noted, true)) node.disk.generation = ++last_generation_;
-    EXPECT_EQ(node.disk.data, acknowledged_) << "an acknowledged write is missing on the primary: " << text();
+    if (node.disk.data != acknowledged_) fail("an acknowledged write is missing on the primary");
     node.disk.data = ++acknowledged_;
     if (mirrored) nodes_[1 - i].disk.data = node.disk.data;
   }
@@ -361,16 +465,21 @@ class World {
                         .fatal = node.refused};
     seen.addresses = {.all_set = node.addresses, .all_unset = !node.addresses, .probed = true};
     seen.failover.watched = node.memory.section.watched;
+    if (node.rule_down) seen.failover.wait_rules_true = {std::string{kSplitBrainFailure}};
+    if (has_witness_) seen.lease = {.witness = desired_[i].witness, .answer = node.answer};
     seen.peer = node.peer;
     seen.operations = std::exchange(node.operations, {});
     seen.elapsed = elapsed(desired_[i], node.memory, seen.wall_now);
-    const Plan plan = decide(desired_[i], seen, node.memory);
+    if (see) see(seen);
+    Plan plan = decide(desired_[i], seen, node.memory);
+    if (change) change(plan);
     node.memory = plan.memory;
     for (const Say& line : plan.lines) note(i, line.text);
     node.paired_mark = plan.memory.section.paired;
     ASSERT_EQ(memory_from_text(to_text(node.memory)).value(), node.memory);
     seen.operations.clear();
     seen.elapsed = elapsed(desired_[i], node.memory, seen.wall_now);
+    if (see || change) return;
     EXPECT_EQ(decide(desired_[i], seen, node.memory).memory, node.memory) << "deciding again changed something";
   }
 
@@ -380,6 +489,9 @@ class World {
   bool connected_{false};
   bool replication_cut_{false};
   bool heartbeats_cut_{false};
+  bool has_witness_{false};
+  int holder_{-1};  ///< at the witness
+  std::string broken_{};
   std::uint64_t last_pairing_{0};
   int last_generation_{0};
   int acknowledged_{0};

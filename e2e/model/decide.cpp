@@ -4,6 +4,7 @@
 #include "controllers/membership/plan.h"
 #include "controllers/role/elapsed.h"
 #include "controllers/role/memory_text.h"
+#include "controllers/role/own_rules.h"
 #include "e2e/model/world.h"
 
 namespace safekit::model {
@@ -73,7 +74,7 @@ std::string key_of(const status::PeerSection& peer) {
   for (const bool flag : {peer.heard, peer.silence_known, peer.absence_known, peer.module_known, peer.up_to_date, peer.inconsistent,
                           peer.ever_synchronised, peer.has_data, peer.last_primary, peer.replicates, peer.paired, peer.in_service_hand_over,
                           peer.swap_requested, peer.out_of_date_requested, peer.marked_out_of_date, peer.wants_primary,
-                          peer.came_from_second}) {
+                          peer.came_from_second, peer.holds_lease}) {
     key += flag ? '1' : '0';
   }
   return key + fmt::format("{} {} {} {} {} {}", int(peer.role), int(peer.readiness), peer.asked_pairing, peer.answered_pairing,
@@ -84,11 +85,13 @@ std::string key_of(const status::PeerSection& peer) {
 
 World::World(Options options) : options_(std::move(options)) {
   using DefaultPrimary = role::Desired::DefaultPrimary;
+  using Witness = status::LeaseSection::Witness;
   for (int i = 0; i < 2; ++i) {
     auto wanted = options_.default_primary;
     if (wanted == DefaultPrimary::ThisNode && i == 1) wanted = DefaultPrimary::OtherNode;
     // Without a limit of corrective actions: a module that has stopped for good is no deadlock.
-    desired_[i] = {.replicates = true, .failover = options_.failover, .default_primary = wanted, .first_named = i == 0, .loop_interval = {}};
+    desired_[i] = {.replicates = true, .failover = options_.failover,
+                    .witness = options_.witness ? Witness::Grants : Witness::None, .default_primary = wanted, .first_named = i == 0, .loop_interval = {}};
   }
   (void)number_of(status::ReplicaOrder{});
   (void)number_of(status::PeerSection{});
@@ -148,13 +151,15 @@ status::ReplicationSection World::replication_of(const State& state, int node) c
 
 std::optional<std::uint32_t> World::said_by(const State& state, int node) {
   const Side& side = state.sides[node];
+  const bool holds = answer_of(state, node) == status::LeaseSection::Answer::Granted;
   const Key key{.a = std::uint64_t{side.memory} << 32 | side.heard,
                 .b = std::uint64_t{side.taken} << 32 | static_cast<std::uint64_t>(side.flags & kSaid) << 16 | side.marks,
-                .c = std::uint64_t{side.generation} << 16 | std::uint64_t{side.data > 0} << 8 | static_cast<std::uint64_t>(node)};
+                .c = std::uint64_t{holds} << 24 | std::uint64_t{side.generation} << 16 | std::uint64_t{side.data > 0} << 8 |
+                     static_cast<std::uint64_t>(node)};
   const auto [found, is_new] = said_.try_emplace(key);
   if (!is_new) return found->second;
   status::Module module{.name = ModuleName{"m"}, .role = memory(state, node).section, .replication = replication_of(state, node),
-                        .peer = heard_[side.heard]};
+                        .lease = {.witness = desired_[node].witness, .answer = answer_of(state, node)}, .peer = heard_[side.heard]};
   const auto entry = membership::entry_of(module, true);
   if (!entry) return std::nullopt;
   membership::Observed observed{.entry = entry, .payload_seen = true};
@@ -184,16 +189,19 @@ World::Decided World::decide_once(const State& state, int node, Kind verb) {
                 .b = std::uint64_t{side.taken} << 48 | static_cast<std::uint64_t>(side.flags & kSeen) << 32 |
                      std::uint64_t{side.marks} << 24 | std::uint64_t{side.generation} << 16 | std::uint64_t{side.pairing} << 8 |
                      static_cast<std::uint64_t>(verb),
-                .c = std::uint64_t{has(state, kConnected)} << 16 | std::uint64_t{side.data > 0} << 8 | static_cast<std::uint64_t>(node)};
+                .c = static_cast<std::uint64_t>(state.leases[node] & (kAnswer | kRuleDown)) << 24 | std::uint64_t{has(state, kConnected)} << 16 | std::uint64_t{side.data > 0} << 8 | static_cast<std::uint64_t>(node)};
   const auto [found, is_new] = decided_.try_emplace(key);
   if (!is_new) return found->second;
-  role::Observed observed{.replication = replication_of(state, node), .peer = heard_[side.heard], .wall_now = kNow};
+  role::Observed observed{.replication = replication_of(state, node),
+                          .lease = {.witness = desired_[node].witness, .answer = answer_of(state, node)},
+                          .peer = heard_[side.heard], .wall_now = kNow};
   const role::Memory before = with_times(side);
   observed.elapsed = role::elapsed(desired_[node], before, kNow);
   const bool ended = has(side, kScriptEnded);
   if (before.section.script) observed.script = {.run = 1, .running = !ended, .finished = ended};
   observed.addresses = {.all_set = has(side, kAddresses), .all_unset = !has(side, kAddresses), .probed = true};
   observed.failover.watched = before.section.watched;
+  if (has(state, node, kRuleDown)) observed.failover.wait_rules_true = {std::string{role::kSplitBrainFailure}};
   if (is_command(verb)) {
     const std::string_view words = to_string(verb);
     observed.operations = {{.id = 1, .verb = std::string{words.substr(words.find(' ') + 1)}, .caller = "root"}};

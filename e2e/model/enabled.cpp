@@ -89,6 +89,8 @@ bool World::disturbance_enabled(const State& state, Action action) const {
     case Kind::KillReplica: return has(side, kUp) && has(side, kRuns);
     case Kind::CutStream: return first && options_.cuts != Options::Cuts::None && !has(state, kStreamCut);
     case Kind::CutHeartbeats: return first && options_.cuts == Options::Cuts::All && !has(state, kHeartbeatsCut);
+    case Kind::CutWitness: return options_.witness && !has(state, action.node, kWitnessCut);
+    case Kind::HealWitness: return has(state, action.node, kWitnessCut);
     case Kind::HealStream: return first && has(state, kStreamCut);
     case Kind::HealHeartbeats: return first && has(state, kHeartbeatsCut);
     default: return false;
@@ -99,7 +101,7 @@ bool World::is_enabled(const State& state, Action action) {
   if (is_fault(action.kind) || is_command(action.kind)) {
     return std::ranges::find(options_.without, action.kind) == options_.without.end() && disturbance_enabled(state, action);
   }
-  return network_enabled(state, action) || system_enabled(state, action);
+  return network_enabled(state, action) || witness_enabled(state, action) || system_enabled(state, action);
 }
 
 void World::actions(const State& state, std::vector<Action>& out) {

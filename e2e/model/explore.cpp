@@ -37,7 +37,8 @@ using status::Role;
 
 /// In which order what can happen does.
 constexpr std::array kSchedule{Kind::FindReplica, Kind::EndScript, Kind::TakeOrder, Kind::Send,     Kind::Hear,     Kind::Silence,
-                               Kind::ConnectSame, Kind::Connect,   Kind::EndSync,   Kind::LearnEnd, Kind::Verified, Kind::Write};
+                               Kind::ConnectSame, Kind::Connect,   Kind::EndSync,   Kind::LearnEnd, Kind::Verified, Kind::Write,
+                               Kind::SeeNeed,     Kind::Answered,  Kind::Unanswered, Kind::Judge,   Kind::LeaseEnds, Kind::GiveBack};
 
 /// One way to go on without faults, from state to state, until a goal; what was found to reach it is remembered.
 class Settling {
@@ -69,8 +70,11 @@ class Settling {
       state = next;
     }
     for (const std::uint64_t hash : path) (void)good_.insert(hash);
+    last_ = state;
     return {};
   }
+  /// Where the last way ended.
+  [[nodiscard]] const State& last() const { return last_; }
   [[nodiscard]] std::size_t size() const { return good_.size(); }
 
  private:
@@ -111,6 +115,7 @@ class Settling {
   World& world_;
   Way way_;
   HashSet good_{};
+  State last_{};
 };
 
 bool waits_for_person(const World& world, const State& state, int node) {
@@ -142,7 +147,14 @@ class Explorer {
   }
 
   Found run() {
-    const State first = world_.initial();
+    State first = world_.initial();
+    if (limits_.from_pair) {
+      found_.broken = ways_[0].reach(first, nullptr);
+      if (!found_.broken.empty()) return std::move(found_);
+      first = ways_[0].last();
+      first.faults = world_.options().faults;
+      first.commands = world_.options().commands;
+    }
     add(first, 0, {});
     std::size_t level_end = 1;
     std::vector<Action> actions;

@@ -25,6 +25,7 @@ class HashSet {
 struct Limits {
   std::size_t states_max{20'000'000};
   std::uint32_t depth_max{UINT32_MAX};
+  bool from_pair{false};  ///< it begins with PRIM and SECOND; else with both stopped
   bool settles{true};  ///< also: every state heals, and every stop ends
 };
 

@@ -1,4 +1,5 @@
 // safekit-model: every state that two role machines can reach (e2e/model/explore.h).
+#include <algorithm>
 #include <chrono>
 
 #include <CLI/CLI.hpp>
@@ -19,11 +20,21 @@ int main(int argc, char** argv) {
   app.add_option("--faults", faults, "at most so many faults; -1: any number");
   app.add_option("--commands", commands, "at most so many commands; -1: any number");
   app.add_option("--cuts", cuts, "links that may be cut")->check(CLI::IsMember({"none", "stream", "all"}));
+  std::vector<std::string> without;
+  app.add_option("--without", without, "commands and faults that never happen, by the end of their names: `primforce`, `power loss`");
   app.add_flag("--late", options.late_heartbeats, "a heartbeat may be under way while its sender goes on");
+  app.add_flag("--pair", limits.from_pair, "begins with PRIM and SECOND");
+  app.add_flag("--witness", options.witness, "there is a witness that grants leases");
+  app.add_flag("!--unsettled", limits.settles, "only what is promised of the data");
   CLI11_PARSE(app, argc, argv);
   options.faults = static_cast<std::uint8_t>(faults < 0 ? 255 : faults);
   options.commands = static_cast<std::uint8_t>(commands < 0 ? 255 : commands);
   options.cuts = cuts == "none" ? Options::Cuts::None : cuts == "all" ? Options::Cuts::All : Options::Cuts::Stream;
+  for (auto number = static_cast<std::uint8_t>(Kind::Crash); number <= static_cast<std::uint8_t>(kKindLast); ++number) {
+    const auto kind = static_cast<Kind>(number);
+    const auto is_meant = [kind](const std::string& end) { return to_string(kind).ends_with(" " + end); };
+    if (std::ranges::any_of(without, is_meant)) options.without.push_back(kind);
+  }
   World world{options};
   const auto begin = std::chrono::steady_clock::now();
   const Found found = explore(world, limits);

@@ -85,6 +85,32 @@ TEST(RoleModel, WithoutFailoverTheHealedPairComesBack) {
   expect_sound(std::move(options), {.states_max = 60'000});
 }
 
+namespace {
+
+Options with_witness(std::initializer_list<Kind> kinds, std::uint8_t faults, std::uint8_t commands) {
+  Options options = only(kinds, faults, commands);
+  options.cuts = Options::Cuts::All;
+  options.witness = true;
+  // Not for the promises above alone: a stream that comes back between a stop's decision to mark this copy, the other one being complete,
+  // and the mark itself, with a synchronisation, leaves no whole copy.
+  if (commands != 0) options.without.push_back(Kind::HealStream);
+  return options;
+}
+
+}  // namespace
+
+TEST(RoleModel, APairStartsBesideAWitness) { expect_sound(with_witness({Kind::Start}, 0, 2), {}); }
+
+TEST(RoleModel, WithAWitnessCutsAndDeathsLoseNothing) {
+  expect_sound(with_witness({Kind::CutStream, Kind::CutHeartbeats, Kind::CutWitness, Kind::Crash, Kind::KillReplica, Kind::RestartDaemon}, 3, 0),
+               {.states_max = 250'000, .from_pair = true});
+}
+
+TEST(RoleModel, WithAWitnessCutsAndCommandsLoseNothing) {
+  expect_sound(with_witness({Kind::CutStream, Kind::CutHeartbeats, Kind::Start, Kind::Stop, Kind::StopStart, Kind::Swap}, 2, 2),
+               {.states_max = 250'000, .from_pair = true});
+}
+
 // Rules broken on purpose.
 
 TEST(RoleModel, FindsAnOldCopyThatIsPromoted) {
@@ -147,6 +173,80 @@ TEST(RoleModel, FindsTwoThatGiveWayToEachOtherForEver) {
   Options options = only({Kind::Start}, 0, 2);
   options.see = [](role::Observed& seen) { seen.replication.died = seen.replication.order.role == OrderRole::Secondary; };
   expect_found(std::move(options), "goes round for ever", true);
+}
+
+namespace {
+
+void expect_found_beside_a_witness(Options options, const std::string& promise) {
+  World world{std::move(options)};
+  const Found found = explore(world, {.states_max = 400'000, .from_pair = true});
+  EXPECT_THAT(found.broken, HasSubstr(promise)) << text_of(found);
+  fmt::print("found after {} states, in {} steps: {}\n", found.states, found.trace.size(), found.broken);
+}
+
+Options all_cut() { return with_witness({Kind::CutStream, Kind::CutHeartbeats}, 2, 0); }
+
+/// As if the witness had granted what it has not.
+void believe(role::Observed& seen) {
+  if (!seen.peer.silence_known) return;
+  seen.lease.answer = status::LeaseSection::Answer::Granted;
+  seen.failover.wait_rules_true.clear();
+}
+
+void without_lease(const role::Memory&, role::Plan& plan) {
+  for_orders(plan, [](auto& order) { order.by_lease = false; });
+}
+
+}  // namespace
+
+TEST(RoleModel, FindsAFailoverThatDoesNotAsk) {
+  Options options = all_cut();
+  options.see = [](role::Observed& seen) {
+    if (seen.replication.order.role == OrderRole::Secondary) believe(seen);
+  };
+  options.plan = without_lease;
+  expect_found_beside_a_witness(std::move(options), "acknowledge");
+}
+
+TEST(RoleModel, FindsAPrimaryThatGoesOnThoughItIsRefused) {
+  Options options = all_cut();
+  options.see = [](role::Observed& seen) {
+    if (seen.replication.order.role == OrderRole::Primary) believe(seen);
+  };
+  options.plan = without_lease;
+  expect_found_beside_a_witness(std::move(options), "acknowledge");
+}
+
+TEST(RoleModel, FindsALeaseThatIsGivenBackWhileItIsActedUpon) {
+  Options options = all_cut();
+  options.plan = [](const role::Memory&, role::Plan& plan) {
+    if (plan.memory.section.role == status::Role::Alone && plan.memory.section.replica.by_lease) plan.memory.section.lease = status::LeaseNeed::None;
+  };
+  expect_found_beside_a_witness(std::move(options), "given back");
+}
+
+TEST(RoleModel, FindsALeaseThatIsGivenBackToOneThatDoesNotKnowYet) {
+  Options options = with_witness({Kind::CutStream, Kind::CutHeartbeats, Kind::Stop}, 2, 1);
+  options.plan = [](const role::Memory&, role::Plan& plan) {
+    if (plan.memory.section.lease == status::LeaseNeed::None) plan.memory.section.lease = status::LeaseNeed::GivenBack;
+  };
+  expect_found_beside_a_witness(std::move(options), "acknowledged");
+}
+TEST(RoleModel, FindsOneThatAsksAgainAfterARefusal) {
+  Options options = with_witness({Kind::CutStream, Kind::CutHeartbeats, Kind::Stop}, 2, 1);
+  options.plan = [](const role::Memory&, role::Plan& plan) {
+    const bool refused = plan.memory.section.lease == status::LeaseNeed::Stands && plan.memory.alone_by != role::AloneBy::Witness;
+    if (refused) plan.memory.section.lease = status::LeaseNeed::Needed;
+  };
+  expect_found_beside_a_witness(std::move(options), "acknowledged");
+}
+
+TEST(RoleModel, FindsASplitThatTheHolderLoses) {
+  Options options = with_witness({Kind::CutStream, Kind::CutHeartbeats, Kind::Crash}, 3, 0);
+  options.see = [](role::Observed& seen) {
+    seen.peer.holds_lease = seen.lease.answer == status::LeaseSection::Answer::Granted;
+  };
+  expect_found_beside_a_witness(std::move(options), "given back");
 }
 
 }  // namespace safekit::model

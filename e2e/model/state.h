@@ -42,6 +42,17 @@ enum Net : std::uint8_t {
   kStreamCut = 1 << 1,
   kHeartbeatsCut = 1 << 2,
   kSplit = 1 << 3,          ///< all links were cut since the last synchronisation: see World
+  kHeldBy0 = 1 << 4,        ///< the witness has granted its lease to the first node, and it has not been given back
+  kHeldBy1 = 1 << 5,
+};
+
+/// Of a node and the witness. The answer (status::LeaseSection::Answer) is in the low bits.
+enum LeaseFlag : std::uint8_t {
+  kAnswer = 7,
+  kBelieved = 1 << 3,     ///< its own `until` has not come: what acts by the lease may
+  kValueDown = 1 << 4,    ///< `splitbrain.uptodate` is `down`
+  kRuleDown = 1 << 5,     ///< and failover has judged it
+  kWitnessCut = 1 << 6,
 };
 
 struct Side {
@@ -63,13 +74,23 @@ struct State {
   std::uint8_t acknowledged{0};  ///< the last write that was, by rank
   std::uint8_t faults{0};        ///< that may still happen
   std::uint8_t commands{0};      ///< that may still be given
+  std::array<std::uint8_t, 2> leases{};  ///< LeaseFlag
+  std::uint16_t unused{0};
   friend bool operator==(const State&, const State&) = default;
 };
-static_assert(sizeof(State) == 44, "no padding: it is hashed as bytes");
+static_assert(sizeof(State) == 48, "no padding: it is hashed as bytes");
 
 [[nodiscard]] constexpr bool has(const Side& side, Flag flag) { return (side.flags & flag) != 0; }
 [[nodiscard]] constexpr bool has(const Side& side, Mark mark) { return (side.marks & mark) != 0; }
 [[nodiscard]] constexpr bool has(const State& state, Net net) { return (state.net & net) != 0; }
+[[nodiscard]] constexpr bool has(const State& state, int node, LeaseFlag flag) {
+  return (state.leases[static_cast<std::size_t>(node)] & flag) != 0;
+}
+constexpr void set(State& state, int node, LeaseFlag flag, bool value) {
+  auto& lease = state.leases[static_cast<std::size_t>(node)];
+  lease = static_cast<std::uint8_t>(value ? lease | flag : lease & ~flag);
+}
+[[nodiscard]] constexpr Net held_by(int node) { return node == 0 ? kHeldBy0 : kHeldBy1; }
 constexpr void set(Side& side, Flag flag, bool value) {
   side.flags = static_cast<std::uint16_t>(value ? side.flags | flag : side.flags & ~flag);
 }
@@ -97,6 +118,12 @@ enum class Kind : std::uint8_t {
   Write,       ///< a client's write is acknowledged
   TimePasses,
   FindReplica, ///< a new safekitd speaks to the replica again
+  SeeNeed,     ///< the lease controller acts upon RoleSection::lease
+  Answered,    ///< the witness answers: it grants what is free, and refuses what the other node has
+  Unanswered,  ///< it is not reached, and no longer waited for
+  Judge,       ///< failover takes up `splitbrain.uptodate`
+  LeaseEnds,   ///< as its holder counts
+  GiveBack,    ///< the witness is told that the pair is complete
   // Faults.
   Crash,
   Boot,
@@ -104,6 +131,8 @@ enum class Kind : std::uint8_t {
   KillReplica,
   CutStream,
   CutHeartbeats,
+  CutWitness,
+  HealWitness,
   HealStream,
   HealHeartbeats,
   // Commands.
@@ -122,7 +151,7 @@ inline constexpr Kind kKindLast = Kind::ForceStop;
 [[nodiscard]] constexpr bool is_fault(Kind kind) { return kind >= Kind::Crash && kind <= Kind::HealHeartbeats; }
 /// Takes from State::faults; what ends a fault does not.
 [[nodiscard]] constexpr bool is_counted(Kind kind) {
-  return is_fault(kind) && kind != Kind::Boot && kind != Kind::HealStream && kind != Kind::HealHeartbeats;
+  return is_fault(kind) && kind != Kind::Boot && kind != Kind::HealWitness && kind != Kind::HealStream && kind != Kind::HealHeartbeats;
 }
 [[nodiscard]] constexpr bool is_command(Kind kind) { return kind >= Kind::Start; }
 

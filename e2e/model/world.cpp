@@ -53,7 +53,10 @@ bool World::is_mirrored(const State& state, int node) const {
 bool World::may_acknowledge(const State& state, int node) const {
   const Side& side = state.sides[node];
   const bool primary = has(side, kUp) && has(side, kRuns) && !has(side, kRefused) && orders_[side.taken].role == OrderRole::Primary;
-  return primary && (is_mirrored(state, node) || (has(side, kGranted) && !has(side, kWaiting)));
+  if (!primary) return false;
+  if (is_mirrored(state, node)) return true;
+  const bool by_lease = orders_[side.taken].by_lease;
+  return has(side, kGranted) && !has(side, kWaiting) && (!by_lease || has(state, node, kBelieved));
 }
 
 void World::drop_stream(State& state) {
@@ -180,6 +183,7 @@ void World::crash(State& state, int node) {
   end_replica(side);
   side.flags = 0;
   side.heard = side.flying = 0;
+  state.leases[node] &= kWitnessCut;
 }
 
 void World::kill_replica(State& state, int node) {
@@ -227,11 +231,20 @@ World::Stepped World::step(const State& before, Action action) {
       }
       break;
     case Kind::FindReplica: set(side, kBlind, false); break;
+    case Kind::SeeNeed:
+    case Kind::Answered:
+    case Kind::Unanswered:
+    case Kind::Judge:
+    case Kind::LeaseEnds:
+    case Kind::GiveBack:
+    case Kind::CutWitness:
+    case Kind::HealWitness: step_witness(state, action); break;
     case Kind::Crash: crash(state, node); break;
     case Kind::Boot: side.flags = kUp; break;
     case Kind::RestartDaemon:
       side.heard = side.flying = 0;
       set(side, kBlind, true);
+      state.leases[node] &= kWitnessCut | kBelieved;
       break;
     case Kind::KillReplica: kill_replica(state, node); break;
     case Kind::CutStream:
@@ -264,7 +277,7 @@ void World::check(State& state) {
   const bool both = has(state.sides[0], kUp) && has(state.sides[1], kUp);
   const bool silent = heard_[state.sides[0].heard].silence_known || heard_[state.sides[1].heard].silence_known;
   // Also where the heartbeats are back and have not been heard yet.
-  if (options_.cuts == Options::Cuts::All && !has(state, kConnected) && both && silent) set(state, kSplit, true);
+  if (!options_.witness && options_.cuts == Options::Cuts::All && !has(state, kConnected) && both && silent) set(state, kSplit, true);
   if (has(state, kSplit) && !has(state, kHeartbeatsCut) && has(state, kConnected) && is_pair(state)) {
     set(state, kSplit, false);
     const bool first = is(state, 0, Role::Prim);
@@ -279,8 +292,9 @@ State World::healed(const State& before) {
   State state = before;
   set(state, kStreamCut, false);
   set(state, kHeartbeatsCut, false);
-  for (Side& side : state.sides) {
-    if (!has(side, kUp)) side.flags = kUp;
+  for (const int i : {0, 1}) {
+    if (!has(state.sides[i], kUp)) state.sides[i].flags = kUp;
+    set(state, i, kWitnessCut, false);
   }
   state.faults = state.commands = 0;
   return state;
@@ -311,6 +325,7 @@ std::string World::text(const State& state) const {
                        heard.heard ? fmt::format("{} {}{}{}{}", to_string(heard.role), to_string(heard.readiness), heard.paired ? " paired" : "",
                                                  heard.up_to_date ? " uptodate" : "", heard.out_of_date_requested ? " asks" : "")
                                    : heard.silence_known ? "silence" : "nothing");
+    if (options_.witness) out += lease_text(state, i);
   }
   return out + fmt::format("  acknowledged {}{}{}{}{}\n", state.acknowledged, has(state, kConnected) ? " connected" : "",
                            has(state, kStreamCut) ? " stream-cut" : "", has(state, kHeartbeatsCut) ? " heartbeats-cut" : "",

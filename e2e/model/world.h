@@ -21,6 +21,7 @@ struct Options {
   std::vector<Kind> without{};  ///< never happens
   role::Desired::DefaultPrimary default_primary{role::Desired::DefaultPrimary::Alone};
   bool failover{true};
+  bool witness{false};  ///< one that grants leases
   /// A rule broken on purpose, to see that it is found: what a node's machine sees, and what it has decided.
   std::function<void(role::Observed&)> see{};
   std::function<void(const role::Memory&, role::Plan&)> plan{};
@@ -63,6 +64,7 @@ class World {
   [[nodiscard]] std::string text(const State& state) const;
   [[nodiscard]] const Options& options() const { return options_; }
   [[nodiscard]] std::string figures() const;
+  [[nodiscard]] bool may_acknowledge(const State& state, int node) const;
 
  private:
   struct Slot {  ///< a pairing that is named: of this node or of its peer
@@ -96,7 +98,6 @@ class World {
   std::uint32_t number_of(role::Memory memory);
   std::uint32_t number_of(const status::PeerSection& peer);
   std::uint16_t number_of(const status::ReplicaOrder& order);
-  [[nodiscard]] bool may_acknowledge(const State& state, int node) const;
   [[nodiscard]] bool is_mirrored(const State& state, int node) const;
   [[nodiscard]] status::ReplicationSection replication_of(const State& state, int node) const;
   /// What a heartbeat of the node says now; nothing: it says nothing.
@@ -113,6 +114,17 @@ class World {
   void write(State& state, int node);
   void crash(State& state, int node);
   void kill_replica(State& state, int node);
+  // The witness (witness.cpp).
+  [[nodiscard]] status::LeaseSection::Answer answer_of(const State& state, int node) const;
+  [[nodiscard]] status::LeaseNeed need_of(const State& state, int node) const { return memory(state, node).section.lease; }
+  [[nodiscard]] bool asks(const State& state, int node) const;
+  [[nodiscard]] bool is_value_down(const State& state, int node) const;
+  void hear_answer(State& state, int node, status::LeaseSection::Answer answer);
+  void see_need(State& state, int node);
+  void step_witness(State& state, Action action);
+  [[nodiscard]] bool is_taken(const State& state, int node) const;
+  [[nodiscard]] std::string lease_text(const State& state, int node) const;
+  [[nodiscard]] bool witness_enabled(const State& state, Action action) const;
   [[nodiscard]] bool stream_possible(const State& state, int primary) const;
   [[nodiscard]] bool network_enabled(const State& state, Action action);
   [[nodiscard]] bool system_enabled(const State& state, Action action);
