@@ -221,6 +221,7 @@ TEST(Lease, ANewSafekitdDoesNotGiveWayBeforeItHasAskedForItsLease) {
   bench.settle();
   EXPECT_EQ(bench.role(), Role::Alone);
   bench.observed.lease.answer = Answer::Refused;
+  bench.observed.peer.holds_lease = true;
   bench.settle();
   EXPECT_EQ(std::ranges::count(bench.lines, "Split brain recovery: exiting alone"), 1);
 }
@@ -333,6 +334,26 @@ TEST(Lease, AnEchoIsAskedOnceAndBindsNoReplica) {
   bench.hear_peer(Role::Stop, Readiness::NotReady);
   bench.settle();
   EXPECT_EQ(bench.need(), LeaseNeed::None) << "the verdict was of that loss";
+}
+
+TEST(Lease, WhoWroteAloneStaysAlsoWhereTheLeaseHasRunOut) {
+  LeaseBench stopped{Role::Prim};
+  stopped.memory.section.paired = true;
+  stopped.observed.replication.connected = stopped.observed.replication.peer_synchronised = false;
+  stopped.hear_peer(Role::Alone, Readiness::Ready);
+  stopped.observed.peer.came_from_second = true;
+  stopped.observed.peer.paired = false;
+  stopped.settle();
+  EXPECT_EQ(std::ranges::count(stopped.lines, "Split brain recovery: exiting alone"), 1);
+
+  LeaseBench holder{Role::Second};
+  holder.lose_peer();
+  holder.say(Answer::Granted);
+  ASSERT_FALSE(holder.memory.section.paired);
+  holder.observed.lease.answer = Answer::Silent;
+  holder.hear_peer(Role::Prim, Readiness::Ready);
+  holder.settle();
+  EXPECT_EQ(std::ranges::count(holder.lines, "Split brain recovery: exiting alone"), 0);
 }
 
 StartInput silent_peer(Intent intent, WitnessWord word) {

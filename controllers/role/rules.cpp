@@ -93,7 +93,11 @@ bool Machine::split_brain() {
   const Answer answer = observed_.lease.answer;
   const bool is_open = answer == Answer::NotAsked || answer == Answer::Asked;
   const bool holds = answer == Answer::Granted || (memory().alone_by == AloneBy::Witness && is_open);
-  if (has_granting_witness() && holds != observed_.peer.holds_lease) gives_way = !holds;
+  if (has_granting_witness() && holds != observed_.peer.holds_lease) {
+    gives_way = !holds;
+  } else if (desired_.replicates && section().paired != observed_.peer.paired) {
+    gives_way = section().paired;  // who is still of a pair has acknowledged nothing that the other one has not
+  }
   if (gives_way) {
     say("heart", 'C', "Split brain recovery: exiting alone");
     give_way();

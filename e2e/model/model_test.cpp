@@ -220,7 +220,7 @@ TEST(RoleModel, FindsAPrimaryThatGoesOnThoughItIsRefused) {
 TEST(RoleModel, FindsALeaseThatIsGivenBackWhileItIsActedUpon) {
   Options options = all_cut();
   options.plan = [](const role::Memory&, role::Plan& plan) {
-    if (plan.memory.section.role == status::Role::Alone && plan.memory.section.replica.by_lease) plan.memory.section.lease = status::LeaseNeed::None;
+    if (plan.memory.section.role == status::Role::Alone && plan.memory.section.replica.by_lease) plan.memory.section.lease = status::LeaseNeed::GivenBack;
   };
   expect_found_beside_a_witness(std::move(options), "given back");
 }

@@ -40,7 +40,9 @@ void World::see_need(State& state, int node) {
   const status::ReplicaOrder& order = memory(state, node).section.replica;
   const bool consents = order.role == status::ReplicaOrder::Role::Primary && !order.by_lease;
   const bool acts = orders_[side.taken].by_lease && may_acknowledge(state, node) && !consents;
-  if (acts || (has(state, node, kBelieved) && has(side, kAddresses) && order.by_lease)) {
+  // One that is only not renewed ends by itself, and nobody else gets it.
+  const bool is_given_back = need_of(state, node) == Need::GivenBack;
+  if (is_given_back && (acts || (has(state, node, kBelieved) && has(side, kAddresses) && order.by_lease))) {
     broken_ = "a lease is given back by a node that acts upon it still";
   }
   set(state, node, kBelieved, false);
