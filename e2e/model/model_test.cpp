@@ -140,17 +140,6 @@ TEST(RoleModel, FindsThatThePeerIsNotAsked) {
   expect_found(std::move(options), "acknowledge", false);
 }
 
-TEST(RoleModel, FindsATakeOverFromOneThatLives) {
-  Options options = only({Kind::Start}, 0, 2);
-  options.see = [](role::Observed& seen) {
-    const bool second = seen.replication.order.role == OrderRole::Secondary && seen.replication.peer_synchronised && !seen.replication.unverified;
-    if (!second || seen.peer.role != status::Role::Prim) return;
-    seen.peer.heard = seen.replication.connected = false;
-    seen.peer.silence_known = true;
-  };
-  expect_found(std::move(options), "acknowledge", false);
-}
-
 TEST(RoleModel, FindsThatACopyIsNotMarked) {
   Options options = only({Kind::Start, Kind::Crash, Kind::CutStream}, 2, 3);
   options.plan = [](const role::Memory&, role::Plan& plan) { for_orders(plan, [](auto& order) { order.mark_out_of_date = false; }); };
@@ -229,22 +218,6 @@ TEST(RoleModel, FindsALeaseThatIsGivenBackToOneThatDoesNotKnowYet) {
   Options options = with_witness({Kind::CutStream, Kind::CutHeartbeats, Kind::Stop}, 2, 1);
   options.plan = [](const role::Memory&, role::Plan& plan) {
     if (plan.memory.section.lease == status::LeaseNeed::None) plan.memory.section.lease = status::LeaseNeed::GivenBack;
-  };
-  expect_found_beside_a_witness(std::move(options), "acknowledged");
-}
-TEST(RoleModel, FindsOneThatAsksAgainAfterARefusal) {
-  Options options = with_witness({Kind::CutStream, Kind::CutHeartbeats, Kind::Stop}, 2, 1);
-  options.plan = [](const role::Memory&, role::Plan& plan) {
-    const bool refused = plan.memory.section.lease == status::LeaseNeed::Stands && plan.memory.alone_by != role::AloneBy::Witness;
-    if (refused) plan.memory.section.lease = status::LeaseNeed::Needed;
-  };
-  expect_found_beside_a_witness(std::move(options), "acknowledged");
-}
-
-TEST(RoleModel, FindsASplitThatTheHolderLoses) {
-  Options options = with_witness({Kind::CutStream, Kind::CutHeartbeats, Kind::Crash}, 3, 0);
-  options.see = [](role::Observed& seen) {
-    seen.peer.holds_lease = seen.lease.answer == status::LeaseSection::Answer::Granted;
   };
   expect_found_beside_a_witness(std::move(options), "given back");
 }
