@@ -46,7 +46,7 @@ struct Happening {
     Network,    ///< `name` is cut, or `all`
     Process,    ///< `name` is killed on `node`: one that the module watches, `replica`, or `safekitd` (which is started again)
     Checker,    ///< resource `name` (`tcp.web`) goes down on `node`
-    Witness,    ///< no address of the split-brain checker answers any more
+    Witness,    ///< no witness of the split-brain checker answers any more
     Command,    ///< `name` on `node`
     Apply,      ///< `spec`
   };

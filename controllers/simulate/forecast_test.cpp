@@ -1,6 +1,7 @@
 #include "controllers/simulate/tree.h"
 
 #include <algorithm>
+#include <set>
 
 #include <gtest/gtest.h>
 
@@ -127,6 +128,35 @@ TEST(Forecast, AWitnessDecidesNothingWhileTheNodesHearEachOther) {
   ASSERT_TRUE(away.has_value()) << away.error().what;
   EXPECT_EQ(away->end, (std::array<std::string, 2>{"PRIM Ready", "SECOND Ready"}));
   EXPECT_EQ(away->outage, Duration{});
+}
+
+/// With a witness that grants leases.
+std::string leased() {
+  return std::string{kCluster} + "    splitBrain: {ident: w, exec: http, witnesses: [\"https://10.0.0.254/" + std::string(64, 'a') + "\"]}\n";
+}
+
+TEST(Forecast, ALeaseLeavesOneOfTwoThatAreCutOff) {
+  const auto cut = forecast(situation_of(leased()), {.kind = Kind::Network, .name = "all"});
+  ASSERT_TRUE(cut.has_value()) << cut.error().what;
+  const std::multiset<std::string> end{cut->end.begin(), cut->end.end()};
+  EXPECT_EQ(end, (std::multiset<std::string>{"ALONE Ready", "WAIT NotReady"}));
+  EXPECT_TRUE(cut->serves);
+  const auto killed = forecast(situation_of(leased()), {.kind = Kind::Node, .name = "a"});
+  ASSERT_TRUE(killed.has_value()) << killed.error().what;
+  EXPECT_EQ(killed->end, (std::array<std::string, 2>{"off", "ALONE Ready"}));
+}
+
+TEST(Forecast, WithoutTheWitnessNeitherOfTwoThatAreCutOffGoesOn) {
+  Situation situation = situation_of(leased());
+  for (NodeNow& node : situation.nodes) node.down = {"splitbrain.w"};
+  const auto cut = forecast(situation, {.kind = Kind::Network, .name = "all"});
+  ASSERT_TRUE(cut.has_value()) << cut.error().what;
+  EXPECT_EQ(cut->end, (std::array<std::string, 2>{"WAIT NotReady", "WAIT NotReady"}));
+  EXPECT_FALSE(cut->serves);
+  const auto lost = forecast(situation_of(leased()), {.kind = Kind::Witness});
+  ASSERT_TRUE(lost.has_value()) << lost.error().what;
+  EXPECT_EQ(lost->end, (std::array<std::string, 2>{"PRIM Ready", "SECOND Ready"}));
+  EXPECT_EQ(lost->outage, Duration{});
 }
 
 TEST(Forecast, FailoverOffIsAsItIsNow) {
