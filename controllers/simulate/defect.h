@@ -43,8 +43,6 @@ enum class Defect : std::uint8_t {
   // Of rights and leases.
   PromiseForgotten,       ///< a secondary is promoted before what it has promised its primary is over
   RightNeverEnds,         ///< a primary goes on acknowledging though its secondary promises nothing any more
-  LeaseNeverEnds,         ///< and one that is alone though its lease is over
-  LeaseTooLong,           ///< the witness grants a second less than it says
   WitnessGrantsBoth,      ///< the witness looks at nobody's lease
   GuardMissing,           ///< an address answers though the right has ended
 };
@@ -56,7 +54,7 @@ inline constexpr std::array<std::string_view, kDefects> kDefectNames{
     "pairing-stays",  "drops-acknowledgement", "loses-a-write",   "says-up-to-date",
     "drops-mark",     "always-alone",       "says-unpaired",      "answers-at-once",    "old-heartbeat",           "silent-too-soon",
     "forgets-hand-over", "facts-not-durable", "boots-unnoticed",  "script-end-lost",    "address-stays",
-    "promise-forgotten", "right-never-ends", "lease-never-ends", "lease-too-long", "witness-grants-both", "guard-missing"};
+    "promise-forgotten", "right-never-ends", "witness-grants-both", "guard-missing"};
 [[nodiscard]] constexpr std::string_view to_string(Defect defect) { return kDefectNames[static_cast<std::size_t>(defect)]; }
 [[nodiscard]] constexpr std::optional<Defect> parse_defect(std::string_view name) {
   for (std::size_t i = 0; i < kDefects; ++i) {

@@ -68,8 +68,7 @@ LeaseReply SimLeases::acquire(const LeaseAsk& ask, std::int64_t now) {
   if (!is_mine && !is_free) return {.holder = lease.holder, .detail = fmt::format("'{}' holds the lease, or has not given it back", lease.holder)};
   if (!is_mine && ask.only_mine) return {};
   if (lease.holder != ask.holder || now >= lease.until) lease = {.holder = ask.holder, .id = ++last_id};
-  const std::int64_t length = ask.length.count() - (defect == Defect::LeaseTooLong ? Duration{seconds{1}}.count() : 0);
-  lease.until = now + length + length / 1'000'000 * drift_ppm;
+  lease.until = now + ask.length.count() + ask.length.count() / 1'000'000 * drift_ppm;
   return {.granted = true, .id = std::to_string(lease.id), .length = ask.length};
 }
 

@@ -23,7 +23,7 @@ MonoTime Replica::right() const {
   if (!configure_.leased) return kNoEnd;
   if (!is_primary()) return MonoTime{};
   if (granted_ && !waiting_ && !mirroring_) {
-    return by_lease_ && ports_.defect != Defect::LeaseNeverEnds ? lease_.until : kNoEnd;
+    return by_lease_ ? lease_.until : kNoEnd;
   }
   return ports_.defect == Defect::RightNeverEnds ? kNoEnd : peer_right_.until();
 }

@@ -103,7 +103,7 @@ std::int64_t Cluster::drift() {
 
 bool Cluster::reaches_witness(std::uint32_t node) const {
   const Links& links = links_[node];
-  return witness_down_ == 0 && links.all == 0 && links.muted == 0 && links.witness == 0;
+  return witness_down_ == 0 && links.all == links.parted && links.muted == 0 && links.witness == 0;
 }
 
 void Cluster::fail(const Service& service, std::string_view what) {
@@ -303,6 +303,10 @@ void Cluster::inflict(const Fault& fault) {
       return node.pause_daemon(length);
     case Fault::Kind::CutLan: return cut_lan(fault.node, fault.which, length);
     case Fault::Kind::CutAll: return cut_all(fault.node, length);
+    case Fault::Kind::Part:
+      ++links_[fault.node].parted;
+      world_.after(length, [this, fault] { --links_[fault.node].parted; });
+      return cut_all(fault.node, length);
     case Fault::Kind::Lossy:
       ++links_[fault.node].lossy;
       excuse(fault.node, length);

@@ -54,6 +54,7 @@ class Cluster {
     std::array<int, 2> lans{};
     int all{0};
     int lossy{0};
+    int parted{0};  ///< of `all`, those that leave the witness in reach
     int muted{0};
     int witness{0};
   };

@@ -13,7 +13,7 @@ constexpr std::uint64_t kFaultWindow = 28'000;  ///< ms
 constexpr std::size_t kFaultsMax = 8;
 constexpr std::array<std::string_view, kFaultKinds> kNames{
     "power-loss", "restart-safekitd", "pause-safekitd", "cut-lan", "cut-all", "lossy", "clock-jump", "disk-full",
-    "pause-node", "mute-node", "cut-witness", "witness-down", "kill-replica", "pause-replica", "cut-stream", "apply", "start", "stop", "swap", "restart", "stopstart"};
+    "pause-node", "mute-node", "part", "cut-witness", "witness-down", "kill-replica", "pause-replica", "cut-stream", "apply", "start", "stop", "swap", "restart", "stopstart"};
 
 using Random = std::mt19937_64;
 
@@ -36,8 +36,12 @@ void choose_shape(Random& random, RunPlan& plan) {
 
 bool excuses(Fault::Kind kind) {
   using enum Fault::Kind;
-  return kind == CutAll || kind == PauseDaemon || kind == PauseNode || kind == PauseReplica || kind == MuteNode;
+  return kind == CutAll || kind == PauseDaemon || kind == PauseNode || kind == PauseReplica || kind == MuteNode || kind == Part;
 }
+
+/// What a lease is for.
+constexpr std::array kOfLeases{Fault::Kind::Part, Fault::Kind::CutAll, Fault::Kind::PauseNode, Fault::Kind::PauseReplica, Fault::Kind::PauseDaemon,
+                               Fault::Kind::MuteNode, Fault::Kind::CutWitness, Fault::Kind::WitnessDown, Fault::Kind::PowerLoss};
 
 }  // namespace
 
@@ -60,7 +64,8 @@ RunPlan plan_of(std::uint64_t seed, Defect defect) {
   std::vector<Fault::Kind> kinds;
   const std::size_t kinds_count = 1 + random() % 5;
   for (std::size_t i = 0; i < kinds_count; ++i) {
-    const auto kind = static_cast<Fault::Kind>(random() % kFaultKinds);
+    const bool is_of_leases = plan.witness == WitnessKind::Lease && random() % 3 != 0;
+    const auto kind = is_of_leases ? kOfLeases[random() % kOfLeases.size()] : static_cast<Fault::Kind>(random() % kFaultKinds);
     // What excuses much is rare, where it excuses.
     const bool rare = plan.witness != WitnessKind::Lease && excuses(kind);
     kinds.push_back(rare && random() % 4 != 0 ? Fault::Kind::PowerLoss : kind);

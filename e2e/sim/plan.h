@@ -22,6 +22,7 @@ struct Fault {
     DiskFull,       ///< the state directory's
     PauseNode,      ///< all processes of it, for `length`
     MuteNode,       ///< nothing that it sends arrives
+    Part,           ///< a node from all others, and not from the witness
     CutWitness,     ///< of a node
     WitnessDown,    ///< for all
     // Of a module, on the first or second of its nodes by `node`.
