@@ -35,6 +35,7 @@ class SharedClock final : public Clock {
 /// A secondary in small: takes everything, and answers what it is not told to leave unanswered.
 class PlayedPeer {
  public:
+  std::atomic<bool> is_silent{false};
   std::atomic<bool> disk_hangs{false};
   std::atomic<bool> wants_all{false};  ///< that all is compared; no request of it is answered
   std::atomic<bool> answers_unasked{false};  ///< then, instead, what nobody asked
@@ -61,6 +62,7 @@ class PlayedPeer {
       return {};
     }
     Bytes out;
+    if (is_silent) return out;
     const auto* begin = std::get_if<wire::ResyncBegin>(&*message);
     if (begin != nullptr && begin->mode == wire::ResyncMode::Full) ++full_comparisons;
     if (begin != nullptr && begin->mode == wire::ResyncMode::Zones) ++zone_comparisons;

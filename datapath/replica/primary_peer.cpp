@@ -11,6 +11,7 @@ namespace {
 constexpr std::size_t kReadBytes = 64U << 10;
 constexpr Duration kConnectMax = seconds{2};
 constexpr Duration kDetachMax = seconds{10};
+constexpr int kSilences = 3;  ///< of Patience, of a peer that is not waited for at the end
 constexpr int kLeftoverRoundsMax = 20;
 constexpr Duration kEndMax = seconds{600};  ///< a file system may take long to write all that was copied
 constexpr std::size_t kDurableMax = 1U << 16;        ///< answers kept for calls that have not asked yet
@@ -460,6 +461,8 @@ Status Primary::await_durable(Lock& lock, const Link& link, std::uint64_t sequen
 bool Primary::detach() {
   Lock lock{mutex_};
   if (!link_ || !synchronised_) return false;
+  const Duration silent{clock_.mono_now().ns - heard_};
+  if (silent > kSilences * patience_.late()) return false;  // it will not confirm this either
   push(wire::Detach{}, {}, {});
   const std::shared_ptr<Link> link = link_;
   return static_cast<bool>(await_durable(lock, *link, sequence_ - link->base, std::min(kDetachMax, settings_.send_timeout)));

@@ -333,6 +333,15 @@ TEST_F(PrimaryTest, WhatThePeerCannotTellIsComparedInFull) {
   EXPECT_EQ(peer_.full_comparisons, 1);
 }
 
+TEST_F(PrimaryTest, APeerThatSaysNothingIsNotWaitedForAtTheEnd) {
+  begin();
+  peer_.is_silent = true;
+  clock_.advance(seconds{10});
+  const auto began = std::chrono::steady_clock::now();
+  EXPECT_TRUE(primary_->stop());
+  EXPECT_LT(std::chrono::steady_clock::now() - began, seconds{5});
+}
+
 TEST_F(PrimaryTest, WhatIsKnownOnlyByTheZoneMapIsOfANewGeneration) {
   source_.let(false);
   const std::int64_t since = linux_os::next_file_moment().now;
