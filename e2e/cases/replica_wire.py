@@ -28,10 +28,11 @@ def case_several_connections_share_a_synchronisation(pair):
         pair.a.settle(PRIMARY, may_be_alone=True)
         load, appends = Load(pair.a, 1), Appends(pair.a)
         pair.b.settle(SECONDARY)
+        pair.a.wait(lambda report: report["bytes_copied"] > FILLING // 2, "copied under load")
+        load.stop()  # it writes faster than the line carries: the end would never come
         pair.a.synchronised()
         pair.a.want(PRIMARY)
         appends.wait_for(20)
-        load.stop()
         appends.end()
         assert_equal(pair)
         appends.check(pair.b.data)
