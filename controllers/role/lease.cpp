@@ -27,9 +27,17 @@ bool Machine::takes_role() const {
   });
 }
 
+/// The other node serves without this one: what calls wait for here will not come, and a script that waits for them would never end.
+bool Machine::is_beaten() const {
+  const auto& peer = observed_.peer;
+  if (!serves(peer)) return false;
+  const bool it_alone_holds = has_granting_witness() && peer.holds_lease && observed_.lease.answer != Answer::Granted;
+  return it_alone_holds || (is_parted() && !peer.paired);
+}
+
 LeaseNeed Machine::need_of_lease() const {
   const Memory& m = plan_.memory;
-  if (m.gives_way && status::is_serving(section().role)) return LeaseNeed::Forgone;
+  if (status::is_serving(section().role) && (m.gives_way || is_beaten())) return LeaseNeed::Forgone;
   if (desired_.witness == Witness::None || desired_.mode != Mode::Mirror) return LeaseNeed::None;
   const auto& peer = observed_.peer;
   const auto& replica = observed_.replication;
@@ -48,8 +56,6 @@ LeaseNeed Machine::need_of_lease() const {
                            (!observed_.addresses.all_unset ||
                             (replica.alive && replica.order.role == ReplicaOrder::Role::Primary));
   if (has_role || has_remains) {
-    const bool is_beaten = has_granting_witness() && serves(peer) && peer.holds_lease && observed_.lease.answer != Answer::Granted;
-    if (is_beaten) return LeaseNeed::Forgone;
     if (m.alone_by == AloneBy::Hand) return if_granting;
     if (m.alone_by == AloneBy::Witness) return has_granting_witness() || is_silent(peer, replica) ? LeaseNeed::Needed : LeaseNeed::None;
     // ALONE and its secondary complete already, or not yet known to be lost: it acknowledges nothing without it, as in PRIM.

@@ -336,6 +336,22 @@ TEST(Lease, AnEchoIsAskedOnceAndBindsNoReplica) {
   EXPECT_EQ(bench.need(), LeaseNeed::None) << "the verdict was of that loss";
 }
 
+/// In the middle of a restart: its script waits for an fsync, and the rules of a stable state are not asked.
+TEST(Lease, CallsOfAPrimaryThatTheOtherNodeServesWithoutEndAlsoWithoutAWitness) {
+  LeaseBench bench{Role::Prim, Witness::None};
+  bench.memory.section.paired = true;
+  bench.memory.steps = {RunScript{.name = "stop_prim"}};
+  bench.observed.replication.connected = bench.observed.replication.peer_synchronised = false;
+  bench.hear_peer(Role::Alone, Readiness::Ready);
+  const auto need = [&bench] { return decide(bench.desired, bench.observed, bench.memory).memory.section.lease; };
+  bench.observed.peer.paired = true;
+  EXPECT_EQ(need(), LeaseNeed::None) << "it may be about to follow";
+  bench.observed.peer.paired = false;
+  EXPECT_EQ(need(), LeaseNeed::Forgone);
+  bench.observed.replication.connected = true;
+  EXPECT_EQ(need(), LeaseNeed::None);
+}
+
 TEST(Lease, WhoWroteAloneStaysAlsoWhereTheLeaseHasRunOut) {
   LeaseBench stopped{Role::Prim};
   stopped.memory.section.paired = true;

@@ -92,6 +92,7 @@ class Machine {
   void go_alone_by(AloneBy right) { memory().alone_by = right; }
   [[nodiscard]] bool is_by_lease() const { return has_granting_witness() && plan_.memory.alone_by == AloneBy::Witness; }
   [[nodiscard]] bool takes_role() const;
+  [[nodiscard]] bool is_beaten() const;
   [[nodiscard]] LeaseNeed need_of_lease() const;
   [[nodiscard]] LeaseNeed need_at_start() const;
 
@@ -106,6 +107,8 @@ class Machine {
   bool rest_serving();
   bool replica_failed();
   bool split_brain();
+  /// PRIM of a pair whose stream is gone, and no leave to go on without it yet.
+  [[nodiscard]] bool is_parted() const;
   bool passed_over();
   void give_way();
   bool rest_alone();

@@ -6,6 +6,14 @@
 
 /// When a primary may go on without its peer, and what is noted of their copies: docs/resync.md.
 namespace safekit::role {
+namespace {
+
+/// It has handed the primary role over, and is about to follow.
+bool follows_soon(const status::PeerSection& peer) {
+  return peer.heard && peer.module_known && peer.role == Role::Second && peer.readiness == Readiness::Transient && peer.up_to_date;
+}
+
+}  // namespace
 
 bool is_gone(const status::PeerSection& peer) {
   return peer.heard && (!peer.module_known || peer.role == Role::Stop || peer.role == Role::Wait);
@@ -19,11 +27,6 @@ bool is_dead(const status::PeerSection& peer, const status::ReplicationSection& 
   return is_silent(peer, replica) && peer.silence_known;
 }
 
-/// It has handed the primary role over, and is about to follow.
-bool follows_soon(const status::PeerSection& peer) {
-  return peer.heard && peer.module_known && peer.role == Role::Second && peer.readiness == Readiness::Transient && peer.up_to_date;
-}
-
 bool serves(const status::PeerSection& peer) { return peer.heard && peer.module_known && status::is_serving(peer.role); }
 
 bool is_ahead(const status::PeerSection& peer, const status::ReplicationSection& replica) {
@@ -34,6 +37,12 @@ bool is_ahead(const status::PeerSection& peer, const status::ReplicationSection&
 bool has_left_us(const status::PeerSection& peer, const status::ReplicationSection& replica) {
   const bool is_there = peer.heard && peer.module_known && (peer.role != Role::Second || peer.in_service_hand_over);
   return is_there && !peer.paired && !replica.connected;
+}
+
+bool Machine::is_parted() const {
+  const auto& replica = observed_.replication;
+  const bool is_of_pair = desired_.replicates && section().role == Role::Prim && section().paired && !section().replica.may_be_alone;
+  return is_of_pair && replica.alive && !replica.connected;
 }
 
 bool Machine::peer_is_complete() const {

@@ -75,8 +75,9 @@ bool Machine::rest_serving() {
   return section().role == Role::Alone ? rest_alone() : rest_prim();
 }
 
-/// Both serve: whoever became primary by failover gives way; else the order that both sides compute alike. A peer in
-/// Transient may be about to stop: giving way to it could leave nobody with the newest data.
+/// Both serve. Who does not hold the lease gives way, where one of them does; else who is still of a pair, which the other one has left;
+/// else who became primary by failover; else the order that both sides compute alike. A peer in Transient may be about to stop: giving
+/// way to it could leave nobody with the newest data.
 bool Machine::split_brain() {
   // A peer that takes this one's stream is a secondary, whatever a heartbeat of its earlier life said.
   const bool has_secondary = desired_.replicates && observed_.replication.connected;
@@ -110,9 +111,7 @@ bool Machine::split_brain() {
 
 /// It stood still while the other node served alone, and then stopped: all that was acknowledged here is there, and more.
 bool Machine::passed_over() {
-  const auto& replica = observed_.replication;
-  const bool has_pair = section().role == Role::Prim && section().paired && !section().replica.may_be_alone;
-  if (!desired_.replicates || !has_pair || replica.connected || !is_ahead(observed_.peer, replica)) return false;
+  if (!is_parted() || !is_ahead(observed_.peer, observed_.replication)) return false;
   say("heart", 'C', "Action stopstart called by heart: the other node has served without this one, and has the newer copy");
   give_way();
   return true;

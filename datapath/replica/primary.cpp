@@ -284,7 +284,7 @@ Status Primary::wait(SequenceNumber sequence, Acknowledged level) {
     if (waiting_calls_ > 0) waiters_.notify_all();
   }
   if (fenced_) return Error{Code::Fenced, kFenced};
-  if (!released && !leaving_) return Error{Code::Fenced, "the peer was lost, and the witness has refused to let this node go on without it"};
+  if (!released && !leaving_) return Error{Code::Fenced, "the peer was lost, and this node may not go on without it"};
   if (!released) return Error{Code::Fenced, "the peer was lost while this node leaves the primary role"};
   return {};
 }

@@ -68,9 +68,7 @@ RunPlan plan_of(std::uint64_t seed, Defect defect) {
     const auto kind = is_of_leases ? kOfLeases[random() % kOfLeases.size()] : static_cast<Fault::Kind>(random() % kFaultKinds);
     // What excuses much is rare, where it excuses.
     const bool rare = plan.witness != WitnessKind::Lease && excuses(kind);
-    // Without leases a primary that hears the other one serve waits for its sendTimeout, which is not played.
-    const bool not_played = plan.witness != WitnessKind::Lease && kind == Fault::Kind::MuteNode;
-    kinds.push_back(not_played || (rare && random() % 4 != 0) ? Fault::Kind::PowerLoss : kind);
+    kinds.push_back(rare && random() % 4 != 0 ? Fault::Kind::PowerLoss : kind);
   }
   const std::size_t count = 1 + random() % kFaultsMax;
   for (std::size_t i = 0; i < count; ++i) {
