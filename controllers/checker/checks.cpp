@@ -102,12 +102,13 @@ Checks checks_of(const spec::Module& module) {
                  .watch_class = status::WatchClass::Pre,
                  .module = other.name});
   }
-  if (const auto& witness = module.checkers.split_brain; witness && !witness->witnesses.empty()) {
+  if (module.checkers.has_witness()) {
+    const spec::SplitBrainChecker& witness = *module.checkers.split_brain;
     put(checks, {.kind = Kind::SplitBrain,
-                 .ident = witness->ident,
+                 .ident = witness.ident,
                  .watch_class = status::WatchClass::Pre,
-                 .witnesses = witness->witnesses,
-                 .grants = witness_kind(witness->exec)});
+                 .witnesses = witness.witnesses,
+                 .grants = witness_kind(witness.exec)});
   }
   return checks;
 }

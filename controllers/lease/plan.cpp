@@ -160,7 +160,7 @@ void Pass::ask() {
 Desired desire(const spec::Module* module, const status::RoleSection& role, const std::string& node, const std::string& cluster_id) {
   Desired desired{.need = role.lease};
   const auto replicates = [&] { return module->replication && !module->replication->directories.empty(); };
-  if (module == nullptr || !module->checkers.split_brain || module->checkers.split_brain->witnesses.empty()) return desired;
+  if (module == nullptr || !module->checkers.has_witness()) return desired;
   const spec::SplitBrainChecker& witness = *module->checkers.split_brain;
   if (const auto kind = witness_kind(witness.exec)) {
     desired.witness = Section::Witness::Grants;

@@ -157,11 +157,6 @@ void copy_report(const control::Report& report, status::ReplicationSection& sect
 
 }  // namespace
 
-bool is_leased(const spec::Module& module) {
-  const auto& witness = module.checkers.split_brain;
-  return witness && !witness->witnesses.empty() && witness->grants_leases();
-}
-
 control::Lease lease_of(const status::LeaseSection& lease, status::LeaseNeed need) {
   using Answer = status::LeaseSection::Answer;
   const bool is_no = lease.answer == Answer::Refused || lease.answer == Answer::Silent;
@@ -384,7 +379,7 @@ Result<control::Configure> configure_of(const spec::Cluster& cluster, const spec
   to.connections = from.connections;
   // Well within the time-out of the heartbeats, which waits for it.
   to.silence = spec::longest_heartbeat_timeout(module) * 2 / 3;
-  to.leased = is_leased(module);
+  to.leased = module.checkers.has_leases();
   // A secondary takes over no earlier than this time-out after it has heard its primary last.
   to.promise = spec::longest_heartbeat_timeout(module) * 9 / 10;
   to.certificate_file = identity.certificate_file;

@@ -135,8 +135,6 @@ inline constexpr Duration kStartTime =
 [[nodiscard]] Plan decide(const Desired& desired, const Observed& observed, const Memory& memory,
                           MonoTime now);
 
-/// Its witness grants leases: nothing is acknowledged without a right to.
-[[nodiscard]] bool is_leased(const spec::Module& module);
 [[nodiscard]] control::Lease lease_of(const status::LeaseSection& lease, status::LeaseNeed need);
 
 /// `alive` from the first report on, and while a process that was told to stop is not gone. Until then a

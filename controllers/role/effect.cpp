@@ -65,8 +65,8 @@ Observed observe(const store::Store& store, const ModuleName& module, WallTime n
 
 status::LeaseSection::Witness witness_of(const spec::Checkers& checkers) {
   using Witness = status::LeaseSection::Witness;
-  if (!checkers.split_brain || checkers.split_brain->witnesses.empty()) return Witness::None;
-  return checkers.split_brain->grants_leases() ? Witness::Grants : Witness::Reachable;
+  if (!checkers.has_witness()) return Witness::None;
+  return checkers.has_leases() ? Witness::Grants : Witness::Reachable;
 }
 
 /// What a step that is under way waits for, where the machine itself has nothing to say.

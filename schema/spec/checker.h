@@ -105,6 +105,9 @@ struct Checkers {
   std::vector<CustomChecker> custom{};
   std::vector<ModuleChecker> modules{};
   std::optional<SplitBrainChecker> split_brain{};
+  [[nodiscard]] bool has_witness() const { return split_brain && !split_brain->witnesses.empty(); }
+  /// Nothing is acknowledged without a right to (docs/leases.md).
+  [[nodiscard]] bool has_leases() const { return has_witness() && split_brain->grants_leases(); }
   friend bool operator==(const Checkers&, const Checkers&) = default;
 };
 
