@@ -87,8 +87,8 @@ std::shared_ptr<RoleDriver::PrimaryRole> RoleDriver::make_primary(const control:
 
 /// Until what was promised to another primary has passed. False when this node is not to be primary any more.
 bool RoleDriver::await_promises(const control::Configure& configure) {
-  MonoTime until = promises_.until();
-  if (configure.leased) until = std::max(until, began_ + configure.promise + configure.promise / 500);
+  if (configure.leased) promises_.note(began_, configure.promise);
+  const MonoTime until = promises_.until();
   bool told = false;
   std::unique_lock lock{mutex_};
   for (;;) {

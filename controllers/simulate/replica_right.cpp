@@ -4,7 +4,6 @@
 namespace safekit::sim {
 namespace {
 
-constexpr MonoTime kNoEnd{INT64_MAX};
 constexpr Duration kLook = milliseconds{50};  ///< at a right that may have ended
 
 }  // namespace
@@ -14,7 +13,7 @@ void Replica::configure(const control::Configure& configure) {
   configure_ = configure;
   configured_ = true;
   // What the process before it has promised is not known.
-  if (begins) promises_.note(ports_.clock.mono_now() + configure.promise + configure.promise / 500);
+  if (begins) promises_.note(ports_.clock.mono_now(), configure.promise);
   settle_right();
   report();
 }
@@ -80,8 +79,8 @@ void Replica::ask_peer() {
 /// One side may have lost the stream that the other one still takes for alive.
 void Replica::promise() {
   if (!stream_ || answered_ == 0) return;
-  promises_.note(heard_ + configure_.promise + configure_.promise / 500);
-  const wire::Promise promise{.now = ports_.clock.mono_now().ns, .heard = heard_.ns, .answered = answered_, .answered_at = answered_at_.ns,
+  promises_.note(heard_, configure_.promise);
+  const wire::Promise promise{.heard = heard_.ns, .answered = answered_, .answered_at = answered_at_.ns,
                               .length = configure_.promise.count()};
   send(false, [promise](Replica& primary) {
     (void)primary.peer_right_.take(promise, primary.ports_.clock.mono_now());  // it cannot be corrupt

@@ -42,7 +42,6 @@ class AddressGuard {
 
   /// A store to memory, no system call. `MonoTime{}`: silent at once; `kNoEnd`: never.
   void allow_until(MonoTime until);
-  static constexpr MonoTime kNoEnd{INT64_MAX};
 
   /// After a change of the interfaces: one that went took its filters along, and gets them again. Cheap when nothing is missing.
   /// Interfaces that are there are guarded even if another one is NotFound. Errors, besides: Fenced when a later process

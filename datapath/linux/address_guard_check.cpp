@@ -26,7 +26,7 @@ T must(Result<T> result) {
 
 /// `open`, `closed`, or milliseconds from now.
 MonoTime moment(const std::string& text) {
-  if (text == "open") return AddressGuard::kNoEnd;
+  if (text == "open") return kNoEnd;
   if (text == "closed") return MonoTime{};
   return SystemClock{}.mono_now() + milliseconds{std::stoi(text)};
 }

@@ -56,7 +56,7 @@ struct Played {
     const std::int64_t from = now < blocked_until ? shown : heard;
     promised = std::max(promised, peers.real(from + length));
     const std::int64_t arrives = std::max(now + delay(), promises.empty() ? 0 : promises.back().first);
-    promises.push_back({arrives, {.now = shown, .heard = from, .answered = answered, .answered_at = answered_at, .length = length}});
+    promises.push_back({arrives, {.heard = from, .answered = answered, .answered_at = answered_at, .length = length}});
     told = now;
   }
   void step() {
@@ -157,10 +157,10 @@ TEST(PeerRight, StaysWhileTheReceiverOfThePeerWorks) {
 TEST(PeerRight, AQuestionThatWentQuicklyTellsTheClocksForThoseThatWentSlowly) {
   PeerRight right;
   (void)right.ask(MonoTime{1000 * kMs});
-  ASSERT_TRUE(right.take({.now = 0, .heard = 0, .answered = 1, .answered_at = 0, .length = 500 * kMs}, MonoTime{1001 * kMs}));
+  ASSERT_TRUE(right.take({.heard = 0, .answered = 1, .answered_at = 0, .length = 500 * kMs}, MonoTime{1001 * kMs}));
   (void)right.ask(MonoTime{1100 * kMs});
   // It lay in a queue for 400 ms.
-  ASSERT_TRUE(right.take({.now = 500 * kMs, .heard = 500 * kMs, .answered = 2, .answered_at = 500 * kMs, .length = 500 * kMs},
+  ASSERT_TRUE(right.take({.heard = 500 * kMs, .answered = 2, .answered_at = 500 * kMs, .length = 500 * kMs},
                          MonoTime{1501 * kMs}));
   EXPECT_EQ(right.until().ns, 1998 * kMs - 2);
 }
@@ -168,7 +168,7 @@ TEST(PeerRight, AQuestionThatWentQuicklyTellsTheClocksForThoseThatWentSlowly) {
 TEST(PeerRight, APromiseCountsUntilItHasPassedAlsoOnTheNextConnection) {
   PeerRight right;
   ASSERT_EQ(right.ask(MonoTime{1000 * kMs}), 1U);
-  const wire::Promise promise{.now = 5, .heard = 5, .answered = 1, .answered_at = 5, .length = 500 * kMs};
+  const wire::Promise promise{.heard = 5, .answered = 1, .answered_at = 5, .length = 500 * kMs};
   ASSERT_TRUE(right.take(promise, MonoTime{1001 * kMs}));
   EXPECT_EQ(right.until().ns, 1499 * kMs - 2);
   right.meet();
@@ -176,18 +176,18 @@ TEST(PeerRight, APromiseCountsUntilItHasPassedAlsoOnTheNextConnection) {
   EXPECT_EQ(right.take(promise, MonoTime{1002 * kMs}).error().code, Code::Corrupt) << "no question was asked there";
   // Another clock: it shows less than that of the machine before.
   ASSERT_EQ(right.ask(MonoTime{1100 * kMs}), 1U);
-  ASSERT_TRUE(right.take({.now = 1, .heard = 1, .answered = 1, .answered_at = 1, .length = 100 * kMs}, MonoTime{1101 * kMs}));
+  ASSERT_TRUE(right.take({.heard = 1, .answered = 1, .answered_at = 1, .length = 100 * kMs}, MonoTime{1101 * kMs}));
   EXPECT_EQ(right.until().ns, 1499 * kMs - 2) << "a shorter one takes nothing back";
 }
 
 TEST(PeerRight, AClockThatStoodStillGivesNoMoreThanWhatIsHeardNow) {
   PeerRight right;
   (void)right.ask(MonoTime{1000 * kMs});
-  ASSERT_TRUE(right.take({.now = 0, .heard = 0, .answered = 1, .answered_at = 0, .length = 500 * kMs}, MonoTime{1001 * kMs}));
+  ASSERT_TRUE(right.take({.heard = 0, .answered = 1, .answered_at = 0, .length = 500 * kMs}, MonoTime{1001 * kMs}));
   // The peer measured an hour, this machine a second.
   (void)right.ask(MonoTime{2000 * kMs});
   const std::int64_t later = 3'600'000 * kMs;
-  ASSERT_TRUE(right.take({.now = later, .heard = later, .answered = 2, .answered_at = later, .length = 500 * kMs}, MonoTime{2001 * kMs}));
+  ASSERT_TRUE(right.take({.heard = later, .answered = 2, .answered_at = later, .length = 500 * kMs}, MonoTime{2001 * kMs}));
   EXPECT_LE(right.until().ns, 2500 * kMs);
   EXPECT_GE(right.until().ns, 2498 * kMs);
 }
@@ -196,7 +196,7 @@ TEST(PeerRight, AsksNoMoreThanItCanRemember) {
   PeerRight right;
   for (std::uint64_t i = 1; i <= PeerRight::kUnansweredMax; ++i) ASSERT_EQ(right.ask(MonoTime{static_cast<std::int64_t>(i)}), i);
   EXPECT_FALSE(right.ask(MonoTime{9999}));
-  ASSERT_TRUE(right.take({.now = 1, .heard = 1, .answered = 1, .answered_at = 1, .length = 100'000}, MonoTime{2000}));
+  ASSERT_TRUE(right.take({.heard = 1, .answered = 1, .answered_at = 1, .length = 100'000}, MonoTime{2000}));
   EXPECT_LE(right.until().ns, 100'001);
   EXPECT_TRUE(right.ask(MonoTime{9999}));
 }
@@ -204,7 +204,7 @@ TEST(PeerRight, AsksNoMoreThanItCanRemember) {
 TEST(PeerRight, WhatCannotBeIsCorrupt) {
   PeerRight right;
   (void)right.ask(MonoTime{1000});
-  const wire::Promise good{.now = 2, .heard = 2, .answered = 1, .answered_at = 2, .length = 3};
+  const wire::Promise good{.heard = 2, .answered = 1, .answered_at = 2, .length = 3};
   for (const auto spoil : {+[](wire::Promise& p) { p.answered = 2; }, +[](wire::Promise& p) { p.answered = 0; },
                            +[](wire::Promise& p) { p.heard = INT64_MIN; }, +[](wire::Promise& p) { p.answered_at = INT64_MAX; },
                            +[](wire::Promise& p) { p.length = -1; }, +[](wire::Promise& p) { p.length = INT64_MAX; }}) {

@@ -98,7 +98,7 @@ class PlayedPeer {
       asked = question->number;
       const std::int64_t now = clock != nullptr ? (clock->mono_now() + hours{1}).ns : 0;
       if (promises_for != 0) {
-        wire::append_message(out, wire::Promise{.now = now, .heard = now, .answered = asked, .answered_at = now, .length = promises_for});
+        wire::append_message(out, wire::Promise{.heard = now, .answered = asked, .answered_at = now, .length = promises_for});
       }
     } else if (std::holds_alternative<wire::ResyncEnd>(*message)) {
       if (at_end) at_end();

@@ -102,7 +102,6 @@ class Primary final : public Sink, private ResyncHost {
   void tell_right(std::function<void(MonoTime)> tell) { tell_right_ = std::move(tell); }
   /// The lease of this node. Level, also before `start`; see control::Lease.
   void lease(MonoTime until, bool refused);
-  static constexpr MonoTime kNoEnd{INT64_MAX};  ///< of a right
   /// The role is being left, until `allow_alone` says else: this copy may be marked already, and the peer take over. So a call
   /// whose peer is lost gets an error, at once; released without the peer, its write would be promised and missing there.
   void leave();

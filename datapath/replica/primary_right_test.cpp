@@ -34,7 +34,7 @@ TEST_F(PrimaryRightTest, WhoNeedsNoneHasNoEnd) {
   begin();
   EXPECT_EQ(peer_.asked, 0U);
   EXPECT_FALSE(primary_->status().frozen);
-  EXPECT_EQ(told_, Primary::kNoEnd.ns);
+  EXPECT_EQ(told_, kNoEnd.ns);
 }
 
 TEST_F(PrimaryRightTest, ACallIsHeldUntilThePeerPromises) {
@@ -88,7 +88,7 @@ TEST_F(PrimaryRightTest, NoTimeGivesWhatTheControlPlaneDoesNot) {
   primary_->allow_alone(true);
   expect_returns(call);
   expect_returns(held);
-  EXPECT_EQ(told_, Primary::kNoEnd.ns);
+  EXPECT_EQ(told_, kNoEnd.ns);
 }
 
 TEST_F(PrimaryRightTest, AloneByLeaseEndsWithIt) {
@@ -149,7 +149,7 @@ TEST_F(PrimaryRightTest, ThePeersOwnWordThatItIsOutOfDateNeedsNoLease) {
   peer_.wants_all = true;
   source_.let(true);
   expect_returns(call);
-  EXPECT_EQ(told_, Primary::kNoEnd.ns);
+  EXPECT_EQ(told_, kNoEnd.ns);
   // Nor does the control plane take that back, which knows of it later.
   primary_->allow_alone(true, 0, true);
   EXPECT_TRUE(primary_->permit());

@@ -11,7 +11,9 @@ namespace safekit::replica {
 /// notes each one before it is told. Thread: any.
 class PromiseBook {
  public:
-  void note(MonoTime until) {
+  /// Longer by as much as the clocks of two nodes may differ (PeerRight).
+  void note(MonoTime heard, Duration length) {
+    const MonoTime until = heard + length + length / 500;
     std::int64_t before = until_.load();
     while (before < until.ns && !until_.compare_exchange_weak(before, until.ns)) {
     }

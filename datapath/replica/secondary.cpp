@@ -324,11 +324,10 @@ Status Secondary::take(Stream& stream, const wire::Question& question) {
 /// Noted before it is told; nothing where nobody has asked. Caller holds mutex_.
 std::optional<wire::Promise> Secondary::promise() {
   if (book_ == nullptr || answered_ == 0 || stopped_) return std::nullopt;
-  const MonoTime now = clock_.mono_now();
-  const MonoTime heard = works_ ? now : MonoTime{heard_};
+  const MonoTime heard = works_ ? clock_.mono_now() : MonoTime{heard_};
   const Duration length{promise_length_};
-  book_->note(heard + length + length / 500);
-  return wire::Promise{.now = now.ns, .heard = heard.ns, .answered = answered_, .answered_at = answered_at_.ns, .length = length.count()};
+  book_->note(heard, length);
+  return wire::Promise{.heard = heard.ns, .answered = answered_, .answered_at = answered_at_.ns, .length = length.count()};
 }
 
 Status Secondary::take(const StreamRef& stream, const wire::FrameView& frame) {

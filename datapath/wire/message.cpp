@@ -342,7 +342,6 @@ Result<Message> take(FrameType type, ByteReader& in, BytesView& data) {
     case FrameType::Question: return Message{Question{.number = in.u64()}};
     case FrameType::Promise: {
       Promise value;
-      value.now = in.i64();
       value.heard = in.i64();
       value.answered = in.u64();
       value.answered_at = in.i64();
@@ -447,7 +446,6 @@ void append_message(Bytes& out, const Message& message, BytesView data) {
                  [&](const Verified& value) { body.text(value.fault); },
                  [&](const Question& value) { body.u64(value.number); },
                  [&](const Promise& value) {
-                   body.i64(value.now);
                    body.i64(value.heard);
                    body.u64(value.answered);
                    body.i64(value.answered_at);

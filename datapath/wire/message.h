@@ -81,8 +81,7 @@ struct Question {
 };
 /// The secondary will not act as primary before `heard` + `length`. All in ns, of its own clock that counts from its boot.
 struct Promise {
-  std::int64_t now{0};
-  std::int64_t heard{0};        ///< it read something of the primary last; `now` while it works on that
+  std::int64_t heard{0};        ///< it read something of the primary last; the present while it works on that
   std::uint64_t answered{0};    ///< the last Question that it has read,
   std::int64_t answered_at{0};  ///< and when
   std::int64_t length{0};

@@ -26,6 +26,9 @@ struct MonoTime {
   friend constexpr Duration operator-(MonoTime a, MonoTime b) { return Duration{a.ns - b.ns}; }
 };
 
+/// Of what does not end by itself.
+inline constexpr MonoTime kNoEnd{INT64_MAX};
+
 /// Nanoseconds since 1970 UTC. Only stored and shown; comparing it between two nodes is a defect (design.md 6).
 struct WallTime {
   std::int64_t ns{0};
