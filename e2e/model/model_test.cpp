@@ -113,6 +113,15 @@ TEST(RoleModel, WithAWitnessCutsAndCommandsLoseNothing) {
 
 // Rules broken on purpose.
 
+namespace {
+
+/// From each of two that serve: by SafeKit's rule alone it may be the one that gives way.
+void hide_who_wrote_alone(role::Observed& seen) {
+  if (status::is_serving(seen.peer.role)) seen.peer.paired = !seen.replication.order.may_be_alone;
+}
+
+}  // namespace
+
 TEST(RoleModel, FindsAnOldCopyThatIsPromoted) {
   Options options = only({Kind::Start, Kind::Crash}, 2, 3);
   options.see = [](role::Observed& seen) { seen.replication.up_to_date = seen.replication.up_to_date || seen.peer.silence_known; };
@@ -129,6 +138,18 @@ TEST(RoleModel, FindsThatTheMarkOfAPairIsForgotten) {
     if (!before.started) plan.memory.section.paired = false;
   };
   expect_found(std::move(options), "promoted", false);
+}
+
+TEST(RoleModel, FindsATakeOverFromOneThatLives) {
+  Options options = only({Kind::Start}, 0, 2);
+  options.see = [](role::Observed& seen) {
+    hide_who_wrote_alone(seen);
+    const bool second = seen.replication.order.role == OrderRole::Secondary && seen.replication.peer_synchronised && !seen.replication.unverified;
+    if (!second || seen.peer.role != status::Role::Prim) return;
+    seen.peer.heard = seen.replication.connected = false;
+    seen.peer.silence_known = true;
+  };
+  expect_found(std::move(options), "acknowledge", false);
 }
 
 TEST(RoleModel, FindsThatThePeerIsNotAsked) {
@@ -220,6 +241,15 @@ TEST(RoleModel, FindsALeaseThatIsGivenBackToOneThatDoesNotKnowYet) {
     if (plan.memory.section.lease == status::LeaseNeed::None) plan.memory.section.lease = status::LeaseNeed::GivenBack;
   };
   expect_found_beside_a_witness(std::move(options), "given back");
+}
+
+TEST(RoleModel, FindsASplitThatTheHolderLoses) {
+  Options options = with_witness({Kind::CutStream, Kind::CutHeartbeats, Kind::Crash}, 3, 0);
+  options.see = [](role::Observed& seen) {
+    seen.peer.holds_lease = seen.lease.answer == status::LeaseSection::Answer::Granted;
+    hide_who_wrote_alone(seen);
+  };
+  expect_found_beside_a_witness(std::move(options), "acknowledge");
 }
 
 }  // namespace safekit::model
