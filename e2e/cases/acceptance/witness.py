@@ -133,6 +133,13 @@ def join_one(w, node, other):
         w.box.exec(node, "ip", "route", "del", "blackhole", w.peer_addresses[node][network])
 
 
+def come_back(w, node, primary):
+    w.boot(node)
+    w.command(node, "start")
+    w.box.wait_state(primary, "app", "PRIM Ready")
+    w.box.wait_state(node, "app", "SECOND Ready")
+
+
 def death(w):
     """The primary dies. The other node reaches the witness, and serves."""
     primary = w.box.primary("app")
@@ -140,10 +147,7 @@ def death(w):
     w.box.call("kill", primary)
     w.box.wait_state(other, "app", "ALONE Ready")
     w.said(other, "the witness is asked", "Resource splitbrain.uptodate set to up", "Action alone called by heart: no heartbeat")
-    w.boot(primary)
-    w.command(primary, "start")
-    w.box.wait_state(other, "app", "PRIM Ready")
-    w.box.wait_state(primary, "app", "SECOND Ready")
+    come_back(w, primary, other)
 
 
 def restart(w):
@@ -157,10 +161,7 @@ def restart(w):
     w.said(primary, "Resource splitbrain.uptodate set to down", "Action wait from failover rule splitbrain_failure", "Local state WAIT NotReady")
     w.servers.witness()
     w.box.wait_state(primary, "app", "ALONE Ready")
-    w.boot(other)
-    w.command(other, "start")
-    w.box.wait_state(primary, "app", "PRIM Ready")
-    w.box.wait_state(other, "app", "SECOND Ready")
+    come_back(w, other, primary)
 
 
 def not_needed(w):
@@ -177,10 +178,7 @@ def not_needed(w):
     w.do(primary, "echo still > written-without-witness; sync written-without-witness")
     assert w.box.state(primary, "app") == "ALONE Ready"
     w.silent(primary, "Local state WAIT")
-    w.boot(other)
-    w.command(other, "start")
-    w.box.wait_state(primary, "app", "PRIM Ready")
-    w.box.wait_state(other, "app", "SECOND Ready")
+    come_back(w, other, primary)
 
 
 def ping(w):
