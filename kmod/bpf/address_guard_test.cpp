@@ -6,7 +6,6 @@
 #include <linux/pkt_cls.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <ctime>
 #include <memory>
 #include <utility>
@@ -90,19 +89,16 @@ class AddressGuardVerdict : public ::testing::Test {
     const sk_guard_state state{.until_ns = moment, .dropped = 0};
     ASSERT_EQ(bpf_map__update_elem(map("state"), &zero, sizeof zero, &state, sizeof state, BPF_ANY), 0);
   }
-  bpf_test_run_opts run(const char* program, const Packet& packet, int repeat = 1) {
+  bool passes(const char* program, const Packet& packet) {
     bpf_test_run_opts options{};
     options.sz = sizeof options;
     options.data_in = packet.data();
     options.data_size_in = static_cast<std::uint32_t>(packet.size());
-    options.repeat = repeat;
+    options.repeat = 1;
     EXPECT_EQ(bpf_prog_test_run_opts(bpf_program__fd(bpf_object__find_program_by_name(object.get(), program)),
                                      &options),
               0);
-    return options;
-  }
-  bool passes(const char* program, const Packet& packet) {
-    const auto verdict = static_cast<int>(run(program, packet).retval);
+    const auto verdict = static_cast<int>(options.retval);
     EXPECT_TRUE(verdict == TC_ACT_UNSPEC || verdict == TC_ACT_SHOT);
     return verdict == TC_ACT_UNSPEC;
   }
@@ -199,21 +195,5 @@ TEST_F(AddressGuardVerdict, CountsWhatItKeepsBack) {
 }
 
 /// Not a claim: prints what a packet costs, `--gtest_also_run_disabled_tests --gtest_filter=*Costs`.
-TEST_F(AddressGuardVerdict, DISABLED_Costs) {
-  const auto cost = [&](const char* what, const char* program, const Packet& packet) {
-    std::printf("%-40s %u ns\n", what, run(program, packet, 1'000'000).duration);
-  };
-  allow_until(SK_GUARD_NO_END);
-  cost("no end", "guard_ingress", ipv4(kOther4, kVip4));
-  allow_until(SK_GUARD_NO_END - 1);
-  cost("in time", "guard_ingress", ipv4(kOther4, kVip4));
-  allow_until(SK_GUARD_NEVER);
-  cost("out of time, IPv4, passes", "guard_ingress", ipv4(kOther4, kOther4));
-  cost("out of time, IPv4, kept back", "guard_ingress", ipv4(kOther4, kVip4));
-  cost("out of time, IPv6, passes", "guard_ingress", ipv6(kOther6, kOther6));
-  cost("out of time, IPv6, kept back", "guard_egress", ipv6(kVip6, kOther6));
-  cost("out of time, ARP, passes", "guard_ingress", arp(kRequest, kOther4, kOther4));
-}
-
 }  // namespace
 }  // namespace safekit::bpf
