@@ -122,7 +122,7 @@ Result<int> change(NetlinkRequest request) {
 }
 
 Error refusal(int error, int index, std::string_view doing) {
-  if (error == ENODEV) return Error{Code::NotFound, fmt::format("no interface '{}'", index)};
+  if (error == ENODEV) return Error{Code::NotFound, fmt::format("no interface with index {}", index)};
   if (error == ENOENT || error == EOPNOTSUPP) {
     return Error{Code::Unsupported,
                  fmt::format("{}: this kernel has no eBPF packet filters (clsact, cls_bpf)", doing)};
