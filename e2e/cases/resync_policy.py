@@ -25,6 +25,14 @@ def fill(directory):
     os.symlink("f1", f"{directory}/d1/link")
 
 
+def let_stamps_age(directory):
+    """What is chosen from now on lies after all that was done there: a choice counts in what was stamped up to 20 ms before it
+    (datapath/resync/backup.cpp)."""
+    newest = max(os.lstat(os.path.join(path, name)).st_ctime_ns for path, _, names in os.walk(directory) for name in [".", *names])
+    while (left := newest + 30_000_000 - time.time_ns()) > 0:
+        time.sleep(left / 1e9)
+
+
 def change_byte(path, offset):
     """As somebody who hides it: size and mtime stay."""
     before = os.stat(path)
@@ -72,6 +80,7 @@ def seeded(pair, uid="nov28"):
     alone(pair)
     assert choose(pair.a, BACKUP_PRIMARY, uid) == ""
     backup(pair.a, pair.b.data)
+    let_stamps_age(pair.b.data)
     pair.a.run("sh", "-ec", f"""cd {pair.mount}
         printf x | dd of=d2/f2 bs=1 seek=150000 conv=notrunc 2>/dev/null
         echo new > d3/new; rm d3/f3; mv d0/f4 d3/moved; chmod 751 d1/f5; truncate -s 1000 d2/f6
@@ -116,6 +125,7 @@ def case_changes_under_way_during_the_backup(pair):
     try:
         for _ in range(2):  # names go away under it
             subprocess.run(pair.a.enter("sh", "-c", f"cp -a {pair.mount}/. {pair.b.data}/ 2>/dev/null"), check=False)
+        let_stamps_age(pair.b.data)
         pair.b.start(policy=policy(BACKUP_SECONDARY, "busy"))
         pair.b.settle(SECONDARY)
         pair.b.synchronised()
@@ -128,10 +138,10 @@ def case_changes_under_way_during_the_backup(pair):
 
 def case_from_a_cold_backup_with_changes_before_the_start(pair):
     fill(pair.a.data)
-    time.sleep(0.1)  # so that the choice lies between
+    let_stamps_age(pair.a.data)
     source = policy(BACKUP_PRIMARY, "cold")
     subprocess.run(["cp", "-a", f"{pair.a.data}/.", f"{pair.b.data}/"], check=True)
-    time.sleep(0.1)
+    let_stamps_age(pair.b.data)
     change_byte(f"{pair.a.data}/d1/f1", 70000)  # on either side, hidden
     target = policy(BACKUP_SECONDARY, "cold")
     change_byte(f"{pair.b.data}/d2/f2", 70000)
@@ -198,7 +208,7 @@ def parted(pair):
     pair.a.wait(lambda r: not r["connected"], "alone")
     pair.a.kill()
     os.unlink(f"{pair.root}/state-b/replica/journal")
-    time.sleep(0.1)  # so that the date lies between
+    let_stamps_age(pair.b.data)
     since = time.time_ns()
     pair.a.start()
     pair.a.settle(PRIMARY, may_be_alone=True)
