@@ -69,6 +69,14 @@ def measure(directory):
     return files, load_bytes
 
 
+def serve_again(node):
+    """Alone. It has looked for what others changed: what the application does meanwhile would be found too, all of it."""
+    began = node.log_size()
+    node.start()
+    node.settle(PRIMARY, may_be_alone=True)
+    node.wait_for_log("outside changed-", began)
+
+
 def meet(primary, secondary):
     """They synchronise, and look at little; both are as they say."""
     began = primary.log_size()
@@ -147,8 +155,7 @@ def case_both_lose_power(pair):
     one.lose_power()
     two.lose_power()
     load.end()
-    pair.b.start()
-    pair.b.settle(PRIMARY, may_be_alone=True)
+    serve_again(pair.b)
     load = Load(pair.b, 2)
     load.end()
     meet(pair.b, pair.a)
