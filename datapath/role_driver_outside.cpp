@@ -9,7 +9,8 @@ namespace safekit {
 Status RoleDriver::look_outside(const journal::State& before, std::vector<Fd> roots, const replica::Exclusions& exclusions,
                                 const control::Configure& configure) {
   if (left_at_) return {};
-  const auto scope = resync::scope_of(before, replica::is_exact(before, boot_id_), linux_os::file_moment(), boot_id_);
+  const auto now = linux_os::file_moment();
+  const auto scope = resync::scope_of(before, replica::is_exact(before, boot_id_), now, boot_id_);
   SK_TRY_VOID(journal_.update([&](journal::State& state) {
     state.watched.left = false;
     state.watched.unsettled = state.ever_synchronised || !state.backup.empty();
@@ -21,6 +22,7 @@ Status RoleDriver::look_outside(const journal::State& before, std::vector<Fd> ro
           .roots = std::move(roots),
           .exclusions = exclusions,
           .scope = scope,
+          .until = now.now,
           .workers = std::max(1U, configure.resync_workers)},
       ports_.clock, ports_.log);
   return {};

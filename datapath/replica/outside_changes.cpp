@@ -22,7 +22,9 @@ void OutsideChanges::look(const std::stop_token& stop) {
   switch (options_.scope.look) {
     case Look::Nowhere: break;
     case Look::Everywhere: found.unknown = options_.scope.why; break;
-    case Look::Changed: found = scan(options_.roots, options_.exclusions, options_.scope.since, options_.workers, stop); break;
+    case Look::Changed:
+      found = scan(options_.roots, options_.exclusions, {options_.scope.since, options_.until}, options_.workers, stop);
+      break;
   }
   if (stop.stop_requested()) return;
   options_.roots.clear();  // nobody is kept from unmounting them
@@ -31,10 +33,11 @@ void OutsideChanges::look(const std::stop_token& stop) {
                fmt::format("changed-while-stopped=unknown reason='{}': the copies are compared in full", found.unknown));
   } else if (options_.scope.look == Look::Changed) {
     const auto took = std::chrono::duration_cast<milliseconds>(clock_.mono_now() - began).count();
-    log_.write(found.empty() || !options_.scope.by_others ? LogLevel::Info : LogLevel::Warning, kLog,
-               fmt::format("{}={} looked-at={} ms={}{}", options_.scope.by_others ? "changed-while-stopped" : "changed-since-last-noted",
+    log_.write(found.found == 0 || !options_.scope.by_others ? LogLevel::Info : LogLevel::Warning, kLog,
+               fmt::format("{}={} looked-at={} ms={}{}{}", options_.scope.by_others ? "changed-while-stopped" : "changed-since-last-noted",
                            found.found, found.looked_at, took,
-                           found.found == 0 ? "" : fmt::format(" first='{}'", found.first)));
+                           found.found == 0 ? "" : fmt::format(" first='{}'", found.first),
+                           found.meanwhile == 0 ? "" : fmt::format(" touched-meanwhile={}", found.meanwhile)));
   }
   {
     const std::lock_guard lock{mutex_};

@@ -25,6 +25,7 @@ class OutsideChanges {
     std::vector<Fd> roots{};  ///< the directories, underneath of whatever is mounted over them
     Exclusions exclusions{};
     resync::Scope scope{};
+    std::int64_t until{INT64_MAX};  ///< when the role is taken up, of linux_os::FileMoment
     unsigned workers{1};
   };
   OutsideChanges(Options options, const Clock& clock, Log& log);

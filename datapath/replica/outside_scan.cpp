@@ -27,6 +27,7 @@ using journal::ActivityEntry;
 using Kind = journal::ActivityEntry::Kind;
 
 constexpr unsigned kStatMask = STATX_TYPE | STATX_MODE | STATX_NLINK | STATX_CTIME;
+constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr int kStatFlags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
 
 struct CloseDirectory {
@@ -45,8 +46,8 @@ Fd open_below(int root, const std::string& path) {
 
 class Scanner {
  public:
-  Scanner(const std::vector<Fd>& roots, const Exclusions& exclusions, std::int64_t since, const std::stop_token& stop)
-      : roots_(roots), exclusions_(exclusions), since_(since), stop_(stop) {}
+  Scanner(const std::vector<Fd>& roots, const Exclusions& exclusions, const Absence& absence, const std::stop_token& stop)
+      : roots_(roots), exclusions_(exclusions), absence_(absence), stop_(stop) {}
 
   Outside run(unsigned workers) {
     for (std::uint32_t root = 0; root < roots_.size(); ++root) {
@@ -83,7 +84,8 @@ class Scanner {
     const bool changed = is_changed(st);
     if (changed) {
       SK_TRY(HandleKey key, key_at(places_[root], roots_[root].get(), ""));
-      note({.kind = Kind::Names, .key = std::move(key)}, ".");
+      note({.kind = Kind::Names, .key = std::move(key)});
+      count(st, ".");
     }
     waiting_.push_back({root, "", changed});
     return {};
@@ -155,8 +157,9 @@ class Scanner {
       SK_TRY(reading.key, key_at(places_[reading.at.root], reading.fd, ""));
     }
     if (S_ISDIR(st.stx_mode)) {
-      note({.kind = Kind::Names, .key = std::move(key)}, path);
-      if (reading.at.changed) note({.kind = Kind::Tree, .key = *reading.key, .name = name}, {});
+      note({.kind = Kind::Names, .key = std::move(key)});
+      count(st, path);
+      if (reading.at.changed) note({.kind = Kind::Tree, .key = *reading.key, .name = name});
       return {};
     }
     if (st.stx_nlink > 1) {
@@ -164,23 +167,28 @@ class Scanner {
       return {};
     }
     // Content from the first zone to the end.
-    note({.kind = S_ISREG(st.stx_mode) ? Kind::Groups : Kind::Attributes, .key = std::move(key), .parent = *reading.key, .name = name},
-         path);
+    note({.kind = S_ISREG(st.stx_mode) ? Kind::Groups : Kind::Attributes, .key = std::move(key), .parent = *reading.key, .name = name});
+    count(st, path);
     return {};
   }
 
   [[nodiscard]] bool is_changed(const struct statx& st) const {
-    return resync::is_since({st.stx_ctime.tv_sec, st.stx_ctime.tv_nsec}, since_);
+    return resync::is_since({st.stx_ctime.tv_sec, st.stx_ctime.tv_nsec}, absence_.since);
   }
 
-  /// `path`: of an inode; empty for what is noted beside it.
-  void note(const ActivityEntry& entry, const std::string& path) {
+  void note(const ActivityEntry& entry) {
     const std::lock_guard lock{mutex_};
     found_.changes.add(entry);
     if (found_.changes.everything || found_.changes.inodes.size() > journal::ZoneMap::kInodesMax) {
       give_up_locked("too much was changed");
     }
-    if (path.empty()) return;
+  }
+  void count(const struct statx& st, const std::string& path) {
+    const std::lock_guard lock{mutex_};
+    if (st.stx_ctime.tv_sec * kSecond + st.stx_ctime.tv_nsec > absence_.until) {
+      ++found_.meanwhile;
+      return;
+    }
     ++found_.found;
     if (found_.first.empty()) found_.first = path;
   }
@@ -195,7 +203,7 @@ class Scanner {
 
   const std::vector<Fd>& roots_;
   const Exclusions& exclusions_;
-  const std::int64_t since_;
+  const Absence absence_;
   const std::stop_token stop_;
   std::vector<Place> places_{};
 
@@ -216,9 +224,9 @@ void Outside::add(const Outside& more) {
   if (!unknown.empty()) changes = {};
 }
 
-Outside scan(const std::vector<Fd>& roots, const Exclusions& exclusions, std::int64_t since, unsigned workers,
+Outside scan(const std::vector<Fd>& roots, const Exclusions& exclusions, const Absence& absence, unsigned workers,
              const std::stop_token& stop) {
-  return Scanner{roots, exclusions, since, stop}.run(workers);
+  return Scanner{roots, exclusions, absence, stop}.run(workers);
 }
 
 }  // namespace safekit::replica

@@ -34,7 +34,7 @@ class OutsideScanTest : public ::testing::Test {
   Outside look(const Exclusions& exclusions = {}) {
     std::vector<Fd> roots;
     roots.emplace_back(::open(top_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    return scan(roots, exclusions, since_, 3, std::stop_token{});
+    return scan(roots, exclusions, {since_, until_}, 3, std::stop_token{});
   }
   HandleKey key(const std::string& below) {
     const Fd fd{::open(path(below).c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC)};
@@ -63,6 +63,7 @@ class OutsideScanTest : public ::testing::Test {
 
   std::string top_{};
   std::int64_t since_{0};
+  std::int64_t until_{INT64_MAX};
 };
 using Names = std::set<std::string>;
 
@@ -87,6 +88,19 @@ TEST_F(OutsideScanTest, FindsContentBehindAFakedTimeAttributesAndXattrs) {
   EXPECT_EQ(marks.groups.from, 0U);
   EXPECT_EQ(marks.parent, key("a"));
   EXPECT_EQ(marks.name, "f");
+}
+
+// It may have been changed before as well, so it is compared; but nobody is told that others did it.
+TEST_F(OutsideScanTest, WhatIsTouchedMeanwhileIsNotCountedAsOthers) {
+  write("a/f");
+  until_ = linux_os::file_moment().now;
+  (void)linux_os::next_file_moment();
+  write("b/f");
+  const Outside found = look();
+  EXPECT_EQ(names(found), (Names{"a/f", "b/f"}));
+  EXPECT_EQ(found.found, 1U);
+  EXPECT_EQ(found.first, "a/f");
+  EXPECT_EQ(found.meanwhile, 1U);
 }
 
 TEST_F(OutsideScanTest, FindsTheDirectoryOfWhatCameOrWent) {
@@ -127,7 +141,7 @@ TEST_F(OutsideScanTest, ADirectoryThatCannotBeReadLeavesEverythingInDoubt) {
   std::vector<Fd> roots;
   roots.emplace_back(::open(path("top").c_str(), O_RDONLY | O_CLOEXEC));  // no directory
   roots.emplace_back(-1);
-  EXPECT_FALSE(scan(roots, {}, since_, 2, std::stop_token{}).unknown.empty());
+  EXPECT_FALSE(scan(roots, {}, {since_}, 2, std::stop_token{}).unknown.empty());
 }
 
 TEST_F(OutsideScanTest, EndsEarlyWhenItIsToStop) {
@@ -135,7 +149,7 @@ TEST_F(OutsideScanTest, EndsEarlyWhenItIsToStop) {
   source.request_stop();
   std::vector<Fd> roots;
   roots.emplace_back(::open(top_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  EXPECT_LT(scan(roots, {}, since_, 2, source.get_token()).looked_at, 14U);
+  EXPECT_LT(scan(roots, {}, {since_}, 2, source.get_token()).looked_at, 14U);
 }
 
 }  // namespace
