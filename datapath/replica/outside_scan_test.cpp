@@ -93,7 +93,7 @@ TEST_F(OutsideScanTest, FindsContentBehindAFakedTimeAttributesAndXattrs) {
 // It may have been changed before as well, so it is compared; but nobody is told that others did it.
 TEST_F(OutsideScanTest, WhatIsTouchedMeanwhileIsNotCountedAsOthers) {
   write("a/f");
-  until_ = linux_os::file_moment().now;
+  until_ = linux_os::next_file_moment().now;
   (void)linux_os::next_file_moment();
   write("b/f");
   const Outside found = look();
