@@ -348,6 +348,13 @@ TEST(Lease, CallsOfAPrimaryThatTheOtherNodeServesWithoutEndAlsoWithoutAWitness) 
   EXPECT_EQ(need(), LeaseNeed::None) << "it may be about to follow";
   bench.observed.peer.paired = false;
   EXPECT_EQ(need(), LeaseNeed::Forgone);
+  // It died since, was booted, and waits for this one to give way.
+  bench.hear_peer(Role::Wait, Readiness::Transient);
+  bench.observed.peer.paired = false;
+  bench.observed.peer.up_to_date = true;
+  bench.observed.replication.generation = 5;
+  bench.observed.peer.generation = 6;
+  EXPECT_EQ(need(), LeaseNeed::Forgone);
   bench.observed.replication.connected = true;
   EXPECT_EQ(need(), LeaseNeed::None);
 }

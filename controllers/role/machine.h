@@ -109,6 +109,7 @@ class Machine {
   bool split_brain();
   /// PRIM of a pair whose stream is gone, and no leave to go on without it yet.
   [[nodiscard]] bool is_parted() const;
+  [[nodiscard]] bool is_passed_over() const;
   bool passed_over();
   void give_way();
   bool rest_alone();

@@ -110,8 +110,10 @@ bool Machine::split_brain() {
 }
 
 /// It stood still while the other node served alone, and then stopped: all that was acknowledged here is there, and more.
+bool Machine::is_passed_over() const { return is_parted() && is_ahead(observed_.peer, observed_.replication); }
+
 bool Machine::passed_over() {
-  if (!is_parted() || !is_ahead(observed_.peer, observed_.replication)) return false;
+  if (!is_passed_over()) return false;
   say("heart", 'C', "Action stopstart called by heart: the other node has served without this one, and has the newer copy");
   give_way();
   return true;
