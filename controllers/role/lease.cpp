@@ -27,10 +27,11 @@ bool Machine::takes_role() const {
   });
 }
 
-/// The other node serves, or has served, without this one: what calls wait for here will not come, and a script that waits for them would never end.
+/// The other node serves, or has served, without this one: what calls wait for here will not come, and a script that waits for them
+/// would never end.
 bool Machine::is_beaten() const {
-  const auto& peer = observed_.peer;
   if (is_passed_over()) return true;
+  const auto& peer = observed_.peer;
   if (!serves(peer)) return false;
   const bool it_alone_holds = has_granting_witness() && peer.holds_lease && observed_.lease.answer != Answer::Granted;
   return it_alone_holds || (is_parted() && !peer.paired);
