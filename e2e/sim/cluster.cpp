@@ -1,6 +1,7 @@
 #include "e2e/sim/cluster.h"
 
 #include <algorithm>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -191,7 +192,7 @@ void Cluster::acknowledged(const Node& node, const std::string& module, std::uin
   }
   const Replica* const there = other(service, node).replica(module);
   if (there != nullptr && there->may_acknowledge()) return fail(service, "two nodes acknowledge writes at once");
-  service.acknowledged.push_back(number);
+  if (service.acknowledged.empty() || service.acknowledged.back() < number) service.acknowledged.push_back(number);
 }
 
 void Cluster::promoting(const Node& node, const std::string& module) {
@@ -206,9 +207,13 @@ void Cluster::promoting(const Node& node, const std::string& module) {
 void Cluster::end_split(Service& service) {
   if (!service.split || excused(service) || !is_pair(service)) return;
   service.split = false;
-  // What the other side alone had is set aside by now.
+  // What the other side alone had is set aside by now. Some of the last ones are under way still: those count that no loss of power takes.
+  const auto on_disk = [&](std::size_t side) {
+    const Copy& copy = at(service, side).copy(service.name);
+    return std::span{copy.content}.first(copy.synced);
+  };
   std::vector<std::uint32_t> kept;
-  std::ranges::set_intersection(at(service, 0).copy(service.name).content, at(service, 1).copy(service.name).content, std::back_inserter(kept));
+  std::ranges::set_intersection(on_disk(0), on_disk(1), std::back_inserter(kept));
   service.acknowledged = std::move(kept);
 }
 
