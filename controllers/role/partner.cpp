@@ -68,9 +68,6 @@ bool Machine::let_go_alone() {
   const auto& peer = observed_.peer;
   auto& order = section().replica;
   const bool ordering = !memory().steps.empty() && std::holds_alternative<OrderReplica>(memory().steps.front());
-  if (!desired_.replicates || order.role != ReplicaOrder::Role::Primary || ordering) return false;
-  if (!replica.alive || !replica.settled || replica.order != order) return false;
-
   const auto ask = [&](bool wanted) {
     const std::uint64_t pairing = wanted ? replica.pairing : 0;
     const bool same = section().out_of_date_requested == wanted && section().asked_pairing == pairing;
@@ -78,6 +75,9 @@ bool Machine::let_go_alone() {
     section().asked_pairing = pairing;
     return !same;
   };
+  // Left standing, it would have the copy marked of a node that has become a secondary by a swap since.
+  if (!desired_.replicates || order.role != ReplicaOrder::Role::Primary) return ask(false);
+  if (ordering || !replica.alive || !replica.settled || replica.order != order) return false;
   if (order.may_be_alone) {
     if (replica.waiting_for_alone) {
       // A permission covers one loss of the peer; for the next one the wish has to be a new one.

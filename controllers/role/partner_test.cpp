@@ -41,6 +41,18 @@ TEST(Partner, WhoDoesNotFollowIsAskedAtOnce) {
   EXPECT_TRUE(dead.decide_once().may_be_alone);
 }
 
+TEST(Partner, WhoIsNoPrimaryAnyMoreAsksForNothing) {
+  MirrorBench bench = swapped();
+  bench.observed.peer.readiness = Readiness::Ready;
+  (void)bench.decide_once();
+  ASSERT_TRUE(bench.memory.section.out_of_date_requested);
+  bench.memory.section.role = Role::Second;
+  bench.memory.section.replica = {.role = ReplicaOrder::Role::Secondary};
+  (void)bench.decide_once();
+  EXPECT_FALSE(bench.memory.section.out_of_date_requested);
+  EXPECT_EQ(bench.memory.section.asked_pairing, 0U);
+}
+
 /// It stood still; the other node took over, wrote, and waits now.
 TEST(Partner, APrimaryThatWasPassedOverGivesWay) {
   const auto passed_over = [] {
