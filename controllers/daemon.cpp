@@ -15,6 +15,7 @@
 #include "controllers/errd/effect.h"
 #include "controllers/failover/effect.h"
 #include "controllers/lease/effect.h"
+#include "controllers/lease/fencing.h"
 #include "controllers/lost_writes.h"
 #include "controllers/membership/effect.h"
 #include "controllers/membership/port_watch.h"
@@ -153,6 +154,7 @@ struct Daemon::Impl {
   std::optional<peer::ClusterIdentity> identity{};
   std::unique_ptr<api::Server> server{};
   bool https_taken{false};
+  std::optional<lease::Fencing> fencing{};
   // Controllers, in no order: they meet only in the store.
   std::unique_ptr<role::RoleController> role{};
   std::vector<std::unique_ptr<engine::Controller>> controllers{};
@@ -168,6 +170,7 @@ void Daemon::Impl::wire_controllers() {
     controllers.push_back(std::move(controller));
   };
   const std::string boot = boot_identity(ports);
+  fencing.emplace(lease::Fencing::Ports{store, ports.loop, ports.clock, ports.processes, ports.files}, witnesses, options.state_dir, boot);
   role = std::make_unique<role::RoleController>(role::RoleController::Ports{store, ports.clock, power}, boot,
                                                 linux_os::local_minute, engine.waker("role"));
   engine.add(*role);
@@ -197,10 +200,10 @@ void Daemon::Impl::wire_controllers() {
   process_commands = std::make_unique<ProcessCommands>(ProcessCommands::Ports{store, ports.processes, *errd});
   add(std::move(errd));
   add(std::make_unique<checker::CheckerController>(
-      checker::CheckerController::Ports{store, ports.clock, tcp, echo, witnesses, interfaces, modules}, engine.waker("checker")));
+      checker::CheckerController::Ports{store, ports.clock, tcp, echo, *fencing, interfaces, modules}, engine.waker("checker")));
   add(std::make_unique<lease::LeaseController>(
-      lease::LeaseController::Ports{store, ports.clock, witnesses, echo},
-      [this] { return identity ? identity->cluster_id : std::string{}; }, engine.waker("lease")));
+      lease::LeaseController::Ports{store, ports.clock, *fencing, echo, [this](const std::string& module) { fencing->note_heard(module); }},
+      [this] { return identity ? identity->cluster_id : std::string{}; }, boot, engine.waker("lease")));
   add(std::make_unique<failover::FailoverController>(store, ports.clock));
   add(std::make_unique<membership::MembershipController>(store, ports.clock, heartbeats, engine.waker("membership")));
   add(std::make_unique<boot::BootController>(store, ports.clock, boot));

@@ -12,6 +12,7 @@ constexpr const char* kComponent = "splitbraincheck";
 constexpr const char* kResource = "splitbrain.uptodate";
 
 std::string fact_key(const std::string& module) { return "lease/" + module; }
+std::string met_key(const std::string& module) { return "met/" + module; }
 
 /// Of a section, what a safekitd that starts must know.
 std::string verdict_of(const Section& section) {
@@ -22,8 +23,8 @@ std::string verdict_of(const Section& section) {
 
 }  // namespace
 
-LeaseController::LeaseController(const Ports& ports, std::function<std::string()> cluster_id, Wake wake)
-    : ports_(ports), cluster_id_(std::move(cluster_id)), wake_(std::move(wake)) {}
+LeaseController::LeaseController(const Ports& ports, std::function<std::string()> cluster_id, std::string boot, Wake wake)
+    : ports_(ports), cluster_id_(std::move(cluster_id)), boot_(std::move(boot)), wake_(std::move(wake)) {}
 
 std::optional<engine::Request> LeaseController::wants(const store::Change& change) const {
   const bool mine = change.what == store::Change::What::Object || change.what == store::Change::What::Status;
@@ -39,8 +40,8 @@ Result<engine::Outcome> LeaseController::reconcile(const engine::Request& reques
     modules_.erase(request.name);
     return engine::Outcome{};
   }
-  const Desired desired = desire(spec.get(), role, ports_.store.node().str(), cluster_id_());
   Live& live = modules_[request.name];
+  const Desired desired = desire(spec.get(), role, ports_.store.node().str(), cluster_id_(), hear(name, live));
   load(request.name, desired, live);
   std::optional<Duration> recheck;
   // One at a time; without any, one look all the same.
@@ -70,6 +71,16 @@ void LeaseController::load(const std::string& module, const Desired& desired, Li
   live.memory.section = {.witness = desired.witness,
                          .answer = *verdict == "up" ? Section::Answer::Granted : Section::Answer::Silent,
                          .detail = *verdict == "up" ? "" : "it gave no answer when it was asked"};
+}
+
+Hearing LeaseController::hear(const ModuleName& module, Live& live) {
+  if (!live.loaded) live.met = ports_.store.fact(met_key(module.str())) == boot_;
+  const status::Module& seen = ports_.store.status(module);
+  if (!seen.peer.heard && !seen.replication.connected) return live.met ? Hearing::Before : Hearing::NotSinceBoot;
+  ports_.heard(module.str());
+  // Where it cannot be kept, a safekitd that starts knows of no meeting, and waits.
+  if (!std::exchange(live.met, true)) (void)ports_.store.set_fact(met_key(module.str()), boot_, false);
+  return Hearing::Now;
 }
 
 void LeaseController::remember(const std::string& module, const Memory& memory) {

@@ -41,7 +41,8 @@ class LeaseTest : public ::testing::Test {
     return resources.contains("splitbrain.uptodate") ? resources.at("splitbrain.uptodate").value : "none";
   }
   std::unique_ptr<LeaseController> make() {
-    return std::make_unique<LeaseController>(LeaseController::Ports{store, clock, witness, echo}, [] { return std::string{"c1"}; },
+    return std::make_unique<LeaseController>(LeaseController::Ports{store, clock, witness, echo, [this](const std::string&) { ++heard; }},
+                                             [] { return std::string{"c1"}; }, boot,
                                              [this](const engine::Request&) { ++wakes; });
   }
 
@@ -51,6 +52,8 @@ class LeaseTest : public ::testing::Test {
   store::MemoryBackend backend{};
   store::Store store{backend, clock, NodeName{"a"}};
   int wakes{0};
+  int heard{0};
+  std::string boot{"boot1"};
   std::unique_ptr<LeaseController> controller{make()};
 };
 
@@ -108,6 +111,34 @@ TEST_F(LeaseTest, ASafekitdThatStartsKeepsTheVerdictOfAnEcho) {
   controller = make();
   want(true);
   EXPECT_EQ(echo.asked.size(), 1U);
+}
+
+// Over a restart of safekitd, and not over a boot.
+TEST_F(LeaseTest, ThatTheOtherNodeWasHeardIsKept) {
+  configure(R"("exec":"fence","witnesses":["/sbin/off"])");
+  const auto may_fence = [&] {
+    controller = make();
+    witness.acquired.clear();
+    want(false);
+    want(true);
+    return witness.acquired.size() == 1 && !witness.acquired[0].first.only_mine;
+  };
+  EXPECT_FALSE(may_fence());
+  store.update_status(kDb, [](status::Module& m) { m.peer.heard = true; });
+  EXPECT_FALSE(may_fence());
+  store.update_status(kDb, [](status::Module& m) { m.peer.heard = false; });
+  EXPECT_TRUE(may_fence());
+  boot = "boot2";
+  EXPECT_FALSE(may_fence());
+}
+
+TEST_F(LeaseTest, ThatTheOtherNodeIsHeardIsToldWhoMayHaveSwitchedItOff) {
+  configure(R"("exec":"fence","witnesses":["/sbin/off"])");
+  want(true);
+  EXPECT_EQ(heard, 0);
+  store.update_status(kDb, [](status::Module& m) { m.replication.connected = true; });
+  want(true);
+  EXPECT_EQ(heard, 1);
 }
 
 TEST_F(LeaseTest, WithoutAWitnessThereIsNoResource) {

@@ -31,6 +31,7 @@ struct Pass {
   void take(const LeaseReply& reply, MonoTime asked);
   void fail(const std::string& why);
   void look_at_time();
+  void look_at_spent();
   void ask();
   void recheck_at(MonoTime moment) {
     const Duration after = std::max(moment - now, Duration{});
@@ -106,7 +107,9 @@ void Pass::take(const LeaseReply& reply, MonoTime asked) {
   if (until <= now) return fail("its answer came when the lease was over");
   memory().next = asked + reply.length / 3;
   memory().last_error.clear();
-  section() = Section{.witness = desired.witness, .answer = Section::Answer::Granted, .until = until};
+  // Who asked for its own may have been told of what it had before the other node was heard.
+  const bool spent = section().spent || (desired.lease.place.kind == WitnessPlace::Kind::Fence && memory().asked_for.only_mine);
+  section() = Section{.witness = desired.witness, .answer = Section::Answer::Granted, .until = until, .spent = spent};
 }
 
 void Pass::fail(const std::string& why) {
@@ -129,8 +132,19 @@ void Pass::look_at_time() {
     section() = Section{.witness = desired.witness, .answer = Section::Answer::Asked};
     memory().first_asked = now;
   } else if (section().answer == Section::Answer::Asked) {
-    if (now >= memory().first_asked + kPatience) silent(why.empty() ? "no answer yet" : why);
+    if (now >= memory().first_asked + desired.patience) silent(why.empty() ? "no answer yet" : why);
   }
+}
+
+/// A node that was switched off and is heard again may become complete, and then may not be passed over: before this one goes on without
+/// it anew, it is to be switched off anew.
+void Pass::look_at_spent() {
+  if (desired.lease.place.kind != WitnessPlace::Kind::Fence || section().answer != Section::Answer::Granted) return;
+  if (desired.hearing == Hearing::Now) section().spent = true;
+  if (!section().spent || desired.lease.only_mine) return;
+  memory().held = {};
+  memory().next = memory().first_asked = now;
+  section() = Section{.witness = desired.witness, .answer = Section::Answer::Asked};
 }
 
 void Pass::ask() {
@@ -151,14 +165,15 @@ void Pass::ask() {
     plan.ask = Ask{.number = memory().under_way, .limit = limit};
   }
   if (memory().under_way == 0) recheck_at(memory().next);
-  if (section().answer == Section::Answer::Asked) recheck_at(memory().first_asked + kPatience);
+  if (section().answer == Section::Answer::Asked) recheck_at(memory().first_asked + desired.patience);
   if (section().answer == Section::Answer::Granted) recheck_at(section().until);
 }
 
 }  // namespace
 
-Desired desire(const spec::Module* module, const status::RoleSection& role, const std::string& node, const std::string& cluster_id) {
-  Desired desired{.need = role.lease};
+Desired desire(const spec::Module* module, const status::RoleSection& role, const std::string& node, const std::string& cluster_id,
+               Hearing hearing) {
+  Desired desired{.need = role.lease, .hearing = hearing};
   const auto replicates = [&] { return module->replication && !module->replication->directories.empty(); };
   if (module == nullptr || !module->checkers.has_witness()) return desired;
   const spec::SplitBrainChecker& witness = *module->checkers.split_brain;
@@ -169,6 +184,15 @@ Desired desire(const spec::Module* module, const status::RoleSection& role, cons
                      .holder = node,
                      .length = witness.lease,
                      .succeeds = role.lease_by_hand || !replicates()};
+    if (*kind == WitnessPlace::Kind::Fence) {
+      for (const NodeName& one : module->nodes) {
+        if (one.str() != node) desired.lease.place.other_node = one.str();
+      }
+      desired.lease.serves = status::is_serving(role.role);
+      // A node that was stopped in order, or is heard, is not switched off.
+      desired.lease.only_mine = desired.need != Need::Needed || hearing != Hearing::Before;
+      desired.patience = kFenceLimit + seconds{5};
+    }
   } else {
     desired.witness = Section::Witness::Reachable;
     desired.echoes = witness.witnesses;
@@ -191,6 +215,7 @@ Plan decide(const Desired& desired, const std::optional<Answer>& answer, Memory 
       pass.memory().next = now;
     }
     pass.look_at_time();
+    pass.look_at_spent();
     if (pass.asks()) pass.ask();
   }
   const std::string_view after = value_of(section, desired.need);

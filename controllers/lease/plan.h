@@ -17,15 +17,25 @@
 /// not before: until then the other node may have an older copy, and must not get the lease in the place of this one.
 namespace safekit::lease {
 
+/// Three echoes, or two questions and a lost segment sent again.
+inline constexpr Duration kPatience = seconds{3};
+/// Of a program that switches a node off, and is ended then.
+inline constexpr Duration kFenceLimit = seconds{60};
+
+/// Of the other node. One that was not heard since this node was booted may have gone on alone meanwhile, and have switched this one off.
+enum class Hearing { NotSinceBoot, Before, Now };
+
 struct Desired {
   status::LeaseSection::Witness witness{status::LeaseSection::Witness::None};
   status::LeaseNeed need{status::LeaseNeed::None};
   std::vector<std::string> echoes{};  ///< Reachable: one of them must answer
   LeaseAsk lease{};                   ///< Grants; without an id
+  Duration patience{kPatience};       ///< so long nothing is said of a witness that does not answer
+  Hearing hearing{Hearing::Now};
   friend bool operator==(const Desired&, const Desired&) = default;
 };
 [[nodiscard]] Desired desire(const spec::Module* module, const status::RoleSection& role, const std::string& node,
-                             const std::string& cluster_id);
+                             const std::string& cluster_id, Hearing hearing);
 
 struct Memory {
   status::LeaseSection section{};
@@ -69,8 +79,6 @@ struct Plan {
 /// Of a question to a witness that grants, at most; a shorter lease leaves less. Of an echo, kEchoLimit.
 inline constexpr Duration kAskLimit = seconds{2};
 inline constexpr Duration kEchoLimit = seconds{1};
-/// So long nothing is said of a witness that does not answer: three echoes, or two questions and a lost segment sent again.
-inline constexpr Duration kPatience = seconds{3};
 inline constexpr Duration kAskAgain = milliseconds{500};
 /// Where it has been refused, or the witness found silent: a node may wait for days.
 inline constexpr Duration kAskLater = seconds{1};

@@ -248,23 +248,69 @@ TEST_F(EchoPlan, OneLostEchoIsNoVerdict) {
   EXPECT_FALSE(later(hours{1}).ask.has_value());
 }
 
+// It may be complete by now: what was begun without it goes on, nothing else begins.
+TEST_F(LeasePlan, ANodeThatIsHeardAfterItWasSwitchedOffIsToBeSwitchedOffAnew) {
+  desired.lease.place = {.kind = WitnessPlace::Kind::Fence, .addresses = {"/sbin/off"}, .other_node = "b"};
+  const auto hear = [this](Hearing hearing) {
+    desired.hearing = hearing;
+    desired.lease.only_mine = hearing == Hearing::Now;
+  };
+  hear(Hearing::Before);
+  pass(granted(*pass().ask));
+  EXPECT_TRUE(memory.section.lets_begin());
+  hear(Hearing::Now);
+  pass();
+  EXPECT_EQ(answer(), Section::Answer::Granted);
+  EXPECT_FALSE(memory.section.lets_begin());
+  const Plan renewal = later(seconds{4});
+  pass(granted(*renewal.ask));
+  EXPECT_FALSE(memory.section.lets_begin());
+  const Plan late = later(seconds{4});
+  hear(Hearing::Before);
+  pass();
+  EXPECT_EQ(answer(), Section::Answer::Asked);
+  const Plan anew = pass(granted(*late.ask));  // of what it had
+  ASSERT_TRUE(anew.ask.has_value());
+  EXPECT_FALSE(memory.asked_for.only_mine);
+  EXPECT_EQ(memory.asked_for.id, "");
+  pass(granted(*anew.ask));
+  EXPECT_TRUE(memory.section.lets_begin());
+}
+
 TEST(LeaseDesire, OfAModule) {
   spec::Module module;
   module.metadata.name = "db";
   status::RoleSection role{.lease = status::LeaseNeed::Needed};
-  EXPECT_EQ(desire(&module, role, "a", "c").witness, Section::Witness::None);
+  EXPECT_EQ(desire(&module, role, "a", "c", Hearing::Before).witness, Section::Witness::None);
   module.checkers.split_brain = spec::SplitBrainChecker{.ident = "w", .witnesses = {"10.0.0.1"}};
-  EXPECT_EQ(desire(&module, role, "a", "c").echoes, std::vector<std::string>{"10.0.0.1"});
+  EXPECT_EQ(desire(&module, role, "a", "c", Hearing::Before).echoes, std::vector<std::string>{"10.0.0.1"});
   module.checkers.split_brain->exec = "node";
   module.checkers.split_brain->lease = seconds{5};
-  const Desired desired = desire(&module, role, "a", "c");
+  const Desired desired = desire(&module, role, "a", "c", Hearing::Before);
   EXPECT_EQ(desired.need, status::LeaseNeed::Needed);
   EXPECT_EQ(desired.lease, (LeaseAsk{.place = {.kind = WitnessPlace::Kind::Node, .addresses = {"10.0.0.1"}}, .name = "safekit/c/db",
                                      .holder = "a", .length = seconds{5}, .succeeds = true})) << "no data: whoever comes after may be active";
   module.replication.emplace().directories.push_back({.path = "/d"});
-  EXPECT_FALSE(desire(&module, role, "a", "c").lease.succeeds);
+  EXPECT_FALSE(desire(&module, role, "a", "c", Hearing::Before).lease.succeeds);
   role.lease_by_hand = true;
-  EXPECT_TRUE(desire(&module, role, "a", "c").lease.succeeds);
+  EXPECT_TRUE(desire(&module, role, "a", "c", Hearing::Before).lease.succeeds);
+}
+
+TEST(LeaseDesire, ANodeIsSwitchedOffOnlyByOneThatHasHeardItInThisBootAndNeedsIt) {
+  spec::Module module;
+  module.metadata.name = "db";
+  module.nodes = {NodeName{"a"}, NodeName{"b"}};
+  module.checkers.split_brain = spec::SplitBrainChecker{.ident = "w", .exec = "fence", .witnesses = {"/sbin/off"}};
+  status::RoleSection role{.role = status::Role::Prim, .lease = status::LeaseNeed::Needed};
+  const Desired desired = desire(&module, role, "a", "c", Hearing::Before);
+  EXPECT_EQ(desired.lease.place, (WitnessPlace{.kind = WitnessPlace::Kind::Fence, .addresses = {"/sbin/off"}, .other_node = "b"}));
+  EXPECT_TRUE(desired.lease.serves);
+  EXPECT_FALSE(desired.lease.only_mine);
+  EXPECT_GT(desired.patience, kFenceLimit);
+  EXPECT_TRUE(desire(&module, role, "a", "c", Hearing::NotSinceBoot).lease.only_mine);
+  EXPECT_TRUE(desire(&module, role, "a", "c", Hearing::Now).lease.only_mine);
+  role.lease = status::LeaseNeed::Wanted;
+  EXPECT_TRUE(desire(&module, role, "a", "c", Hearing::Before).lease.only_mine) << "it was stopped in order";
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ bool is_no(Answer answer) { return answer == Answer::Refused || answer == Answer
 }  // namespace
 
 bool Machine::witness_allows() const {
-  return desired_.witness == Witness::None || observed_.lease.answer == Answer::Granted;
+  return desired_.witness == Witness::None || observed_.lease.lets_begin();
 }
 
 /// A transition is under way at whose end this node serves.

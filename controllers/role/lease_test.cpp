@@ -127,6 +127,27 @@ TEST(Lease, APrimaryGoesOnAloneWhenItHasTheLease) {
   EXPECT_TRUE(bench.memory.section.replica.by_lease);
 }
 
+// docs/witness.md, "Fencing"
+TEST(Lease, NothingBeginsWithALeaseThatIsSpent) {
+  for (const Role role : {Role::Prim, Role::Second}) {
+    LeaseBench bench{role};
+    bench.observed.lease.spent = true;
+    bench.lose_peer();
+    bench.say(Answer::Granted);
+    EXPECT_EQ(bench.role(), role);
+    EXPECT_EQ(bench.need(), LeaseNeed::Needed);
+    EXPECT_FALSE(bench.memory.section.replica.may_be_alone);
+    bench.observed.lease.spent = false;
+    bench.say(Answer::Granted);
+    EXPECT_EQ(bench.role(), Role::Alone);
+    bench.observed.lease.spent = true;
+    bench.hear_peer(Role::Wait, Readiness::Ready);
+    bench.settle();
+    EXPECT_EQ(bench.role(), Role::Alone) << "what was begun goes on";
+    EXPECT_TRUE(bench.memory.section.replica.may_be_alone);
+  }
+}
+
 TEST(Lease, APrimaryThatDoesNotGetItStopsTheApplication) {
   LeaseBench bench{Role::Prim};
   bench.memory.section.paired = true;
@@ -402,6 +423,9 @@ TEST(Lease, APersonWhoSaysPrimIsRefusedByTheHolderOnly) {
     EXPECT_EQ(right_of(silent_peer(intent, WitnessWord::Silent)), AloneBy::Hand);
     EXPECT_EQ(right_of(silent_peer(intent, WitnessWord::Granted)), AloneBy::Witness);
   }
+  Desired desired{.witness = Witness::Grants};
+  Observed observed{.lease = {.witness = Witness::Grants, .answer = Answer::Granted, .spent = true}, .peer = {.silence_known = true}};
+  EXPECT_EQ(start_input(desired, observed, Memory{}).witness, WitnessWord::Silent) << "it says nothing of the other node as it is now";
 }
 
 }  // namespace

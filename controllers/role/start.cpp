@@ -190,7 +190,7 @@ WitnessWord word_of(const Desired& desired, const Observed& observed) {
   switch (observed.lease.answer) {
     case Answer::NotAsked:
     case Answer::Asked: return WitnessWord::Awaited;
-    case Answer::Granted: return WitnessWord::Granted;
+    case Answer::Granted: return observed.lease.lets_begin() ? WitnessWord::Granted : WitnessWord::Silent;
     case Answer::Refused: return WitnessWord::Refused;
     case Answer::Silent: return WitnessWord::Silent;
   }

@@ -45,8 +45,9 @@ enum class Defect : std::uint8_t {
   RightNeverEnds,         ///< a primary goes on acknowledging though its secondary promises nothing any more
   WitnessGrantsBoth,      ///< the witness looks at nobody's lease
   GuardMissing,           ///< an address answers though the right has ended
+  FenceLies,              ///< a program says that the other node is off, and has not switched it off
 };
-inline constexpr std::size_t kDefects = static_cast<std::size_t>(Defect::GuardMissing) + 1;
+inline constexpr std::size_t kDefects = static_cast<std::size_t>(Defect::FenceLies) + 1;
 
 inline constexpr std::array<std::string_view, kDefects> kDefectNames{
     "none",           "ignores-generation", "acknowledges-early", "secondary-acks-unsynced", "primary-acks-unsynced",
@@ -54,7 +55,8 @@ inline constexpr std::array<std::string_view, kDefects> kDefectNames{
     "pairing-stays",  "drops-acknowledgement", "loses-a-write",   "says-up-to-date",
     "drops-mark",     "always-alone",       "says-unpaired",      "answers-at-once",    "old-heartbeat",           "silent-too-soon",
     "forgets-hand-over", "facts-not-durable", "boots-unnoticed",  "script-end-lost",    "address-stays",
-    "promise-forgotten", "right-never-ends", "witness-grants-both", "guard-missing"};
+    "promise-forgotten", "right-never-ends", "witness-grants-both", "guard-missing",
+    "fence-lies"};
 [[nodiscard]] constexpr std::string_view to_string(Defect defect) { return kDefectNames[static_cast<std::size_t>(defect)]; }
 [[nodiscard]] constexpr std::optional<Defect> parse_defect(std::string_view name) {
   for (std::size_t i = 0; i < kDefects; ++i) {

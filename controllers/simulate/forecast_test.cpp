@@ -159,6 +159,18 @@ TEST(Forecast, WithoutTheWitnessNeitherOfTwoThatAreCutOffGoesOn) {
   EXPECT_EQ(lost->outage, Duration{});
 }
 
+TEST(Forecast, OfTwoThatAreCutOffOneIsSwitchedOff) {
+  Situation situation = situation_of(std::string{kCluster} + "    splitBrain: {ident: w, exec: fence, witnesses: [/sbin/off, -x]}\n");
+  const auto cut = forecast(situation, {.kind = Kind::Network, .name = "all"});
+  ASSERT_TRUE(cut.has_value()) << cut.error().what;
+  EXPECT_EQ(cut->end, (std::array<std::string, 2>{"ALONE Ready", "off"}));
+  EXPECT_NE(cut->notes.at(0).find("is taken to do so"), std::string::npos);
+  for (NodeNow& node : situation.nodes) node.down = {"splitbrain.w"};
+  const auto fails = forecast(situation, {.kind = Kind::Network, .name = "all"});
+  ASSERT_TRUE(fails.has_value()) << fails.error().what;
+  EXPECT_EQ(fails->end, (std::array<std::string, 2>{"WAIT NotReady", "WAIT NotReady"}));
+}
+
 TEST(Forecast, FailoverOffIsAsItIsNow) {
   Situation situation = situation_of();
   for (NodeNow& node : situation.nodes) node.settings.failover = false;

@@ -310,10 +310,11 @@ void Node::wire(Daemon& d) {
       replication::Paths{.state_dir = kState, .program_dir = kPrograms}));
   add(std::make_unique<vip::VipController>(*d.store, clock_, interfaces_, d.engine->waker("vip")));
   add(std::make_unique<errd::ErrdController>(errd::ErrdController::Ports{*d.store, clock_, processes_, units_}, d.engine->waker("errd")));
-  add(std::make_unique<checker::CheckerController>(checker::CheckerController::Ports{*d.store, clock_, probes_, probes_, probes_, interfaces_, *modules_},
+  d.fencing = std::make_unique<lease::Fencing>(lease::Fencing::Ports{*d.store, *d.loop, clock_, processes_, files_}, probes_, kState, boot);
+  add(std::make_unique<checker::CheckerController>(checker::CheckerController::Ports{*d.store, clock_, probes_, probes_, *d.fencing, interfaces_, *modules_},
                                                    d.engine->waker("checker")));
-  add(std::make_unique<lease::LeaseController>(lease::LeaseController::Ports{*d.store, clock_, probes_, probes_},
-                                               [] { return std::string{"c"}; }, d.engine->waker("lease")));
+  add(std::make_unique<lease::LeaseController>(lease::LeaseController::Ports{*d.store, clock_, *d.fencing, probes_, [&d](const std::string& module) { d.fencing->note_heard(module); }},
+                                               [] { return std::string{"c"}; }, boot, d.engine->waker("lease")));
   add(std::make_unique<failover::FailoverController>(*d.store, clock_));
   add(std::make_unique<membership::MembershipController>(*d.store, clock_, *d.heartbeats, d.engine->waker("membership")));
   add(std::make_unique<boot::BootController>(*d.store, clock_, boot));
@@ -334,6 +335,7 @@ void Node::begin(ProcessIdentity process, const ProcessSpec& spec) {
     return begin_replica(process, after_word(spec.argv, "--module"), take_over);
   }
   if (program.ends_with("safekit-runner")) return begin_script(process, spec);
+  if (spec.output_path.starts_with(fmt::format("{}/fence/", kState))) return ports_.fence(*this, process, spec.argv);
   ports_.world.after(milliseconds{1}, [this, process] { processes_.end(process, {.code = 0}); });
 }
 

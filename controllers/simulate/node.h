@@ -8,6 +8,7 @@
 #include "controllers/errd/effect.h"
 #include "controllers/failover/effect.h"
 #include "controllers/lease/effect.h"
+#include "controllers/lease/fencing.h"
 #include "controllers/checker/effect.h"
 #include "controllers/membership/effect.h"
 #include "controllers/replication/effect.h"
@@ -119,6 +120,9 @@ class Node {
     std::function<bool(const Node&, const IpAddress&)> address_elsewhere{};
     SimProbes::Answers answers{[](const std::string&, std::uint16_t) { return true; }};  ///< port 0: an echo
     std::shared_ptr<SimLeases> leases{std::make_shared<SimLeases>()};
+    /// Of that node a program has begun which is to switch another one off; it ends with end_program. Its last two words: which one, and
+    /// what the node is that began it.
+    std::function<void(Node&, ProcessIdentity, const std::vector<std::string>& argv)> fence{};
     std::function<void(const Node&, const status::Event&)> told{};  ///< of each line of a log
   };
   explicit Node(Ports ports);
@@ -141,6 +145,9 @@ class Node {
   void set_switches(const std::string& module, const status::Settings& settings);
   /// As `safekit set` does.
   void set_resource(const std::string& module, const std::string& name, const std::string& value);
+  /// One of Ports::fence; one that is gone does nothing more.
+  [[nodiscard]] bool is_running(ProcessIdentity program) const { return processes_.is_running(program); }
+  void end_program(ProcessIdentity program, int code) { processes_.end(program, {.code = code}); }
   /// Whether there was one.
   bool kill_program(const std::string& module, const std::string& command);
   void jump_clock(Duration by) { clock_.jump(by); }
@@ -168,6 +175,7 @@ class Node {
     std::unique_ptr<SimHeartbeats> heartbeats{};
     std::unique_ptr<SimTransport> transport{};
     std::unique_ptr<peer::Peers> peers{};
+    std::unique_ptr<lease::Fencing> fencing{};
     std::unique_ptr<role::RoleController> role{};
     std::vector<std::unique_ptr<engine::Controller>> controllers{};
   };

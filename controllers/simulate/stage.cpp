@@ -15,6 +15,8 @@ using status::Role;
 
 constexpr Duration kStep = milliseconds{10};
 constexpr Duration kCommandLimit = seconds{90};
+constexpr Duration kFenceByPrimary = seconds{1};
+constexpr Duration kFenceBySecondary = seconds{3};
 constexpr Duration kAtRest = seconds{5};  ///< what a state leads to by itself has begun by then
 
 }  // namespace
@@ -38,6 +40,9 @@ spec::Module playable(spec::Module spec, std::vector<std::string>& notes) {
     note(fmt::format("the program of checker 'custom.{}' is not run", checker.ident));
     return true;
   });
+  if (spec.checkers.split_brain && spec.checkers.split_brain->exec == "fence") {
+    note("the program that switches the other node off is not run: it is taken to do so in 1 s for a primary, in 3 s for a secondary");
+  }
   return spec;
 }
 
@@ -81,6 +86,14 @@ void Stage::make_node(std::size_t side, const std::string& spec, const std::vect
       },
       .answers = [this, side](const std::string& host, std::uint16_t port) { return !dead_[side].contains({host, port}); },
       .leases = leases_,
+      .fence = [this, side](Node& by, ProcessIdentity program, const std::vector<std::string>& argv) {
+        const bool works = !dead_[side].contains({argv.front(), 0});
+        world_.after(argv.back() == "secondary" ? kFenceBySecondary : kFenceByPrimary, [this, side, &by, program, works] {
+          if (!by.is_running(program)) return;
+          if (works) nodes_[1 - side]->crash();
+          by.end_program(program, works ? 0 : 1);
+        });
+      },
       .told = [this](const Node& node, const status::Event& event) {
         if (on_event) on_event(node.name(), event);
       }});

@@ -93,7 +93,7 @@ int run(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", module.error().what.c_str());
     return 1;
   }
-  lease::LeaseController controller{{asker.store, asker.ports.clock, asker.witnesses, asker.echo}, [] { return std::string{"c1"}; },
+  lease::LeaseController controller{{asker.store, asker.ports.clock, asker.witnesses, asker.echo}, [] { return std::string{"c1"}; }, "boot",
                                     asker.engine.waker("lease")};
   asker.engine.add(controller);
   asker.store.watch([&asker](const store::Change&) { asker.show(); });

@@ -39,6 +39,7 @@ std::string witness_spec(WitnessKind kind) {
   switch (kind) {
     case WitnessKind::None: return "";
     case WitnessKind::Echo: return R"("checkers":{"splitBrain":{"ident":"w","exec":"ping","witnesses":["witness"]}},)";
+    case WitnessKind::Fence: return R"("checkers":{"splitBrain":{"ident":"w","exec":"fence","witnesses":["/sbin/off"]}},)";
     case WitnessKind::Lease: return R"("checkers":{"splitBrain":{"ident":"w","exec":"http","witnesses":["witness"],"lease":"5s"}},)";
   }
   return "";
@@ -93,7 +94,8 @@ void Cluster::make_node(std::uint32_t number) {
         return false;
       },
       .answers = [this, number](const std::string& host, std::uint16_t) { return host != "witness" || reaches_witness(number); },
-      .leases = leases_}));
+      .leases = leases_,
+      .fence = [this](Node& by, ProcessIdentity program, const std::vector<std::string>& argv) { fence(by, program, argv); }}));
 }
 
 /// Of a clock against the world's, in 10^-6: what docs/leases.md allows where that matters.
@@ -290,6 +292,24 @@ void Cluster::mute(std::uint32_t node, Duration length) {
   world_.after(length, [this, node] { --links_[node].muted; });
 }
 
+/// A switch of the power that is asked for by a program: it may be late, fail, or have done it and say that it failed.
+void Cluster::fence(Node& by, ProcessIdentity program, const std::vector<std::string>& argv) {
+  const Duration behind = argv.back() == "secondary" ? seconds{2} : seconds{0};
+  Node& other = *nodes_[number_of(NodeName{argv[argv.size() - 2]})];
+  world_.after(behind + world_.between(milliseconds{20}, seconds{2}), [this, &by, &other, program] {
+    if (!by.is_running(program)) return;
+    const bool fails = world_.chance(6);
+    const bool works = (!fails || world_.chance(50)) && plan_.defect != Defect::FenceLies;
+    world_.after(world_.between(microseconds{100}, seconds{1}), [this, &by, &other, program, fails, works] {
+      if (works) {
+        other.crash();
+        world_.after(world_.between(milliseconds{300}, seconds{12}), [&other] { other.boot(); });
+      }
+      world_.after(world_.between(microseconds{100}, seconds{world_.chance(10) ? 10 : 1}), [&by, program, fails] { by.end_program(program, fails ? 1 : 0); });
+    });
+  });
+}
+
 void Cluster::inflict(const Fault& fault) {
   world_.note("cluster", to_string(fault));
   if (is_of_module(fault.kind)) return inflict_on_module(fault, services_[fault.which]);
@@ -431,7 +451,8 @@ void Cluster::settle() {
 void Cluster::stop_all() {
   const auto stopped = [&](const Service& service) {
     for (std::size_t side = 0; side < 2; ++side) {
-      if (at(service, side).status(service.name)->role.role != Role::Stop) return false;
+      const auto* seen = at(service, side).status(service.name);
+      if (seen == nullptr || seen->role.role != Role::Stop) return false;
     }
     return true;
   };

@@ -65,9 +65,10 @@ class Cluster {
   void cut_lan(std::uint32_t node, std::uint32_t lan, Duration length);
   void cut_all(std::uint32_t node, Duration length);
   void mute(std::uint32_t node, Duration length);
+  void fence(Node& by, ProcessIdentity program, const std::vector<std::string>& argv);
   [[nodiscard]] std::int64_t drift();
   [[nodiscard]] bool reaches_witness(std::uint32_t node) const;
-  [[nodiscard]] bool is_leased() const { return plan_.witness == WitnessKind::Lease; }
+  [[nodiscard]] bool is_leased() const { return grants(plan_.witness); }
   void carry(const NodeName& from, const NodeName& to, const SimHeartbeats::Datagram& datagram);
   [[nodiscard]] bool are_linked(std::uint32_t one, std::uint32_t two, std::uint32_t lan) const;
   [[nodiscard]] SimTransport* reach(const NodeName& from, const NodeName& to) const;

@@ -60,14 +60,14 @@ RunPlan plan_of(std::uint64_t seed, Defect defect) {
   RunPlan plan{.seed = seed, .defect = defect};
   choose_shape(random, plan);
   const std::uint64_t of_ten = random() % 10;
-  plan.witness = of_ten < 5 ? WitnessKind::None : of_ten < 6 ? WitnessKind::Echo : WitnessKind::Lease;
+  plan.witness = of_ten < 4 ? WitnessKind::None : of_ten < 5 ? WitnessKind::Echo : of_ten < 8 ? WitnessKind::Lease : WitnessKind::Fence;
   std::vector<Fault::Kind> kinds;
   const std::size_t kinds_count = 1 + random() % 5;
   for (std::size_t i = 0; i < kinds_count; ++i) {
-    const bool is_of_leases = plan.witness == WitnessKind::Lease && random() % 3 != 0;
+    const bool is_of_leases = grants(plan.witness) && random() % 3 != 0;
     const auto kind = is_of_leases ? kOfLeases[random() % kOfLeases.size()] : static_cast<Fault::Kind>(random() % kFaultKinds);
     // What excuses much is rare, where it excuses.
-    const bool rare = plan.witness != WitnessKind::Lease && excuses(kind);
+    const bool rare = !grants(plan.witness) && excuses(kind);
     kinds.push_back(rare && random() % 4 != 0 ? Fault::Kind::PowerLoss : kind);
   }
   const std::size_t count = 1 + random() % kFaultsMax;

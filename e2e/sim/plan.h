@@ -50,7 +50,9 @@ inline constexpr std::size_t kFaultKinds = static_cast<std::size_t>(Fault::Kind:
 [[nodiscard]] std::string verb_of(Fault::Kind kind);
 
 /// Of all modules of a run.
-enum class WitnessKind : std::uint8_t { None, Echo, Lease };
+enum class WitnessKind : std::uint8_t { None, Echo, Lease, Fence };
+/// Never do two acknowledge, whatever is cut or stands still.
+[[nodiscard]] constexpr bool grants(WitnessKind kind) { return kind >= WitnessKind::Lease; }
 
 /// A mirror module's two nodes; the first one goes first.
 using Pair = std::array<std::uint32_t, 2>;

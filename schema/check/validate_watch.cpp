@@ -181,9 +181,16 @@ void judge_split_brain(const Judge& judge, const Module& module, const Surroundi
     judge_witness_urls(judge, witness.witnesses, spec::WitnessKey::Needed, where);
   } else if (witness.exec == "etcd") {
     judge_witness_urls(judge, witness.witnesses, spec::WitnessKey::None, where);
+  } else if (witness.exec == "fence") {
+    if (judge.is_given(at + ".lease"))
+      judge.warning(at + ".lease", "split-brain", "lease of <splitbrain> is ignored with exec fence: a node that was switched off stays so");
+    if (!witness.witnesses.empty() && !witness.witnesses.front().starts_with('/')) {
+      judge.error(where, "split-brain", fmt::format("program '{}' of <splitbrain> must be an absolute path", witness.witnesses.front()),
+                  "name the program that switches the other node off, then its arguments");
+    }
   } else {
     judge.error(at + ".exec", "split-brain",
-                fmt::format("exec '{}' of <splitbrain> must be ping (or, beyond SafeKit, http, node or etcd)", witness.exec));
+                fmt::format("exec '{}' of <splitbrain> must be ping (or, beyond SafeKit, http, node, etcd or fence)", witness.exec));
   }
 }
 

@@ -17,17 +17,20 @@ struct WitnessPlace {
     Http,  ///< safekit-witness, by its URLs
     Node,  ///< the safekitd of another node of the cluster, by the node's name
     Etcd,  ///< a cluster of etcd, by the URLs of its members
+    Fence,  ///< none: a program with its arguments, which switches the other node off
   };
   Kind kind{Kind::Http};
   std::vector<std::string> addresses{};
+  std::string other_node{};  ///< Fence
   friend bool operator==(const WitnessPlace&, const WitnessPlace&) = default;
 };
 
-/// `http`, `node`, `etcd`: the words of `exec`. Nothing for `ping`, which grants nothing.
+/// `http`, `node`, `etcd`, `fence`: the words of `exec`. Nothing for `ping`, which grants nothing.
 [[nodiscard]] inline std::optional<WitnessPlace::Kind> witness_kind(std::string_view word) {
   if (word == "http") return WitnessPlace::Kind::Http;
   if (word == "node") return WitnessPlace::Kind::Node;
   if (word == "etcd") return WitnessPlace::Kind::Etcd;
+  if (word == "fence") return WitnessPlace::Kind::Fence;
   return std::nullopt;
 }
 
@@ -41,6 +44,7 @@ struct LeaseAsk {
   Duration length{};
   bool succeeds{false};   ///< also in the place of another holder whose lease has run out
   bool only_mine{false};  ///< nothing is granted but what this holder has, or had and has not given back
+  bool serves{false};     ///< Fence: the program is told, for of two that switch each other off the primary should be the first
   friend bool operator==(const LeaseAsk&, const LeaseAsk&) = default;
 };
 

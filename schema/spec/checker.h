@@ -81,7 +81,7 @@ struct ModuleChecker {
 
 /// `<splitbrain>`: who cannot reach a witness when all heartbeats are lost does not become primary. `ping` (SafeKit's): a machine that
 /// answers echoes. Ours grant a lease to one node at a time: `http` (safekit-witness, by URL), `node` (another node of the cluster, by
-/// name), `etcd` (by URL). docs/witness.md
+/// name), `etcd` (by URL); `fence` lets the node go on that has switched the other one off (a program and its arguments). docs/witness.md
 struct SplitBrainChecker {
   std::string ident{};
   std::string exec{"ping"};

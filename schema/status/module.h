@@ -232,6 +232,10 @@ struct LeaseSection {
   /// With Grants and Granted: when the lease ends, by this node's CLOCK_BOOTTIME and counted from before the witness was
   /// asked. It moves on with each renewal; what this node alone may do (acknowledge writes, own addresses) ends before it.
   MonoTime until{};
+  /// It was granted for a node that is off, and that node was heard since: it is good for what was begun with it, while that goes on,
+  /// and for nothing that begins with another silence.
+  bool spent{false};
+  [[nodiscard]] bool lets_begin() const { return answer == Answer::Granted && !spent; }
   std::string detail{};  ///< for people: who holds it, why it was not reached
   friend bool operator==(const LeaseSection&, const LeaseSection&) = default;
 };

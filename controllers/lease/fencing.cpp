@@ -1,0 +1,126 @@
+#include "controllers/lease/fencing.h"
+
+#include <csignal>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace safekit::lease {
+
+namespace {
+
+constexpr const char* kComponent = "fence";
+/// A node that is off comes back by a boot, and what it may do then does not hang on this.
+constexpr Duration kHolds = hours{1};
+
+/// Names are `safekit/<cluster>/<module>`.
+std::string module_of(const LeaseAsk& ask) { return ask.name.substr(ask.name.rfind('/') + 1); }
+std::string fact_of(const std::string& module) { return "fenced/" + module; }
+constexpr const char* kHeard = " heard";
+
+LeaseReply grant() { return {.granted = true, .id = "fenced", .length = kHolds}; }
+
+std::string how_it_ended(const ExitStatus& status) {
+  if (status.code) return fmt::format("exit code {}", *status.code);
+  return status.signal ? fmt::format("signal {}", *status.signal) : "it is gone";
+}
+
+std::string last_line(std::string_view text) {
+  while (text.ends_with('\n')) text.remove_suffix(1);
+  return std::string{text.substr(text.rfind('\n') + 1)};
+}
+
+}  // namespace
+
+Fencing::Fencing(const Ports& ports, Witness& others, std::string state_dir, std::string boot)
+    : ports_(ports), others_(others), state_dir_(std::move(state_dir)), boot_(std::move(boot)) {}
+
+std::string Fencing::proof_of(const LeaseAsk& ask) const { return fmt::format("{} {}", ask.place.other_node, boot_); }
+std::string Fencing::output_of(const std::string& module) const { return fmt::format("{}/fence/{}.output", state_dir_, module); }
+
+void Fencing::acquire(const LeaseAsk& ask, Duration limit, std::function<void(Result<LeaseReply>)> task) {
+  if (ask.place.kind != WitnessPlace::Kind::Fence) return others_.acquire(ask, limit, std::move(task));
+  const auto reply = [&](LeaseReply answer) { ports_.loop.post([task, answer = std::move(answer)] { task(answer); }); };
+  Run& run = runs_[module_of(ask)];
+  const std::string fenced = ports_.store.fact(fact_of(module_of(ask))).value_or("");
+  const bool is_off = fenced == proof_of(ask) && !run.runs && !run.heard;
+  if (is_off || (ask.only_mine && (fenced == proof_of(ask) || fenced == proof_of(ask) + kHeard))) return reply(grant());
+  if (ask.only_mine) {
+    return reply({.detail = fmt::format("'{}' is not switched off: it is heard, or was not heard since this node was booted", ask.place.other_node)});
+  }
+  if (!run.runs && run.failed && ports_.clock.mono_now() < *run.failed + kAgain) return reply({.detail = run.failure});
+  run.waiting.push_back(std::move(task));
+  if (!run.runs) start(ask, run);
+}
+
+void Fencing::start(const LeaseAsk& ask, Run& run) {
+  const std::string module = module_of(ask);
+  std::vector<std::string> argv = ask.place.addresses;
+  argv.push_back(ask.place.other_node);
+  argv.emplace_back(ask.serves ? "primary" : "secondary");
+  run = Run{.node = ask.place.other_node, .waiting = std::move(run.waiting)};
+  ports_.store.record(ModuleName{module}, kComponent, 'E',
+                      fmt::format("The other node is not heard: {} is to switch '{}' off", argv.front(), run.node));
+  Status ready = ports_.files.put(output_of(module), "", 0600);
+  if (!ready) return conclude(ask, run, ready);
+  auto started = ports_.processes.start({.argv = std::move(argv),
+                                         .environment = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "SAFEMODULE=" + module},
+                                         .output_path = output_of(module)},
+                                        [this, ask](const ExitStatus& status) { ended(ask, status); });
+  if (!started) return conclude(ask, run, started.error());
+  run.runs = true;
+  run.process = *started;
+  run.limit = ports_.loop.after(kFenceLimit, [this, module] {
+    Run& late = runs_[module];
+    late.late = true;
+    (void)ports_.processes.signal_group(late.process, SIGKILL);  // its end says the rest
+  });
+}
+
+void Fencing::ended(const LeaseAsk& ask, const ExitStatus& status) {
+  Run& run = runs_[module_of(ask)];
+  ports_.loop.cancel(run.limit);
+  run.runs = false;
+  if (run.late) return conclude(ask, run, Error{Code::Timeout, fmt::format("it took longer than {}", to_string(kFenceLimit))});
+  if (status.code == 0) return conclude(ask, run, {});
+  const auto output = ports_.files.read(output_of(module_of(ask)));
+  const std::string said = output ? last_line(*output) : std::string{};
+  conclude(ask, run, Error{Code::Io, fmt::format("{}{}{}", how_it_ended(status), said.empty() ? "" : ": ", said)});
+}
+
+void Fencing::conclude(const LeaseAsk& ask, Run& run, const Status& status) {
+  const ModuleName module{module_of(ask)};
+  Result<LeaseReply> reply = grant();
+  if (status) {
+    // Not over a power loss: whoever has been away does not know what the other one did since.
+    (void)ports_.store.set_fact(fact_of(module.str()), fmt::format("{}{}", proof_of(ask), run.heard ? kHeard : ""), false);
+    ports_.store.record(module, kComponent, 'I', fmt::format("'{}' is switched off", run.node));
+    if (run.heard) reply = Error{Code::Unavailable, fmt::format("'{}' was heard while it was being switched off", run.node)};
+  } else {
+    run.failed = ports_.clock.mono_now();
+    run.failure = fmt::format("'{}' was not switched off: {}: {}", run.node, ask.place.addresses.front(), status.error().what);
+    ports_.store.record(module, kComponent, 'E', run.failure);
+    reply = LeaseReply{.detail = run.failure};
+  }
+  for (auto& task : std::exchange(run.waiting, {})) ports_.loop.post([task = std::move(task), reply] { task(reply); });
+}
+
+void Fencing::release(const LeaseAsk& ask, Duration limit, std::function<void(Status)> task) {
+  if (ask.place.kind != WitnessPlace::Kind::Fence) return others_.release(ask, limit, std::move(task));
+  ports_.loop.post([task = std::move(task), forgotten = ports_.store.forget_fact(fact_of(module_of(ask)))] { task(forgotten); });
+}
+
+void Fencing::note_heard(const std::string& module) {
+  if (const auto run = runs_.find(module); run != runs_.end()) run->second.heard = true;
+  const auto fenced = ports_.store.fact(fact_of(module));
+  if (fenced && !fenced->ends_with(kHeard)) (void)ports_.store.set_fact(fact_of(module), fmt::format("{}{}", *fenced, kHeard), false);
+}
+
+void Fencing::probe(const WitnessPlace& place, Duration limit, std::function<void(Status)> task) {
+  if (place.kind != WitnessPlace::Kind::Fence) return others_.probe(place, limit, std::move(task));
+  const auto program = ports_.files.read(place.addresses.front());
+  const bool missing = !program && program.error().code == Code::NotFound;
+  ports_.loop.post([task = std::move(task), status = missing ? Status{program.error()} : Status{}] { task(status); });
+}
+
+}  // namespace safekit::lease
