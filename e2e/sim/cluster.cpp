@@ -200,6 +200,9 @@ void Cluster::acknowledged(const Node& node, const std::string& module, std::uin
 void Cluster::promoting(const Node& node, const std::string& module) {
   Service& service = service_of(module);
   look_for_split(service);
+  // It may have been silent for a moment that lies between two looks.
+  const Replica* const there = other(service, node).replica(module);
+  if (!is_leased() && excused(service) && there != nullptr && there->is_primary()) service.split = true;
   if (!service.split && !has_everything(service, node.copy(module))) {
     fail(service, fmt::format("node {} was promoted with a copy that lacks an acknowledged write", node.name().str()));
   }
