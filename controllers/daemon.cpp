@@ -31,6 +31,7 @@
 #include "controllers/simulations.h"
 #include "controllers/spread.h"
 #include "controllers/vip/effect.h"
+#include "controllers/watchdog/effect.h"
 #include "datapath/heartbeat/service.h"
 #include "datapath/linux/control_groups.h"
 #include "datapath/linux/local_time.h"
@@ -41,6 +42,7 @@
 #include "datapath/linux/echo_probe.h"
 #include "datapath/linux/systemd_units.h"
 #include "datapath/linux/tcp_probe.h"
+#include "datapath/linux/watchdog_device.h"
 #include "datapath/lost/set_reader.h"
 #include "reconciler/api/http_server.h"
 #include "reconciler/engine/engine.h"
@@ -129,6 +131,7 @@ struct Daemon::Impl {
   linux_os::Ports ports{};
   linux_os::NetlinkInterfaces interfaces{ports.loop};
   linux_os::SystemPower power{ports.processes, options.may_reboot};
+  linux_os::WatchdogDevice watchdog{options.watchdog};
   linux_os::SystemTcpProbe tcp{ports.loop};
   linux_os::SystemEchoProbe echo{ports.loop};
   witness::LeaseService leases{{ports.files, ports.clock, ports.random}, options.state_dir + "/witness/leases"};  ///< for other nodes' modules
@@ -208,6 +211,9 @@ void Daemon::Impl::wire_controllers() {
   add(std::make_unique<membership::MembershipController>(store, ports.clock, heartbeats, engine.waker("membership")));
   add(std::make_unique<boot::BootController>(store, ports.clock, boot));
   add(std::make_unique<config::ConfigController>(store, ports.clock));
+  if (!options.watchdog.empty()) {
+    add(std::make_unique<watchdog::WatchdogController>(watchdog::WatchdogController::Ports{store, ports.clock, watchdog}, options.watchdog_limit));
+  }
 }
 
 void Daemon::Impl::wire_peers() {

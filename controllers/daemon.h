@@ -5,6 +5,7 @@
 
 #include "schema/base/ids.h"
 #include "schema/base/result.h"
+#include "schema/base/time.h"
 
 namespace safekit {
 
@@ -13,6 +14,8 @@ struct DaemonOptions {
   std::string state_dir{"/var/lib/safekit"};
   std::string run_dir{"/run/safekit"};
   bool may_reboot{false};     ///< `automaticReboot` of a module is followed
+  std::string watchdog{};     ///< a device, which resets a node that hangs; empty: none
+  Duration watchdog_limit{std::chrono::seconds{30}};
   std::string program_dir{};  ///< where safekit-replicad and safekit-runner are
 };
 

@@ -1,9 +1,12 @@
 #include <getopt.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <climits>
 #include <cstdio>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "controllers/daemon.h"
 
@@ -11,6 +14,7 @@ namespace {
 
 constexpr const char* kHelp =
     "usage: safekitd [--node NAME] [--state-dir DIR] [--run-dir DIR] [--may-reboot]\n"
+    "                [--watchdog DEVICE] [--watchdog-timeout SECONDS]\n"
     "\n"
     "The control plane of one node of a safekit cluster. It is started by systemd (safekitd.service) and restarted when it\n"
     "dies; modules go on meanwhile.\n"
@@ -19,11 +23,22 @@ constexpr const char* kHelp =
     "  --state-dir DIR  what must survive (default /var/lib/safekit)\n"
     "  --run-dir DIR    local socket (default /run/safekit)\n"
     "  --may-reboot     modules with automaticReboot may reboot this node\n"
+    "  --watchdog DEVICE           resets this node when safekitd, or the kernel, hangs while a module is started\n"
+    "                              (/dev/watchdog; default: none)\n"
+    "  --watchdog-timeout SECONDS  after so long (5 to 600, default 30)\n"
     "\n"
     "First steps: `safekit cluster init -f cluster.yaml` on one node, `safekit cluster token` there, and\n"
     "`safekit cluster join TOKEN` on the others.\n";
 
 constexpr int kUsage = 2;
+
+/// Less than what a loaded machine may well stand still for resets it for nothing.
+std::optional<safekit::Duration> seconds_of(std::string_view text) {
+  int number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size() || number < 5 || number > 600) return std::nullopt;
+  return safekit::seconds{number};
+}
 
 std::string directory_of_this_program() {
   char path[PATH_MAX]{};
@@ -40,6 +55,8 @@ int main(int argc, char** argv) {
                                     {"state-dir", required_argument, nullptr, 's'},
                                     {"run-dir", required_argument, nullptr, 'r'},
                                     {"may-reboot", no_argument, nullptr, 'b'},
+                                    {"watchdog", required_argument, nullptr, 'w'},
+                                    {"watchdog-timeout", required_argument, nullptr, 't'},
                                     {"help", no_argument, nullptr, 'h'},
                                     {nullptr, 0, nullptr, 0}};
   for (int letter = 0; (letter = getopt_long(argc, argv, "h", kOptions, nullptr)) != -1;) {
@@ -48,6 +65,14 @@ int main(int argc, char** argv) {
       case 's': options.state_dir = optarg; break;
       case 'r': options.run_dir = optarg; break;
       case 'b': options.may_reboot = true; break;
+      case 'w': options.watchdog = optarg; break;
+      case 't':
+        if (const auto limit = seconds_of(optarg)) {
+          options.watchdog_limit = *limit;
+          break;
+        }
+        std::fprintf(stderr, "safekitd: --watchdog-timeout '%s': a number of seconds from 5 to 600\n", optarg);
+        return kUsage;
       case 'h': std::fputs(kHelp, stdout); return 0;
       default: std::fputs(kHelp, stderr); return kUsage;
     }

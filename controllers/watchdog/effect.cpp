@@ -1,0 +1,95 @@
+#include "controllers/watchdog/effect.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace safekit::watchdog {
+namespace {
+
+constexpr const char* kCondition = "WatchdogCounts";
+
+}  // namespace
+
+WatchdogController::WatchdogController(const Ports& ports, Duration limit) : ports_(ports), limit_(limit) {}
+
+WatchdogController::~WatchdogController() {
+  if (observed_.counts) end();
+}
+
+std::optional<engine::Request> WatchdogController::wants(const store::Change& change) const {
+  const bool mine = change.what == store::Change::What::Object || change.what == store::Change::What::Status;
+  if (!mine || change.kind != store::Kind::Module) return std::nullopt;
+  return engine::Request{"watchdog"};
+}
+
+Result<engine::Outcome> WatchdogController::reconcile(const engine::Request&) {
+  observed_.is_needed = is_needed();
+  Plan plan = decide(observed_, ports_.clock.mono_now());
+  switch (plan.act) {
+    case Plan::Act::None: break;
+    case Plan::Act::Begin:
+      begin();
+      plan = decide(observed_, ports_.clock.mono_now());
+      break;
+    case Plan::Act::Feed: feed(); break;
+    case Plan::Act::End: end(); break;
+  }
+  publish();
+  return engine::Outcome{.requeue_after = plan.recheck_after};
+}
+
+bool WatchdogController::is_needed() const {
+  return std::ranges::any_of(ports_.store.local_modules(), [this](const ModuleName& module) {
+    return ports_.store.status(module).role.role != status::Role::Stop;
+  });
+}
+
+void WatchdogController::begin() {
+  const auto counting = ports_.watchdog.begin(limit_);
+  const MonoTime now = ports_.clock.mono_now();
+  if (!counting) {
+    observed_.failed = now;
+    const std::string problem = fmt::format("No watchdog: {}. A node that hangs is not reset; safekitd tries again by itself", counting.error().what);
+    if (problem != problem_) tell('C', problem);
+    problem_ = problem;
+    return;
+  }
+  problem_.clear();
+  observed_ = {.is_needed = true, .counts = true, .can_be_ended = counting->can_be_ended, .limit = counting->limit, .fed = now};
+  tell('E', fmt::format("The watchdog counts: a node that hangs for {} is reset{}", to_string(counting->limit),
+                        counting->can_be_ended ? "" : ". It cannot be stopped any more (nowayout): safekitd must not be stopped for so long"));
+}
+
+void WatchdogController::feed() {
+  if (const auto fed = ports_.watchdog.feed(); !fed) {
+    if (problem_.empty()) tell('C', fed.error().what);
+    problem_ = fed.error().what;
+  } else {
+    problem_.clear();
+  }
+  observed_.fed = ports_.clock.mono_now();
+}
+
+void WatchdogController::end() {
+  if (const auto ended = ports_.watchdog.end(); !ended) return tell('C', ended.error().what);
+  observed_ = {};
+  tell('E', "The watchdog is stopped");
+}
+
+void WatchdogController::tell(char level, const std::string& text) { ports_.store.record(ModuleName{}, "watchdog", level, text); }
+
+void WatchdogController::publish() {
+  for (const ModuleName& module : ports_.store.local_modules()) {
+    const auto& conditions = ports_.store.status(module).conditions;
+    const auto found = std::ranges::find(conditions, kCondition, &status::Condition::type);
+    const std::string shown = found == conditions.end() ? "" : found->message;
+    if (shown == problem_) continue;
+    ports_.store.update_status(module, [&](status::Module& seen) {
+      std::erase_if(seen.conditions, [](const status::Condition& one) { return one.type == kCondition; });
+      if (!problem_.empty()) seen.conditions.push_back({.type = kCondition, .reason = "NoWatchdog", .message = problem_, .since = ports_.clock.wall_now()});
+    });
+  }
+}
+
+}  // namespace safekit::watchdog
