@@ -20,24 +20,16 @@ void take_back(World& world, Map& now, std::map<std::string, std::optional<std::
 
 }  // namespace
 
-void SimLoop::deliver(Duration delay, Task task) {
-  world_.after(delay, [this, alive = alive_, task = std::move(task)]() mutable {
-    if (!*alive) return;
-    if (is_paused()) return deliver(Duration{paused_until_ - world_.now()}, std::move(task));
-    task();
-  });
-}
-
 void SimLoop::post(Task task) {
   // In the order posted.
   last_post_ = std::max(last_post_, world_.now() + kTurn.count());
-  deliver(Duration{last_post_ - world_.now()}, std::move(task));
+  standstill_.after(Duration{last_post_ - world_.now()}, std::move(task));
 }
 
 TimerId SimLoop::after(Duration delay, Task task) {
   const TimerId id = ++last_id_;
   timers_.emplace(id, std::move(task));
-  deliver(clock_.world_time(std::max(delay, kTurn)), [this, id] {
+  standstill_.after(clock_.world_time(std::max(delay, kTurn)), [this, id] {
     const auto found = timers_.find(id);
     if (found == timers_.end()) return;
     const Task due = std::move(found->second);

@@ -5,7 +5,7 @@
 #include <memory>
 #include <set>
 
-#include "controllers/simulate/world.h"
+#include "controllers/simulate/standstill.h"
 #include "reconciler/store/backend.h"
 #include "schema/port/clock.h"
 #include "schema/port/files.h"
@@ -39,8 +39,7 @@ class SimClock final : public Clock {
 /// The loop of one life of safekitd; what was posted dies with it. While it is paused nothing runs.
 class SimLoop final : public Loop {
  public:
-  SimLoop(World& world, const SimClock& clock) : world_(world), clock_(clock) {}
-  ~SimLoop() override { *alive_ = false; }
+  SimLoop(World& world, const SimClock& clock) : world_(world), clock_(clock), standstill_(world) {}
   void post(Task task) override;
   TimerId after(Duration delay, Task task) override;
   void cancel(TimerId id) override { timers_.erase(id); }
@@ -49,19 +48,16 @@ class SimLoop final : public Loop {
   void on_signal(int, Task) override {}
   void run() override {}
   void stop() override {}
-  void pause(Duration how_long) { paused_until_ = std::max(paused_until_, world_.now() + how_long.count()); }
-  [[nodiscard]] bool is_paused() const { return world_.now() < paused_until_; }
+  void pause(Duration how_long) { standstill_.pause(how_long); }
+  [[nodiscard]] bool is_paused() const { return standstill_.is_paused(); }
 
  private:
-  /// Runs it in its turn, unless the loop is gone, and not before a pause is over.
-  void deliver(Duration delay, Task task);
   World& world_;
   const SimClock& clock_;
   std::map<TimerId, Task> timers_{};
   std::uint64_t last_id_{0};
-  std::int64_t paused_until_{0};
   std::int64_t last_post_{0};
-  std::shared_ptr<bool> alive_{std::make_shared<bool>(true)};
+  Standstill standstill_;
 };
 
 /// Small files. `put` is on the disk some time later, if the power stays: else the file is old or torn.

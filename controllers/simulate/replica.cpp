@@ -55,7 +55,7 @@ struct Replica::Link final : replication::ReplicaLink {
   std::int64_t last{0};  ///< arrival of the last message
 };
 
-Replica::Replica(Ports ports) : ports_(std::move(ports)) {
+Replica::Replica(Ports ports) : ports_(std::move(ports)), standstill_(ports_.world) {
   after(ports_.world.between(milliseconds{2}, milliseconds{60}), [this] { listens_ = true; });
   after(kTick, [this] { tick(); });
   exchange_promises();
@@ -65,18 +65,6 @@ Replica::~Replica() {
   *alive_ = false;
   drop_stream(true);
   if (loop_ != nullptr && tasks_) loop_->post([tasks = tasks_] { tasks->on_closed(); });
-}
-
-void Replica::after(Duration delay, std::function<void()> task) {
-  ports_.world.after(delay, [this, alive = alive_, task = std::move(task)]() mutable {
-    if (*alive) deliver(std::move(task));
-  });
-}
-
-/// Not before a pause is over.
-void Replica::deliver(std::function<void()> task) {
-  if (!is_paused()) return task();
-  after(Duration{paused_until_ - ports_.world.now()}, std::move(task));
 }
 
 void Replica::take_over(const LeftMount& left) {
@@ -301,7 +289,7 @@ void Replica::send(bool to_second, std::function<void(Replica&)> task) {
   ports_.world.after(Duration{last - ports_.world.now()}, [stream = stream_, to_second, task = std::move(task)] {
     Replica* const to = to_second ? stream->second : stream->primary;
     if (stream->lost || stream->muted[to_second ? 1 : 0] || to == nullptr || to->stream_ != stream) return;
-    to->deliver([to, stream, to_second, task] {
+    to->standstill_.deliver([to, stream, to_second, task] {
       if (stream->lost || to->stream_ != stream) return;
       if (to_second) to->heard_ = to->ports_.clock.mono_now();
       task(*to);

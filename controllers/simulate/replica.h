@@ -68,8 +68,8 @@ class Replica {
   [[nodiscard]] bool may_acknowledge() const;
   /// Calls of the application are held.
   [[nodiscard]] bool is_waiting() const { return !lease_.refused && (waiting_ || (is_primary() && !has_right())); }
-  void pause(Duration how_long) { paused_until_ = std::max(paused_until_, ports_.world.now() + how_long.count()); }
-  [[nodiscard]] bool is_paused() const { return ports_.world.now() < paused_until_; }
+  void pause(Duration how_long) { standstill_.pause(how_long); }
+  [[nodiscard]] bool is_paused() const { return standstill_.is_paused(); }
   [[nodiscard]] bool is_primary() const { return role_ == control::ReplicaRole::Primary && !refused_; }
   /// The network between the replicas is gone: each side finds out later.
   void lose_stream();
@@ -92,9 +92,8 @@ class Replica {
   };
   struct Link;
 
-  void after(Duration delay, std::function<void()> task);
+  void after(Duration delay, std::function<void()> task) { standstill_.after(delay, std::move(task)); }
   void send(bool to_second, std::function<void(Replica&)> task);
-  void deliver(std::function<void()> task);
   void act(const control::Want& want);
   // Rights (replica_right.cpp).
   void configure(const control::Configure& configure);
@@ -138,7 +137,7 @@ class Replica {
   std::uint64_t answered_{0};
   MonoTime answered_at_{};
   std::uint64_t latest_order_{0};
-  std::int64_t paused_until_{0};
+  Standstill standstill_;
   bool granted_{false};
   bool waiting_{false};
   bool mirroring_{false};
