@@ -207,6 +207,7 @@ void Replica::begin_stream(Replica& second) {
 void Replica::end_sync() {
   granted_ = waiting_ = noted_ = false;
   mirroring_ = true;
+  for (Pending& each : pending_) each.released = each.alone;
   if (ports_.defect != Defect::PairingStays) pairing_ = ports_.world.number() | 1U;
   const bool skips = ports_.defect == Defect::IgnoresGeneration;
   const auto& content = skips ? stream_->second->ports_.copy.content : ports_.copy.content;
@@ -276,7 +277,7 @@ void Replica::settle_pending() {
   while (!pending_.empty()) {
     const Pending& one = pending_.front();
     if (!one.synced || !(one.peer_has || one.alone) || !has_right()) return;
-    if (!one.peer_has) note_alone();
+    if (!one.peer_has && !one.released) note_alone();
     ports_.acknowledged(one.number);
     pending_.pop_front();
   }

@@ -89,6 +89,7 @@ class Replica {
     bool synced{false};
     bool peer_has{false};
     bool alone{false};
+    bool released{false};  ///< alone, and a synchronisation has ended since: the peer is not complete before it has this one
   };
   struct Link;
 
