@@ -38,13 +38,25 @@ Fencing::Fencing(const Ports& ports, Witness& others, std::string state_dir, std
 std::string Fencing::proof_of(const LeaseAsk& ask) const { return fmt::format("{} {}", ask.place.other_node, boot_); }
 std::string Fencing::output_of(const std::string& module) const { return fmt::format("{}/fence/{}.output", state_dir_, module); }
 
+const std::string& Fencing::proof_in(const std::string& module) {
+  const auto [at, is_new] = proofs_.try_emplace(module);
+  if (is_new) at->second = ports_.store.fact(fact_of(module)).value_or("");
+  return at->second;
+}
+
+/// Not over a power loss: whoever has been away does not know what the other one did since.
+Status Fencing::keep(const std::string& module, std::string proof) {
+  proofs_[module] = proof;
+  return proof.empty() ? ports_.store.forget_fact(fact_of(module)) : ports_.store.set_fact(fact_of(module), proof, false);
+}
+
 void Fencing::acquire(const LeaseAsk& ask, Duration limit, std::function<void(Result<LeaseReply>)> task) {
   if (ask.place.kind != WitnessPlace::Kind::Fence) return others_.acquire(ask, limit, std::move(task));
   const auto reply = [&](LeaseReply answer) { ports_.loop.post([task, answer = std::move(answer)] { task(answer); }); };
   Run& run = runs_[module_of(ask)];
-  const std::string fenced = ports_.store.fact(fact_of(module_of(ask))).value_or("");
-  const bool is_off = fenced == proof_of(ask) && !run.runs && !run.heard;
-  if (is_off || (ask.only_mine && (fenced == proof_of(ask) || fenced == proof_of(ask) + kHeard))) return reply(grant());
+  const std::string& known = proof_in(module_of(ask));
+  const bool is_off = known == proof_of(ask) && !run.runs;
+  if (is_off || (ask.only_mine && (known == proof_of(ask) || known == proof_of(ask) + kHeard))) return reply(grant());
   if (ask.only_mine) {
     return reply({.detail = fmt::format("'{}' is not switched off: it is heard, or was not heard since this node was booted", ask.place.other_node)});
   }
@@ -61,11 +73,11 @@ void Fencing::start(const LeaseAsk& ask, Run& run) {
   run = Run{.node = ask.place.other_node, .waiting = std::move(run.waiting)};
   ports_.store.record(ModuleName{module}, kComponent, 'E',
                       fmt::format("The other node is not heard: {} is to switch '{}' off", argv.front(), run.node));
-  Status ready = ports_.files.put(output_of(module), "", 0600);
-  if (!ready) return conclude(ask, run, ready);
+  // A full disk is no reason to stay without a primary.
+  const bool keeps_output = ports_.files.put(output_of(module), "", 0600).has_value();
   auto started = ports_.processes.start({.argv = std::move(argv),
                                          .environment = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "SAFEMODULE=" + module},
-                                         .output_path = output_of(module)},
+                                         .output_path = keeps_output ? output_of(module) : ""},
                                         [this, ask](const ExitStatus& status) { ended(ask, status); });
   if (!started) return conclude(ask, run, started.error());
   run.runs = true;
@@ -92,8 +104,7 @@ void Fencing::conclude(const LeaseAsk& ask, Run& run, const Status& status) {
   const ModuleName module{module_of(ask)};
   Result<LeaseReply> reply = grant();
   if (status) {
-    // Not over a power loss: whoever has been away does not know what the other one did since.
-    (void)ports_.store.set_fact(fact_of(module.str()), fmt::format("{}{}", proof_of(ask), run.heard ? kHeard : ""), false);
+    (void)keep(module.str(), proof_of(ask) + (run.heard ? kHeard : ""));
     ports_.store.record(module, kComponent, 'I', fmt::format("'{}' is switched off", run.node));
     if (run.heard) reply = Error{Code::Unavailable, fmt::format("'{}' was heard while it was being switched off", run.node)};
   } else {
@@ -107,13 +118,13 @@ void Fencing::conclude(const LeaseAsk& ask, Run& run, const Status& status) {
 
 void Fencing::release(const LeaseAsk& ask, Duration limit, std::function<void(Status)> task) {
   if (ask.place.kind != WitnessPlace::Kind::Fence) return others_.release(ask, limit, std::move(task));
-  ports_.loop.post([task = std::move(task), forgotten = ports_.store.forget_fact(fact_of(module_of(ask)))] { task(forgotten); });
+  ports_.loop.post([task = std::move(task), forgotten = keep(module_of(ask), "")] { task(forgotten); });
 }
 
 void Fencing::note_heard(const std::string& module) {
   if (const auto run = runs_.find(module); run != runs_.end()) run->second.heard = true;
-  const auto fenced = ports_.store.fact(fact_of(module));
-  if (fenced && !fenced->ends_with(kHeard)) (void)ports_.store.set_fact(fact_of(module), fmt::format("{}{}", *fenced, kHeard), false);
+  const std::string& known = proof_in(module);
+  if (!known.empty() && !known.ends_with(kHeard)) (void)keep(module, known + kHeard);
 }
 
 void Fencing::probe(const WitnessPlace& place, Duration limit, std::function<void(Status)> task) {

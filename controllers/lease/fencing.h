@@ -56,6 +56,8 @@ class Fencing final : public Witness {
     std::string failure{};
   };
   [[nodiscard]] std::string proof_of(const LeaseAsk& ask) const;
+  [[nodiscard]] const std::string& proof_in(const std::string& module);
+  Status keep(const std::string& module, std::string proof);
   void start(const LeaseAsk& ask, Run& run);
   void ended(const LeaseAsk& ask, const ExitStatus& status);
   void conclude(const LeaseAsk& ask, Run& run, const Status& status);
@@ -66,6 +68,7 @@ class Fencing final : public Witness {
   std::string state_dir_;
   std::string boot_;
   std::map<std::string, Run> runs_{};  ///< the last one, by module
+  std::map<std::string, std::string> proofs_{};  ///< by module; as the facts, also where those cannot be written
 };
 
 }  // namespace safekit::lease

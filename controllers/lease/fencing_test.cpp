@@ -81,6 +81,18 @@ TEST_F(FencingTest, ASafekitdThatStartsKnowsWhatWasSwitchedOffInThisBoot) {
   EXPECT_EQ(processes.started.size(), 1U);
 }
 
+TEST_F(FencingTest, AFullStateDiskKeepsNothingFromBeingKnown) {
+  backend.refuse(true, true);
+  ask();
+  end(0);
+  EXPECT_TRUE(ask()->granted);
+  fencing->note_heard("db");
+  EXPECT_FALSE(ask());
+  asked.only_mine = true;
+  EXPECT_TRUE(ask()->granted);
+  EXPECT_EQ(processes.started.size(), 2U);
+}
+
 TEST_F(FencingTest, WhatIsGivenBackIsDoneAgain) {
   ask();
   end(0);
