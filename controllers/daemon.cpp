@@ -212,7 +212,7 @@ void Daemon::Impl::wire_controllers() {
   add(std::make_unique<boot::BootController>(store, ports.clock, boot));
   add(std::make_unique<config::ConfigController>(store, ports.clock));
   if (!options.watchdog.empty()) {
-    add(std::make_unique<watchdog::WatchdogController>(watchdog::WatchdogController::Ports{store, ports.clock, watchdog}, options.watchdog_limit));
+    add(std::make_unique<watchdog::WatchdogController>(watchdog::WatchdogController::Ports{store, ports.clock, watchdog}, options.watchdog_limit, boot));
   }
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <fmt/format.h>
+
 namespace safekit::lease {
 namespace {
 
@@ -38,10 +40,13 @@ Result<engine::Outcome> LeaseController::reconcile(const engine::Request& reques
   const status::RoleSection& role = ports_.store.status(name).role;
   if (role.since == WallTime{}) {  // the module is gone, or what its role wants is not known yet
     modules_.erase(request.name);
+    if (spec == nullptr) forget(name);
     return engine::Outcome{};
   }
-  Live& live = modules_[request.name];
-  const Desired desired = desire(spec.get(), role, ports_.store.node().str(), cluster_id_(), hear(name, live));
+  const auto [at, is_new] = modules_.try_emplace(request.name);
+  Live& live = at->second;
+  if (is_new) live.memory.asks = ++lives_ << 32U;  // an answer to one of a life before is none of this one
+  const Desired desired = desire(spec.get(), role, ports_.store.node().str(), cluster_id_(), hear(name, spec.get(), live));
   load(request.name, desired, live);
   std::optional<Duration> recheck;
   // One at a time; without any, one look all the same.
@@ -73,14 +78,26 @@ void LeaseController::load(const std::string& module, const Desired& desired, Li
                          .detail = *verdict == "up" ? "" : "it gave no answer when it was asked"};
 }
 
-Hearing LeaseController::hear(const ModuleName& module, Live& live) {
-  if (!live.loaded) live.met = ports_.store.fact(met_key(module.str())) == boot_;
+Hearing LeaseController::hear(const ModuleName& module, const spec::Module* spec, Live& live) {
+  const std::string other = spec == nullptr ? "" : other_node(*spec, ports_.store.node().str());
+  const std::string meeting = fmt::format("{} {}", other, boot_);
+  if (!live.loaded) live.met = ports_.store.fact(met_key(module.str())).value_or("");
   const status::Module& seen = ports_.store.status(module);
-  if (!seen.peer.heard && !seen.replication.connected) return live.met ? Hearing::Before : Hearing::NotSinceBoot;
+  if (!seen.peer.heard && !seen.replication.connected) {
+    return live.met == meeting && seen.peer.silence_known ? Hearing::Lost : Hearing::Unsure;
+  }
   ports_.heard(module.str());
   // Where it cannot be kept, a safekitd that starts knows of no meeting, and waits.
-  if (!std::exchange(live.met, true)) (void)ports_.store.set_fact(met_key(module.str()), boot_, false);
+  if (std::exchange(live.met, meeting) != meeting) (void)ports_.store.set_fact(met_key(module.str()), meeting, false);
   return Hearing::Now;
+}
+
+/// One that is made anew under the name begins with nothing.
+void LeaseController::forget(const ModuleName& module) {
+  ports_.heard(module.str());
+  for (const std::string& key : {met_key(module.str()), fact_key(module.str())}) {
+    if (ports_.store.fact(key)) (void)ports_.store.forget_fact(key);
+  }
 }
 
 void LeaseController::remember(const std::string& module, const Memory& memory) {
@@ -91,7 +108,9 @@ void LeaseController::remember(const std::string& module, const Memory& memory) 
 }
 
 void LeaseController::told(const std::string& module, Answer answer) {
-  modules_[module].answers.push_back(std::move(answer));
+  const auto live = modules_.find(module);
+  if (live == modules_.end()) return;
+  live->second.answers.push_back(std::move(answer));
   wake_(engine::Request{module});
 }
 

@@ -39,10 +39,11 @@ class LeaseController final : public engine::Controller {
     Memory memory{};
     std::vector<Answer> answers{};  ///< gathered for the next pass
     bool loaded{false};
-    bool met{false};
+    std::string met{};  ///< the node that was heard, and in which boot of this one
   };
   void load(const std::string& module, const Desired& desired, Live& live);
-  Hearing hear(const ModuleName& module, Live& live);
+  Hearing hear(const ModuleName& module, const spec::Module* spec, Live& live);
+  void forget(const ModuleName& module);
   void remember(const std::string& module, const Memory& memory);
   void ask(const std::string& module, const Desired& desired, const Memory& memory, const Ask& question);
   void publish(const ModuleName& name, const Desired& desired, const Memory& memory);
@@ -53,6 +54,7 @@ class LeaseController final : public engine::Controller {
   std::string boot_;
   Wake wake_;
   std::map<std::string, Live> modules_{};
+  std::uint64_t lives_{0};
 };
 
 }  // namespace safekit::lease

@@ -120,14 +120,25 @@ TEST_F(LeaseTest, ThatTheOtherNodeWasHeardIsKept) {
     controller = make();
     witness.acquired.clear();
     want(false);
+    store.update_status(kDb, [](status::Module& m) { m.role.may_fence = true; });
     want(true);
     return witness.acquired.size() == 1 && !witness.acquired[0].first.only_mine;
   };
+  const auto hear = [&](bool now) {
+    store.update_status(kDb, [now](status::Module& m) {
+      m.peer.heard = now;
+      m.peer.silence_known = !now;
+    });
+  };
+  hear(false);
   EXPECT_FALSE(may_fence());
-  store.update_status(kDb, [](status::Module& m) { m.peer.heard = true; });
+  hear(true);
   EXPECT_FALSE(may_fence());
-  store.update_status(kDb, [](status::Module& m) { m.peer.heard = false; });
+  hear(false);
   EXPECT_TRUE(may_fence());
+  store.update_status(kDb, [](status::Module& m) { m.peer.silence_known = false; });
+  EXPECT_FALSE(may_fence()) << "a safekitd that has just been started has not listened for long enough";
+  hear(false);
   boot = "boot2";
   EXPECT_FALSE(may_fence());
 }

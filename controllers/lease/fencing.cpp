@@ -1,6 +1,7 @@
 #include "controllers/lease/fencing.h"
 
 #include <csignal>
+#include <sstream>
 #include <utility>
 
 #include <fmt/format.h>
@@ -16,6 +17,7 @@ constexpr Duration kHolds = hours{1};
 /// Names are `safekit/<cluster>/<module>`.
 std::string module_of(const LeaseAsk& ask) { return ask.name.substr(ask.name.rfind('/') + 1); }
 std::string fact_of(const std::string& module) { return "fenced/" + module; }
+std::string run_of(const std::string& module) { return "fencing/" + module; }
 constexpr const char* kHeard = " heard";
 
 LeaseReply grant() { return {.granted = true, .id = "fenced", .length = kHolds}; }
@@ -38,16 +40,28 @@ Fencing::Fencing(const Ports& ports, Witness& others, std::string state_dir, std
 std::string Fencing::proof_of(const LeaseAsk& ask) const { return fmt::format("{} {}", ask.place.other_node, boot_); }
 std::string Fencing::output_of(const std::string& module) const { return fmt::format("{}/fence/{}.output", state_dir_, module); }
 
-const std::string& Fencing::proof_in(const std::string& module) {
+std::string& Fencing::proof_in(const std::string& module) {
   const auto [at, is_new] = proofs_.try_emplace(module);
-  if (is_new) at->second = ports_.store.fact(fact_of(module)).value_or("");
+  if (is_new) {
+    at->second = ports_.store.fact(fact_of(module)).value_or("");
+    end_left_over(module);
+  }
   return at->second;
 }
 
+/// The program of a safekitd that died: what it does nobody is told.
+void Fencing::end_left_over(const std::string& module) {
+  const auto left = ports_.store.fact(run_of(module));
+  if (!left) return;
+  ProcessIdentity process{};
+  if (std::istringstream{*left} >> process.pid >> process.start_ticks) (void)ports_.processes.signal_group(process, SIGKILL);
+  (void)ports_.store.forget_fact(run_of(module));
+}
+
 /// Not over a power loss: whoever has been away does not know what the other one did since.
-Status Fencing::keep(const std::string& module, std::string proof) {
+Status Fencing::keep(const std::string& module, const std::string& proof) {
   proofs_[module] = proof;
-  return proof.empty() ? ports_.store.forget_fact(fact_of(module)) : ports_.store.set_fact(fact_of(module), proof, false);
+  return ports_.store.set_fact(fact_of(module), proof, false);
 }
 
 void Fencing::acquire(const LeaseAsk& ask, Duration limit, std::function<void(Result<LeaseReply>)> task) {
@@ -61,6 +75,7 @@ void Fencing::acquire(const LeaseAsk& ask, Duration limit, std::function<void(Re
     return reply({.detail = fmt::format("'{}' is not switched off: it is heard, or was not heard since this node was booted", ask.place.other_node)});
   }
   if (!run.runs && run.failed && ports_.clock.mono_now() < *run.failed + kAgain) return reply({.detail = run.failure});
+  if (run.runs && run.node != ask.place.other_node) return reply({.detail = fmt::format("'{}' is being switched off", run.node)});
   run.waiting.push_back(std::move(task));
   if (!run.runs) start(ask, run);
 }
@@ -82,6 +97,7 @@ void Fencing::start(const LeaseAsk& ask, Run& run) {
   if (!started) return conclude(ask, run, started.error());
   run.runs = true;
   run.process = *started;
+  (void)ports_.store.set_fact(run_of(module), fmt::format("{} {}", started->pid, started->start_ticks), false);
   run.limit = ports_.loop.after(kFenceLimit, [this, module] {
     Run& late = runs_[module];
     late.late = true;
@@ -93,6 +109,7 @@ void Fencing::ended(const LeaseAsk& ask, const ExitStatus& status) {
   Run& run = runs_[module_of(ask)];
   ports_.loop.cancel(run.limit);
   run.runs = false;
+  (void)ports_.store.forget_fact(run_of(module_of(ask)));
   if (run.late) return conclude(ask, run, Error{Code::Timeout, fmt::format("it took longer than {}", to_string(kFenceLimit))});
   if (status.code == 0) return conclude(ask, run, {});
   const auto output = ports_.files.read(output_of(module_of(ask)));
@@ -103,10 +120,13 @@ void Fencing::ended(const LeaseAsk& ask, const ExitStatus& status) {
 void Fencing::conclude(const LeaseAsk& ask, Run& run, const Status& status) {
   const ModuleName module{module_of(ask)};
   Result<LeaseReply> reply = grant();
-  if (status) {
-    (void)keep(module.str(), proof_of(ask) + (run.heard ? kHeard : ""));
+  if (run.heard) {
+    const std::string what = fmt::format("'{}' is heard again: it is not switched off", run.node);
+    ports_.store.record(module, kComponent, 'I', what);
+    reply = Error{Code::Unavailable, what};
+  } else if (status) {
+    (void)keep(module.str(), proof_of(ask));
     ports_.store.record(module, kComponent, 'I', fmt::format("'{}' is switched off", run.node));
-    if (run.heard) reply = Error{Code::Unavailable, fmt::format("'{}' was heard while it was being switched off", run.node)};
   } else {
     run.failed = ports_.clock.mono_now();
     run.failure = fmt::format("'{}' was not switched off: {}: {}", run.node, ask.place.addresses.front(), status.error().what);
@@ -118,13 +138,19 @@ void Fencing::conclude(const LeaseAsk& ask, Run& run, const Status& status) {
 
 void Fencing::release(const LeaseAsk& ask, Duration limit, std::function<void(Status)> task) {
   if (ask.place.kind != WitnessPlace::Kind::Fence) return others_.release(ask, limit, std::move(task));
-  ports_.loop.post([task = std::move(task), forgotten = keep(module_of(ask), "")] { task(forgotten); });
+  const Status forgotten = ports_.store.forget_fact(fact_of(module_of(ask)));
+  if (forgotten) proofs_[module_of(ask)].clear();
+  ports_.loop.post([task = std::move(task), forgotten] { task(forgotten); });
 }
 
 void Fencing::note_heard(const std::string& module) {
-  if (const auto run = runs_.find(module); run != runs_.end()) run->second.heard = true;
-  const std::string& known = proof_in(module);
-  if (!known.empty() && !known.ends_with(kHeard)) (void)keep(module, known + kHeard);
+  if (const auto run = runs_.find(module); run != runs_.end() && !std::exchange(run->second.heard, true) && run->second.runs) {
+    (void)ports_.processes.signal_group(run->second.process, SIGKILL);
+  }
+  std::string& known = proof_in(module);
+  if (known.empty()) return;
+  if (!known.ends_with(kHeard)) known += kHeard;
+  if (ports_.store.fact(fact_of(module)) != known) (void)keep(module, known);
 }
 
 void Fencing::probe(const WitnessPlace& place, Duration limit, std::function<void(Status)> task) {

@@ -21,8 +21,8 @@ namespace safekit::lease {
 /// for is granted without an end, until it is given back or this node is booted. Once the other node is heard it is granted only to who
 /// asks for its own: before this node begins anything without it, it is to be off anew. Both are kept in the fact `fenced/<module>`. All
 /// other kinds are passed on. A service. Thread: the loop's.
-/// A program that cannot be started, fails or is late is a no, and is not tried again for kAgain. Errors of a question: Unavailable where
-/// the other node was heard while the program ran; whether it was off before or after that nobody knows.
+/// A program that cannot be started, fails or is late is a no, and is not tried again for kAgain. It is ended when the other node is heard
+/// while it runs, which makes the question one without an answer (Unavailable), and when safekitd was started anew beside it.
 class Fencing final : public Witness {
  public:
   struct Ports {
@@ -56,8 +56,9 @@ class Fencing final : public Witness {
     std::string failure{};
   };
   [[nodiscard]] std::string proof_of(const LeaseAsk& ask) const;
-  [[nodiscard]] const std::string& proof_in(const std::string& module);
-  Status keep(const std::string& module, std::string proof);
+  [[nodiscard]] std::string& proof_in(const std::string& module);
+  void end_left_over(const std::string& module);
+  Status keep(const std::string& module, const std::string& proof);
   void start(const LeaseAsk& ask, Run& run);
   void ended(const LeaseAsk& ask, const ExitStatus& status);
   void conclude(const LeaseAsk& ask, Run& run, const Status& status);

@@ -119,18 +119,45 @@ TEST_F(FencingTest, OneThatWasHeardSinceIsSwitchedOffAnew) {
 }
 
 // It may have been off before, and be complete by now.
-TEST_F(FencingTest, OneThatIsHeardWhileTheProgramRunsIsNotKnownToBeOff) {
-  std::optional<Error> error;
-  fencing->acquire(asked, seconds{1}, [&error](const Result<LeaseReply>& reply) { error = reply.error(); });
-  loop.run_posted();
-  fencing->note_heard("db");
-  end(0);
-  ASSERT_TRUE(error);
-  EXPECT_EQ(error->what, "'b' was heard while it was being switched off");
-  EXPECT_FALSE(ask());
-  ASSERT_EQ(processes.started.size(), 2U);
+TEST_F(FencingTest, OneThatIsHeardWhileTheProgramRunsIsLeftAlone) {
+  for (const int code : {0, 1}) {
+    processes.signals.clear();
+    std::optional<Error> error;
+    fencing->acquire(asked, seconds{1}, [&error](const Result<LeaseReply>& reply) { error = reply.error(); });
+    loop.run_posted();
+    fencing->note_heard("db");
+    fencing->note_heard("db");
+    ASSERT_EQ(processes.signals.size(), 1U);
+    EXPECT_EQ(processes.signals[0].second, SIGKILL);
+    end(code);
+    ASSERT_TRUE(error);
+    EXPECT_EQ(error->what, "'b' is heard again: it is not switched off");
+  }
+  EXPECT_FALSE(ask()) << "at once";
+  ASSERT_EQ(processes.started.size(), 3U);
   end(0);
   EXPECT_TRUE(last->granted);
+}
+
+TEST_F(FencingTest, TheProgramOfASafekitdThatDiedIsEnded) {
+  ask();
+  const int left = processes.running.rbegin()->first;
+  fencing = make();
+  fencing->note_heard("db");
+  ASSERT_EQ(processes.signals.size(), 1U);
+  EXPECT_EQ(processes.signals[0], (std::pair{left, SIGKILL}));
+  fencing = make();
+  fencing->note_heard("db");
+  EXPECT_EQ(processes.signals.size(), 1U);
+}
+
+TEST_F(FencingTest, WhatIsKnownOfAnotherNodeIsNoAnswer) {
+  ask();
+  asked.place.other_node = "c";
+  const auto reply = ask();
+  ASSERT_TRUE(reply);
+  EXPECT_FALSE(reply->granted);
+  EXPECT_EQ(reply->detail, "'b' is being switched off");
 }
 
 TEST_F(FencingTest, WhoAsksForItsOwnSwitchesNobodyOff) {

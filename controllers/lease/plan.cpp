@@ -18,6 +18,7 @@ struct Pass {
 
   Memory& memory() { return plan.memory; }
   Section& section() { return plan.memory.section; }
+  [[nodiscard]] bool is_fence() const { return grants() && desired.lease.place.kind == WitnessPlace::Kind::Fence; }
   [[nodiscard]] bool grants() const { return desired.witness == Section::Witness::Grants; }
   /// What was said so far counts.
   [[nodiscard]] bool is_open() const { return desired.need >= Need::Stands; }
@@ -31,7 +32,7 @@ struct Pass {
   void take(const LeaseReply& reply, MonoTime asked);
   void fail(const std::string& why);
   void look_at_time();
-  void look_at_spent();
+  void look_at_hearing();
   void ask();
   void recheck_at(MonoTime moment) {
     const Duration after = std::max(moment - now, Duration{});
@@ -108,7 +109,7 @@ void Pass::take(const LeaseReply& reply, MonoTime asked) {
   memory().next = asked + reply.length / 3;
   memory().last_error.clear();
   // Who asked for its own may have been told of what it had before the other node was heard.
-  const bool spent = section().spent || (desired.lease.place.kind == WitnessPlace::Kind::Fence && memory().asked_for.only_mine);
+  const bool spent = is_fence() && (section().spent || memory().asked_for.only_mine);
   section() = Section{.witness = desired.witness, .answer = Section::Answer::Granted, .until = until, .spent = spent};
 }
 
@@ -137,11 +138,14 @@ void Pass::look_at_time() {
 }
 
 /// A node that was switched off and is heard again may become complete, and then may not be passed over: before this one goes on without
-/// it anew, it is to be switched off anew.
-void Pass::look_at_spent() {
-  if (desired.lease.place.kind != WitnessPlace::Kind::Fence || section().answer != Section::Answer::Granted) return;
-  if (desired.hearing == Hearing::Now) section().spent = true;
-  if (!section().spent || desired.lease.only_mine) return;
+/// it anew, it is to be switched off anew. What was said to a question for its own only says nothing of whether that can be done.
+void Pass::look_at_hearing() {
+  if (!is_fence()) return;
+  const bool is_granted = section().answer == Section::Answer::Granted;
+  const bool is_no = section().answer == Section::Answer::Silent || section().answer == Section::Answer::Refused;
+  if (is_granted && desired.hearing == Hearing::Now) section().spent = true;
+  const bool holds_too_little = (is_granted && section().spent) || (is_no && memory().asked_for.only_mine);
+  if (!holds_too_little || desired.lease.only_mine) return;
   memory().held = {};
   memory().next = memory().first_asked = now;
   section() = Section{.witness = desired.witness, .answer = Section::Answer::Asked};
@@ -171,6 +175,11 @@ void Pass::ask() {
 
 }  // namespace
 
+std::string other_node(const spec::Module& module, const std::string& node) {
+  const auto found = std::ranges::find_if(module.nodes, [&](const NodeName& one) { return one.str() != node; });
+  return found == module.nodes.end() ? "" : found->str();
+}
+
 Desired desire(const spec::Module* module, const status::RoleSection& role, const std::string& node, const std::string& cluster_id,
                Hearing hearing) {
   Desired desired{.need = role.lease, .hearing = hearing};
@@ -185,12 +194,12 @@ Desired desire(const spec::Module* module, const status::RoleSection& role, cons
                      .length = witness.lease,
                      .succeeds = role.lease_by_hand || !replicates()};
     if (*kind == WitnessPlace::Kind::Fence) {
-      for (const NodeName& one : module->nodes) {
-        if (one.str() != node) desired.lease.place.other_node = one.str();
-      }
+      desired.lease.place.other_node = other_node(*module, node);
       desired.lease.serves = status::is_serving(role.role);
       // A node that was stopped in order, or is heard, is not switched off.
-      desired.lease.only_mine = desired.need != Need::Needed || hearing != Hearing::Before;
+      desired.lease.only_mine = desired.need != Need::Needed || hearing != Hearing::Lost || !role.may_fence;
+      // Of a no nothing follows while the other one is heard.
+      if (hearing == Hearing::Now && desired.need == Need::Needed) desired.need = Need::Wanted;
       desired.patience = kFenceLimit + seconds{5};
     }
   } else {
@@ -215,7 +224,7 @@ Plan decide(const Desired& desired, const std::optional<Answer>& answer, Memory 
       pass.memory().next = now;
     }
     pass.look_at_time();
-    pass.look_at_spent();
+    pass.look_at_hearing();
     if (pass.asks()) pass.ask();
   }
   const std::string_view after = value_of(section, desired.need);

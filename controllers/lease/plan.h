@@ -23,7 +23,14 @@ inline constexpr Duration kPatience = seconds{3};
 inline constexpr Duration kFenceLimit = seconds{60};
 
 /// Of the other node. One that was not heard since this node was booted may have gone on alone meanwhile, and have switched this one off.
-enum class Hearing { NotSinceBoot, Before, Now };
+enum class Hearing {
+  Unsure,  ///< not heard since then, or not known yet to be silent
+  Lost,    ///< heard since then, and silent now
+  Now,
+};
+
+/// Of a mirror module; empty: none.
+[[nodiscard]] std::string other_node(const spec::Module& module, const std::string& node);
 
 struct Desired {
   status::LeaseSection::Witness witness{status::LeaseSection::Witness::None};

@@ -255,7 +255,7 @@ TEST_F(LeasePlan, ANodeThatIsHeardAfterItWasSwitchedOffIsToBeSwitchedOffAnew) {
     desired.hearing = hearing;
     desired.lease.only_mine = hearing == Hearing::Now;
   };
-  hear(Hearing::Before);
+  hear(Hearing::Lost);
   pass(granted(*pass().ask));
   EXPECT_TRUE(memory.section.lets_begin());
   hear(Hearing::Now);
@@ -266,7 +266,7 @@ TEST_F(LeasePlan, ANodeThatIsHeardAfterItWasSwitchedOffIsToBeSwitchedOffAnew) {
   pass(granted(*renewal.ask));
   EXPECT_FALSE(memory.section.lets_begin());
   const Plan late = later(seconds{4});
-  hear(Hearing::Before);
+  hear(Hearing::Lost);
   pass();
   EXPECT_EQ(answer(), Section::Answer::Asked);
   const Plan anew = pass(granted(*late.ask));  // of what it had
@@ -277,23 +277,40 @@ TEST_F(LeasePlan, ANodeThatIsHeardAfterItWasSwitchedOffIsToBeSwitchedOffAnew) {
   EXPECT_TRUE(memory.section.lets_begin());
 }
 
+TEST_F(LeasePlan, ANoToAQuestionForItsOwnIsNoneToTheNextOne) {
+  desired.lease.place = {.kind = WitnessPlace::Kind::Fence, .addresses = {"/sbin/off"}, .other_node = "b"};
+  desired.lease.only_mine = true;
+  desired.hearing = Hearing::Unsure;
+  pass({{pass().ask->number, LeaseReply{.detail = "'b' is not switched off"}}});
+  EXPECT_EQ(answer(), Section::Answer::Silent);
+  desired.lease.only_mine = false;
+  desired.hearing = Hearing::Lost;
+  const Plan plan = pass();
+  ASSERT_TRUE(plan.ask.has_value());
+  EXPECT_EQ(answer(), Section::Answer::Asked);
+  pass({{plan.ask->number, LeaseReply{.detail = "'b' was not switched off"}}});
+  EXPECT_EQ(answer(), Section::Answer::Silent);
+  pass();
+  EXPECT_EQ(answer(), Section::Answer::Silent);
+}
+
 TEST(LeaseDesire, OfAModule) {
   spec::Module module;
   module.metadata.name = "db";
   status::RoleSection role{.lease = status::LeaseNeed::Needed};
-  EXPECT_EQ(desire(&module, role, "a", "c", Hearing::Before).witness, Section::Witness::None);
+  EXPECT_EQ(desire(&module, role, "a", "c", Hearing::Lost).witness, Section::Witness::None);
   module.checkers.split_brain = spec::SplitBrainChecker{.ident = "w", .witnesses = {"10.0.0.1"}};
-  EXPECT_EQ(desire(&module, role, "a", "c", Hearing::Before).echoes, std::vector<std::string>{"10.0.0.1"});
+  EXPECT_EQ(desire(&module, role, "a", "c", Hearing::Lost).echoes, std::vector<std::string>{"10.0.0.1"});
   module.checkers.split_brain->exec = "node";
   module.checkers.split_brain->lease = seconds{5};
-  const Desired desired = desire(&module, role, "a", "c", Hearing::Before);
+  const Desired desired = desire(&module, role, "a", "c", Hearing::Lost);
   EXPECT_EQ(desired.need, status::LeaseNeed::Needed);
   EXPECT_EQ(desired.lease, (LeaseAsk{.place = {.kind = WitnessPlace::Kind::Node, .addresses = {"10.0.0.1"}}, .name = "safekit/c/db",
                                      .holder = "a", .length = seconds{5}, .succeeds = true})) << "no data: whoever comes after may be active";
   module.replication.emplace().directories.push_back({.path = "/d"});
-  EXPECT_FALSE(desire(&module, role, "a", "c", Hearing::Before).lease.succeeds);
+  EXPECT_FALSE(desire(&module, role, "a", "c", Hearing::Lost).lease.succeeds);
   role.lease_by_hand = true;
-  EXPECT_TRUE(desire(&module, role, "a", "c", Hearing::Before).lease.succeeds);
+  EXPECT_TRUE(desire(&module, role, "a", "c", Hearing::Lost).lease.succeeds);
 }
 
 TEST(LeaseDesire, ANodeIsSwitchedOffOnlyByOneThatHasHeardItInThisBootAndNeedsIt) {
@@ -301,16 +318,19 @@ TEST(LeaseDesire, ANodeIsSwitchedOffOnlyByOneThatHasHeardItInThisBootAndNeedsIt)
   module.metadata.name = "db";
   module.nodes = {NodeName{"a"}, NodeName{"b"}};
   module.checkers.split_brain = spec::SplitBrainChecker{.ident = "w", .exec = "fence", .witnesses = {"/sbin/off"}};
-  status::RoleSection role{.role = status::Role::Prim, .lease = status::LeaseNeed::Needed};
-  const Desired desired = desire(&module, role, "a", "c", Hearing::Before);
+  status::RoleSection role{.role = status::Role::Prim, .lease = status::LeaseNeed::Needed, .may_fence = true};
+  const Desired desired = desire(&module, role, "a", "c", Hearing::Lost);
   EXPECT_EQ(desired.lease.place, (WitnessPlace{.kind = WitnessPlace::Kind::Fence, .addresses = {"/sbin/off"}, .other_node = "b"}));
   EXPECT_TRUE(desired.lease.serves);
   EXPECT_FALSE(desired.lease.only_mine);
   EXPECT_GT(desired.patience, kFenceLimit);
-  EXPECT_TRUE(desire(&module, role, "a", "c", Hearing::NotSinceBoot).lease.only_mine);
+  EXPECT_TRUE(desire(&module, role, "a", "c", Hearing::Unsure).lease.only_mine);
   EXPECT_TRUE(desire(&module, role, "a", "c", Hearing::Now).lease.only_mine);
+  EXPECT_EQ(desire(&module, role, "a", "c", Hearing::Now).need, status::LeaseNeed::Wanted) << "nothing follows of a no";
+  role.may_fence = false;
+  EXPECT_TRUE(desire(&module, role, "a", "c", Hearing::Lost).lease.only_mine);
   role.lease = status::LeaseNeed::Wanted;
-  EXPECT_TRUE(desire(&module, role, "a", "c", Hearing::Before).lease.only_mine) << "it was stopped in order";
+  EXPECT_TRUE(desire(&module, role, "a", "c", Hearing::Lost).lease.only_mine) << "it was stopped in order";
 }
 
 }  // namespace

@@ -92,6 +92,9 @@ void Machine::settle_lease() {
   const LeaseNeed need = need_of_lease();
   if (need == LeaseNeed::Needed && section().lease < LeaseNeed::Wanted) say("heart", 'E', "The other node is not heard: the witness is asked");
   section().lease = need;
+  // A start does that with the newest copy only: a standby that hears nothing must not end what the other one serves.
+  const bool is_newest = desired_.replicates && start_input(desired_, observed_, plan_.memory).local == Copy::UpToDate;
+  section().may_fence = need == LeaseNeed::Needed && (section().role != Role::Wait || is_newest);
   const Memory& m = plan_.memory;
   const bool starts_by_hand = section().role == Role::Wait && m.intent != Intent::Automatic;
   section().lease_by_hand = need == LeaseNeed::Wanted && (starts_by_hand || m.alone_by == AloneBy::Hand);

@@ -415,6 +415,32 @@ TEST(Lease, AStartWithoutThePeerNeedsIt) {
   EXPECT_EQ(decide_start(old), StartOutcome::WaitForData) << "it would be of no use to it";
 }
 
+// docs/witness.md, "Fencing": an old copy, or a standby without data, must not end what the other node serves.
+TEST(Lease, AStartSwitchesTheOtherNodeOffForTheNewestCopyOnly) {
+  const auto may_fence = [](bool replicates, bool up_to_date) {
+    LeaseBench bench{Role::Second};
+    bench.desired.replicates = replicates;
+    bench.memory.section.role = Role::Wait;
+    bench.memory.section.readiness = Readiness::Transient;
+    bench.memory.section.replica.role = ReplicaOrder::Role::Idle;
+    bench.observed.replication.up_to_date = up_to_date;
+    bench.observed.replication.order = bench.memory.section.replica;
+    bench.observed.synced = true;  // syncDelta
+    bench.observed.peer.absence_known = true;
+    bench.lose_peer();
+    EXPECT_EQ(bench.need(), LeaseNeed::Needed);
+    return bench.memory.section.may_fence;
+  };
+  EXPECT_TRUE(may_fence(true, true));
+  EXPECT_FALSE(may_fence(true, false));
+  EXPECT_FALSE(may_fence(false, true));
+  for (const Role role : {Role::Prim, Role::Second}) {
+    LeaseBench bench{role};
+    bench.lose_peer();
+    EXPECT_TRUE(bench.memory.section.may_fence);
+  }
+}
+
 TEST(Lease, APersonWhoSaysPrimIsRefusedByTheHolderOnly) {
   for (const Intent intent : {Intent::Prim, Intent::PrimForce}) {
     EXPECT_EQ(decide_start(silent_peer(intent, WitnessWord::Awaited)), StartOutcome::AskWitness);

@@ -11,7 +11,7 @@
 namespace safekit::role {
 namespace {
 
-constexpr std::uint32_t kVersion = 7;
+constexpr std::uint32_t kVersion = 8;
 /// Without what came in 4 (syncAt), 5 (the limit of actions), 6 (module checkers) and 7 (leases).
 constexpr std::uint32_t kVersionOldest = 3;
 constexpr std::uint32_t kCountMax = 10'000;
@@ -231,6 +231,8 @@ void visit_memory(V& v, auto& m, std::uint32_t version) {
   for (auto& step : m.steps) {
     if (auto* replica = std::get_if<OrderReplica>(&step)) visit_order_of_leases(v, replica->order);
   }
+  if (version < 8) return;
+  v.boolean(m.section.may_fence);
 }
 
 }  // namespace

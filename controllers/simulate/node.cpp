@@ -128,7 +128,12 @@ Node::Node(Ports ports)
   for (const Module& module : ports_.modules) disks_[module.name];
   store::Store first{backend_, clock_, ports_.name};
   (void)first.apply(store::kClusterKey, ports_.cluster, {});
-  for (const Module& module : ports_.modules) (void)first.apply({store::Kind::Module, module.name}, module.spec, {});
+  for (const Module& module : ports_.modules) {
+    (void)first.apply({store::Kind::Module, module.name}, module.spec, {});
+    const auto spec = first.module(ModuleName{module.name});
+    const auto* witness = spec != nullptr && spec->checkers.has_witness() ? &*spec->checkers.split_brain : nullptr;
+    if (witness != nullptr && witness->exec == "fence") (void)files_.replace(witness->witnesses.front(), "", 0755);
+  }
   write_tick();
 }
 

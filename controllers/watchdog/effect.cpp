@@ -1,6 +1,7 @@
 #include "controllers/watchdog/effect.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -8,10 +9,14 @@ namespace safekit::watchdog {
 namespace {
 
 constexpr const char* kCondition = "WatchdogCounts";
+constexpr const char* kFact = "watchdog";
 
 }  // namespace
 
-WatchdogController::WatchdogController(const Ports& ports, Duration limit) : ports_(ports), limit_(limit) {}
+WatchdogController::WatchdogController(const Ports& ports, Duration limit, std::string boot)
+    : ports_(ports), limit_(limit), boot_(std::move(boot)) {
+  observed_.left_counting = ports_.store.fact(kFact) == boot_;
+}
 
 WatchdogController::~WatchdogController() {
   if (observed_.counts) end();
@@ -28,13 +33,11 @@ Result<engine::Outcome> WatchdogController::reconcile(const engine::Request&) {
   Plan plan = decide(observed_, ports_.clock.mono_now());
   switch (plan.act) {
     case Plan::Act::None: break;
-    case Plan::Act::Begin:
-      begin();
-      plan = decide(observed_, ports_.clock.mono_now());
-      break;
+    case Plan::Act::Begin: begin(); break;
     case Plan::Act::Feed: feed(); break;
     case Plan::Act::End: end(); break;
   }
+  if (plan.act == Plan::Act::Begin || plan.act == Plan::Act::End) plan = decide(observed_, ports_.clock.mono_now());
   publish();
   return engine::Outcome{.requeue_after = plan.recheck_after};
 }
@@ -56,7 +59,8 @@ void WatchdogController::begin() {
     return;
   }
   problem_.clear();
-  observed_ = {.is_needed = true, .counts = true, .can_be_ended = counting->can_be_ended, .limit = counting->limit, .fed = now};
+  (void)ports_.store.set_fact(kFact, boot_, false);
+  observed_ = {.is_needed = observed_.is_needed, .counts = true, .can_be_ended = counting->can_be_ended, .limit = counting->limit, .fed = now};
   tell('E', fmt::format("The watchdog counts: a node that hangs for {} is reset{}", to_string(counting->limit),
                         counting->can_be_ended ? "" : ". It cannot be stopped any more (nowayout): safekitd must not be stopped for so long"));
 }
@@ -72,7 +76,12 @@ void WatchdogController::feed() {
 }
 
 void WatchdogController::end() {
-  if (const auto ended = ports_.watchdog.end(); !ended) return tell('C', ended.error().what);
+  if (const auto ended = ports_.watchdog.end(); !ended) {
+    tell('C', ended.error().what);
+    observed_.can_be_ended = false;  // and so it is fed on
+    return;
+  }
+  (void)ports_.store.forget_fact(kFact);
   observed_ = {};
   tell('E', "The watchdog is stopped");
 }

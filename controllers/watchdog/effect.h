@@ -20,7 +20,8 @@ class WatchdogController final : public engine::Controller {
     const Clock& clock;
     Watchdog& watchdog;
   };
-  WatchdogController(const Ports& ports, Duration limit);
+  /// `boot`: another one with each boot. That the device counts is in the fact `watchdog`: the next safekitd has to feed it or to stop it.
+  WatchdogController(const Ports& ports, Duration limit, std::string boot);
   /// In order: by a person, or for a new version. A process that dies leaves it counting.
   ~WatchdogController() override;
   WatchdogController(const WatchdogController&) = delete;
@@ -39,6 +40,7 @@ class WatchdogController final : public engine::Controller {
 
   Ports ports_;
   Duration limit_;
+  std::string boot_;
   Observed observed_{};
   std::string problem_{};  ///< empty: none
 };

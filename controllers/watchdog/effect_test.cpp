@@ -23,9 +23,10 @@ struct FakeWatchdog final : Watchdog {
     ++fed;
     return {};
   }
+  bool stays{false};
   Status end() override {
     ++ended;
-    return {};
+    return stays ? Status{Error{Code::Unsupported, "it cannot be stopped"}} : Status{};
   }
 };
 
@@ -34,6 +35,9 @@ class WatchdogTest : public ::testing::Test {
   WatchdogTest() {
     EXPECT_TRUE(store.apply({store::Kind::Module, "db"},
                             R"({"apiVersion":"safekit/v1","kind":"Module","metadata":{"name":"db"},"spec":{"mode":"light","nodes":["a"]}})", {}));
+  }
+  std::unique_ptr<WatchdogController> make() {
+    return std::make_unique<WatchdogController>(WatchdogController::Ports{store, clock, device}, seconds{20}, boot);
   }
   Duration look() { return controller->reconcile({"watchdog"})->requeue_after.value_or(Duration{}); }
   void enter(status::Role role) {
@@ -48,8 +52,8 @@ class WatchdogTest : public ::testing::Test {
   fake::ManualClock clock{};
   store::MemoryBackend backend{};
   store::Store store{backend, clock, NodeName{"a"}};
-  std::unique_ptr<WatchdogController> controller{
-      std::make_unique<WatchdogController>(WatchdogController::Ports{store, clock, device}, seconds{20})};
+  std::string boot{"boot1"};
+  std::unique_ptr<WatchdogController> controller{make()};
 };
 
 TEST_F(WatchdogTest, CountsFromTheStartOfAModuleToItsStop) {
@@ -73,6 +77,29 @@ TEST_F(WatchdogTest, EndsWithSafekitdInOrder) {
   look();
   controller.reset();
   EXPECT_EQ(device.ended, 1);
+}
+
+TEST_F(WatchdogTest, WhatCouldNotBeStoppedIsFedByTheNextSafekitdAsWell) {
+  device.stays = true;
+  enter(status::Role::Alone);
+  look();
+  enter(status::Role::Stop);
+  EXPECT_EQ(look(), seconds{5});
+  EXPECT_EQ(device.ended, 1);
+  EXPECT_EQ(said(), "it cannot be stopped");
+  clock.advance(seconds{5});
+  EXPECT_EQ(look(), seconds{5});
+  EXPECT_EQ(device.fed, 1);
+  controller.reset();
+  controller = make();
+  device.answer->can_be_ended = false;
+  EXPECT_EQ(look(), seconds{5});
+  EXPECT_EQ(device.begun, 2);
+  controller.reset();
+  boot = "boot2";
+  controller = make();
+  look();
+  EXPECT_EQ(device.begun, 2);
 }
 
 TEST_F(WatchdogTest, TellsWhenItCannotBeHadAndTriesAgain) {

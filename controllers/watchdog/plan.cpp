@@ -11,7 +11,7 @@ Plan decide(const Observed& observed, MonoTime now) {
     if (now >= due) return {.act = Feed, .recheck_after = interval};
     return {.recheck_after = due - now};
   }
-  if (!observed.is_needed) return {};
+  if (!observed.is_needed && !observed.left_counting) return {};
   if (observed.failed && now < *observed.failed + kBeginAgain) return {.recheck_after = *observed.failed + kBeginAgain - now};
   return {.act = Begin};
 }

@@ -9,6 +9,7 @@ namespace safekit::watchdog {
 
 struct Observed {
   bool is_needed{false};  ///< a module is started on this node
+  bool left_counting{false};  ///< by a safekitd before this one, which could not stop it or died
   bool counts{false};
   bool can_be_ended{true};
   Duration limit{};       ///< while it counts: the device's

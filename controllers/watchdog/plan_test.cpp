@@ -25,6 +25,11 @@ TEST(WatchdogPlan, OneThatCannotBeEndedIsFedOn) {
   EXPECT_EQ(decide({.counts = true, .can_be_ended = false, .limit = seconds{20}, .fed = kNow}, kNow + seconds{6}).act, Feed);
 }
 
+TEST(WatchdogPlan, OneThatWasLeftCountingIsTakenUp) {
+  EXPECT_EQ(decide({.left_counting = true}, kNow).act, Begin);
+  EXPECT_EQ(decide({.left_counting = true, .counts = true, .limit = seconds{20}, .fed = kNow}, kNow).act, End);
+}
+
 TEST(WatchdogPlan, OneThatCannotBeHadIsTriedAgain) {
   const Observed failed{.is_needed = true, .failed = kNow};
   EXPECT_EQ(decide(failed, kNow + seconds{4}), (Plan{.recheck_after = kBeginAgain - seconds{4}}));

@@ -60,12 +60,17 @@ Result<Watchdog::Counting> WatchdogDevice::begin(Duration limit) {
   }
   can_be_ended_ = !has_no_way_out(device.get());
   device_ = std::move(device);
-  SK_TRY_VOID(feed());
+  if (const auto fed = feed(); !fed) {
+    (void)end();
+    device_.reset();
+    return fed.error();
+  }
   return Counting{.limit = std::chrono::seconds{seconds}, .can_be_ended = can_be_ended_};
 }
 
 Status WatchdogDevice::feed() {
-  if (::ioctl(device_.get(), WDIOC_KEEPALIVE, nullptr) != 0) return failed(path_, "cannot be fed", errno);
+  // Every driver has this; not every one WDIOC_KEEPALIVE.
+  if (::write(device_.get(), "", 1) != 1) return failed(path_, "cannot be fed", errno);
   return {};
 }
 

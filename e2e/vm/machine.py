@@ -33,11 +33,12 @@ def kernel():
 
 
 def with_dependencies(root, version, module):
-    """Paths below `root`, in the order in which they are to be loaded."""
+    """Paths below `root`, in the order in which they are to be loaded; parameters behind the name are the last one's."""
+    module, *parameters = module.split()
     for line in open(f"{root}/lib/modules/{version}/modules.dep"):
         path, needs = line.rstrip("\n").split(":")
         if os.path.basename(path).split(".")[0] == module:
-            return [f"lib/modules/{version}/{each}" for each in reversed([path, *needs.split()])]
+            return [f"lib/modules/{version}/{each}" for each in reversed(needs.split())] + [" ".join([f"lib/modules/{version}/{path}", *parameters])]
     raise RuntimeError(f"no kernel module '{module}' in {version}")
 
 
@@ -48,7 +49,7 @@ def libraries(program):
 
 class Machine:
     """`init`: lines of a shell script, run as root when everything is mounted. `programs`: paths on this machine; they are in /bin
-    there. `modules`: of the kernel. A reset ends it."""
+    there. `modules`: of the kernel, with their parameters. A reset ends it."""
 
     def __init__(self, init, programs=(), modules=(), memory=512):
         self.root, self.version = kernel()
@@ -71,7 +72,7 @@ class Machine:
         for each in ("bin", "proc", "sys", "dev", "tmp", "etc", "run", "var/lib"):
             os.makedirs(f"{root}/{each}")
         shutil.copy(shutil.which("busybox"), f"{root}/bin/busybox")
-        for path in loads:
+        for path in (load.split()[0] for load in loads):
             os.makedirs(os.path.dirname(f"{root}/{path}"), exist_ok=True)
             shutil.copy(f"{self.root}/{path}", f"{root}/{path}")
         for program in programs:
@@ -80,7 +81,7 @@ class Machine:
                 os.makedirs(os.path.dirname(root + library), exist_ok=True)
                 shutil.copy(os.path.realpath(library), root + library)
         script = ["#!/bin/busybox sh", "/bin/busybox --install -s /bin", "export PATH=/bin", "mount -t proc p /proc", "mount -t sysfs s /sys",
-                  "mount -t devtmpfs d /dev", *(f"insmod /{path}" for path in loads), *init, "poweroff -f"]
+                  "mount -t devtmpfs d /dev", *(f"insmod /{load}" for load in loads), *init, "poweroff -f"]
         with open(f"{root}/init", "w") as out:
             out.write("\n".join(script) + "\n")
         os.chmod(f"{root}/init", 0o755)

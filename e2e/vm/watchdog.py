@@ -28,9 +28,9 @@ echo "started: $(cat /sys/class/watchdog/watchdog0/timeout) s"
 """.strip().split("\n")
 
 
-def machine(bin_directory, lines):
+def machine(bin_directory, lines, module="softdog"):
     programs = [f"{bin_directory}/{name}" for name in ("safekitd", "safekit", "safekit-runner")]
-    return Machine(BEGIN + lines.strip().split("\n"), programs, ["softdog"])
+    return Machine(BEGIN + lines.strip().split("\n"), programs, [module])
 
 
 def who_hangs_is_reset(bin_directory):
@@ -95,6 +95,23 @@ echo "it goes on"
         print("stopped module, and safekitd that ends in order: the watchdog is stopped")
 
 
+def one_that_cannot_be_stopped_is_fed_on(bin_directory):
+    with machine(bin_directory, f"""
+safekit stop -m app
+until safekit state -m app | grep -q STOP; do sleep 0.2; done
+sleep {2 * LIMIT}
+echo "stopped: $(dog)"
+kill $daemon
+wait $daemon
+serve
+sleep {2 * LIMIT}
+echo "it goes on: $(dog)"
+""", "softdog nowayout=1") as m:
+        m.wait_for("stopped: active", 120)
+        m.wait_for("it goes on: active", 120)
+        print("nowayout: fed on when all is stopped, and by the next safekitd")
+
+
 if __name__ == "__main__":
-    for case in (who_hangs_is_reset, who_dies_for_a_moment_is_not, what_is_stopped_in_order_ends_it):
+    for case in (who_hangs_is_reset, who_dies_for_a_moment_is_not, what_is_stopped_in_order_ends_it, one_that_cannot_be_stopped_is_fed_on):
         case(sys.argv[1])

@@ -79,6 +79,7 @@ struct RoleSection {
   ReplicaOrder replica{};
   bool addresses_wanted{false};
   LeaseNeed lease{LeaseNeed::None};
+  bool may_fence{false};  ///< with Needed: a witness that is a program may switch the other node off (docs/witness.md)
   bool lease_by_hand{false};  ///< with Wanted: by a person's word it takes the place of a holder whose lease has run out
   std::set<WatchClass> watched{};
   std::uint32_t loop_count{0};        ///< corrective actions inside loop_interval
