@@ -327,6 +327,23 @@ TEST(Lease, APrimaryThatHasGoneOnAloneInTheMiddleOfASwapHandsNothingOver) {
   }
 }
 
+// e2e/model, WithAWitnessCutsAndCommandsLoseNothing
+TEST(Lease, WhoHandedOverDoesNotTakeTheRoleBackFromOneThatServedAlone) {
+  for (const Role gone : {Role::Stop, Role::Wait}) {
+    for (const bool paired : {true, false}) {
+      LeaseBench bench{Role::Second};
+      bench.memory.section.readiness = Readiness::Transient;
+      bench.memory.section.paired = bench.memory.section.in_service_hand_over = true;
+      bench.observed.replication.connected = bench.observed.replication.peer_synchronised = false;
+      bench.hear_peer(gone, Readiness::NotReady);
+      bench.observed.peer.paired = paired;
+      bench.memory = decide(bench.desired, bench.observed, bench.memory).memory;
+      EXPECT_EQ(bench.memory.stopping && bench.memory.start_again, !paired);
+      EXPECT_EQ(bench.memory.section.came_from_second, paired);
+    }
+  }
+}
+
 TEST(Lease, APrimaryThatHasGoneOnAloneAndStoppedIsNotTakenOverFrom) {
   for (const Role role : {Role::Stop, Role::Wait}) {
     LeaseBench bench{Role::Second};

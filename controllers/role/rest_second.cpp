@@ -73,6 +73,14 @@ bool Machine::second_synchronising() {
     // copy is still the newest, and when the peer does not take the role, or dies with it, the role comes back.
     const bool newest = replica.settled && replica.up_to_date && replica.order == section().replica;
     const bool not_taken = peer.heard && !serves(peer) && (is_gone(peer) || (peer.replicates && !peer.up_to_date));
+    // But one that did not hear this side may have gone on alone by the witness's word before it was to be handed anything. What it has
+    // comes out when both start.
+    const bool went_alone = desired_.replicates && is_gone(peer) && !peer.paired && has_granting_witness();
+    if (went_alone || is_ahead(peer, replica)) {
+      say("heart", 'C', "Action stopstart called by heart: the other node may have served without this one");
+      begin_stop("stopstart", true);
+      return true;
+    }
     if (newest && is_dead(peer, replica)) return fail_over_from_dead("swap not taken");
     if (newest && not_taken) return fail_over("swap not taken");
     // Marked, and the other side has begun anew: it waits for this one to leave.
