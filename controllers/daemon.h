@@ -15,7 +15,7 @@ struct DaemonOptions {
   std::string run_dir{"/run/safekit"};
   bool may_reboot{false};     ///< `automaticReboot` of a module is followed
   std::string watchdog{};     ///< a device, which resets a node that hangs; empty: none
-  Duration watchdog_limit{std::chrono::seconds{30}};
+  Duration watchdog_limit{seconds{30}};
   std::string program_dir{};  ///< where safekit-replicad and safekit-runner are
 };
 

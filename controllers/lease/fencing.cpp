@@ -72,7 +72,7 @@ void Fencing::acquire(const LeaseAsk& ask, Duration limit, std::function<void(Re
   const bool is_off = known == proof_of(ask) && !run.runs;
   if (is_off || (ask.only_mine && (known == proof_of(ask) || known == proof_of(ask) + kHeard))) return reply(grant());
   if (ask.only_mine) {
-    return reply({.detail = fmt::format("'{}' is not switched off: it is heard, or was not heard since this node was booted", ask.place.other_node)});
+    return reply({.detail = fmt::format("'{}' is not switched off: only one is that was heard since this node was booted and is silent now, and by the newest copy", ask.place.other_node)});
   }
   if (!run.runs && run.failed && ports_.clock.mono_now() < *run.failed + kAgain) return reply({.detail = run.failure});
   if (run.runs && run.node != ask.place.other_node) return reply({.detail = fmt::format("'{}' is being switched off", run.node)});
@@ -121,7 +121,7 @@ void Fencing::conclude(const LeaseAsk& ask, Run& run, const Status& status) {
   const ModuleName module{module_of(ask)};
   Result<LeaseReply> reply = grant();
   if (run.heard) {
-    const std::string what = fmt::format("'{}' is heard again: it is not switched off", run.node);
+    const std::string what = fmt::format("'{}' is heard again: the program that is to switch it off is ended", run.node);
     ports_.store.record(module, kComponent, 'I', what);
     reply = Error{Code::Unavailable, what};
   } else if (status) {

@@ -131,7 +131,7 @@ TEST_F(FencingTest, OneThatIsHeardWhileTheProgramRunsIsLeftAlone) {
     EXPECT_EQ(processes.signals[0].second, SIGKILL);
     end(code);
     ASSERT_TRUE(error);
-    EXPECT_EQ(error->what, "'b' is heard again: it is not switched off");
+    EXPECT_EQ(error->what, "'b' is heard again: the program that is to switch it off is ended");
   }
   EXPECT_FALSE(ask()) << "at once";
   ASSERT_EQ(processes.started.size(), 3U);

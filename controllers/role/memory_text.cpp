@@ -12,7 +12,7 @@ namespace safekit::role {
 namespace {
 
 constexpr std::uint32_t kVersion = 8;
-/// Without what came in 4 (syncAt), 5 (the limit of actions), 6 (module checkers) and 7 (leases).
+/// Without what came in 4 (syncAt), 5 (the limit of actions), 6 (module checkers), 7 (leases) and 8 (fencing).
 constexpr std::uint32_t kVersionOldest = 3;
 constexpr std::uint32_t kCountMax = 10'000;
 
