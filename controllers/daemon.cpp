@@ -387,6 +387,7 @@ Status Daemon::run() {
   d.wire_api();
   d.role->adopt();
   d.engine.start();
+  d.engine.wake("watchdog", {"watchdog"});  // also where no module is left: one that counts is to be fed
   SK_TRY_VOID(d.server->start());
   // A node without the file may be one that was installed anew under its name.
   const auto open = d.leases.open(witness::LeaseService::Before::Unknown);

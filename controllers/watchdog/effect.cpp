@@ -38,6 +38,7 @@ Result<engine::Outcome> WatchdogController::reconcile(const engine::Request&) {
     case Plan::Act::End: end(); break;
   }
   if (plan.act == Plan::Act::Begin || plan.act == Plan::Act::End) plan = decide(observed_, ports_.clock.mono_now());
+  if (!observed_.counts && !observed_.is_needed && !observed_.left_counting) problem_.clear();
   publish();
   return engine::Outcome{.requeue_after = plan.recheck_after};
 }
@@ -67,8 +68,9 @@ void WatchdogController::begin() {
 
 void WatchdogController::feed() {
   if (const auto fed = ports_.watchdog.feed(); !fed) {
-    if (problem_.empty()) tell('C', fed.error().what);
-    problem_ = fed.error().what;
+    const std::string problem = fmt::format("{}: this node is reset within {} unless that ends", fed.error().what, to_string(observed_.limit));
+    if (problem_.empty()) tell('C', problem);
+    problem_ = problem;
   } else {
     problem_.clear();
   }

@@ -119,5 +119,15 @@ TEST_F(WatchdogTest, TellsWhenItCannotBeHadAndTriesAgain) {
   EXPECT_TRUE(store.status(kDb).conditions.empty());
 }
 
+TEST_F(WatchdogTest, WhereNothingIsStartedNoneIsMissed) {
+  device.answer = Error{Code::NotFound, "there is none"};
+  enter(status::Role::Alone);
+  look();
+  EXPECT_EQ(store.status(kDb).conditions.size(), 1U);
+  enter(status::Role::Stop);
+  look();
+  EXPECT_TRUE(store.status(kDb).conditions.empty());
+}
+
 }  // namespace
 }  // namespace safekit::watchdog
