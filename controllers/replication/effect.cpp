@@ -84,11 +84,13 @@ Result<engine::Outcome> ReplicationController::reconcile(const engine::Request& 
   const std::string& module = request.name;
   if (is_gone(module)) {
     SK_TRY(const auto left, ports_.files.list(replica_directory(paths_, module)));
-    if (left.empty() && !ports_.store.fact(fact_key(module))) return engine::Outcome{};
+    const bool is_forgotten = left.empty() && !ports_.store.fact(fact_key(module));
     // One that was deleted while it ran is stopped in order first.
-    SK_TRY(const auto process, find_process(module));
-    if (!process) {
-      SK_TRY_VOID(forget(module));
+    const auto process = is_forgotten ? Result<std::optional<ProcessIdentity>>{std::nullopt} : find_process(module);
+    if (!process) return process.error();
+    if (!*process) {
+      if (!is_forgotten) SK_TRY_VOID(forget(module));
+      SK_TRY_VOID(refuse_commands(module));
       return engine::Outcome{};
     }
   }
@@ -233,6 +235,15 @@ Status ReplicationController::forget(const std::string& module) {
   SK_TRY_VOID(ports_.store.forget_fact(schedule_key(module)));
   SK_TRY_VOID(ports_.store.forget_fact(policy_key(module)));
   return ports_.store.forget_fact(fact_key(module));
+}
+
+/// Nobody is left to carry out what waits still.
+Status ReplicationController::refuse_commands(const std::string& module) {
+  for (const store::Operation& operation : ports_.store.pending(ModuleName{module})) {
+    const bool mine = operation.verb == store::kUpgradeDatapath || operation.verb == store::kRfsSync;
+    if (mine) SK_TRY_VOID(ports_.store.finish(operation.id, "the module is not on this node any more"));
+  }
+  return {};
 }
 
 /// Another module may have had this name, and have been deleted while this node was away: its journal says nothing of

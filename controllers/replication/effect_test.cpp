@@ -286,8 +286,11 @@ TEST_F(ReplicationTest, ForgetsTheJournalOfADeletedModuleOnceItIsStopped) {
   ASSERT_TRUE(store->remove({store::Kind::Module, "db"}, {}).has_value());
   settle();
   EXPECT_TRUE(files.entries.contains(journal));  // it still runs
+  const auto upgrade = store->submit({.module = "db", .verb = store::kUpgradeDatapath});
+  ASSERT_TRUE(upgrade);
   for (const int pid : {101, 102}) processes.end(pid, {});
   settle();
+  EXPECT_EQ(store->operation(*upgrade)->outcome, "the module is not on this node any more");
   EXPECT_FALSE(files.entries.contains(journal));
   EXPECT_TRUE(files.entries.contains(made_by_script));
   EXPECT_FALSE(store->fact("replication/db").has_value());

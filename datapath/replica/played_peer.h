@@ -52,6 +52,8 @@ class PlayedPeer {
   const Clock* clock{nullptr};  ///< shows an hour less than its own
   std::atomic<std::int64_t> promises_for{0};  ///< when it is asked; 0: it says nothing
   std::atomic<std::uint64_t> asked{0};  ///< the last question
+  std::atomic<bool> applies_late{false};  ///< operations; it has them
+  std::atomic<int> confirmed{0};
   std::function<void()> at_end{};  ///< before it says that it has all of a synchronisation
 
   Bytes answers_to(const wire::FrameView& frame, std::uint64_t& received) {
@@ -66,7 +68,9 @@ class PlayedPeer {
     const auto* begin = std::get_if<wire::ResyncBegin>(&*message);
     if (begin != nullptr && begin->mode == wire::ResyncMode::Full) ++full_comparisons;
     if (begin != nullptr && begin->mode == wire::ResyncMode::Zones) ++zone_comparisons;
-    if (wire::is_sequenced(frame.type)) wire::append_message(out, wire::Acknowledge{{++received}});
+    if (wire::is_sequenced(frame.type)) ++received;
+    const bool is_applied = !applies_late || frame.type != wire::FrameType::Change;
+    if (wire::is_sequenced(frame.type) && is_applied) wire::append_message(out, wire::Acknowledge{{received}});
     if (const auto* hello = std::get_if<wire::Hello>(&*message)) {
       wire::Hello mine = *hello;
       std::swap(mine.node, peer_);
@@ -100,6 +104,9 @@ class PlayedPeer {
       if (promises_for != 0) {
         wire::append_message(out, wire::Promise{.heard = now, .answered = asked, .answered_at = now, .length = promises_for});
       }
+    } else if (std::holds_alternative<wire::Confirm>(*message)) {
+      ++confirmed;
+      wire::append_message(out, wire::Received{{received}});
     } else if (std::holds_alternative<wire::ResyncEnd>(*message)) {
       if (at_end) at_end();
       wire::append_message(out, wire::ResyncEndAnswer{{received}, {}});

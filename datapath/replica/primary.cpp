@@ -258,8 +258,9 @@ void Primary::wait_while_full(Lock& lock) {
 
 bool Primary::is_released(std::uint64_t sequence, Acknowledged level) {
   if (fenced_ || mode_ == Mode::Alone || sequence <= released_) return true;
-  if (level == Acknowledged::Received || !settings_.sync_durable) return acknowledged_ >= sequence;
-  return durable_.erase(sequence) > 0;
+  if (level == Acknowledged::Durable && settings_.sync_durable) return durable_.erase(sequence) > 0;
+  // What it has received only, it may still lose as long as it is not up to date.
+  return acknowledged_ >= sequence || (synchronised_ && received_ >= sequence);
 }
 
 Status Primary::wait(SequenceNumber sequence, Acknowledged level) {
@@ -267,6 +268,7 @@ Status Primary::wait(SequenceNumber sequence, Acknowledged level) {
   if (std::exchange(is_syncing_, false) && yielding_) waiters_.notify_all();
   bool released = is_released(sequence.value, level);
   if (!released) {
+    if (level == Acknowledged::Received || !settings_.sync_durable) ask_for_receipt();
     flush(lock, kInlineRoundsMax);
     ++waiting_calls_;
     if (mode_ == Mode::Waiting && waiting_calls_ == 1) {
@@ -287,6 +289,13 @@ Status Primary::wait(SequenceNumber sequence, Acknowledged level) {
   if (!released && !leaving_) return Error{Code::Fenced, "the peer was lost, and this node may not go on without it"};
   if (!released) return Error{Code::Fenced, "the peer was lost while this node leaves the primary role"};
   return {};
+}
+
+/// The peer is not to apply first what it need only have.
+void Primary::ask_for_receipt() {
+  if (!link_ || !link_->confirms || !synchronised_ || link_->asked == sequence_) return;
+  link_->asked = sequence_;
+  wire::append_message(out_, wire::Confirm{});
 }
 
 /// The answer wakes the call that waits for it, not first a thread that then wakes the call. One reads for all; the stream's

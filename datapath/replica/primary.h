@@ -152,6 +152,8 @@ class Primary final : public Sink, private ResyncHost {
     std::optional<Error> ended{};  ///< what a call found
     bool reads_packed{false};      ///< the peer does
     bool promises{false};          ///< it can
+    bool confirms{false};          ///< it says what it has received before it has applied it
+    std::uint64_t asked{0};        ///< to confirm all up to here
   };
   struct Known {
     HandleKey key{};
@@ -187,6 +189,7 @@ class Primary final : public Sink, private ResyncHost {
   void flush(Lock& lock, int rounds_max);
   [[nodiscard]] bool is_released(std::uint64_t sequence, Acknowledged level);
   [[nodiscard]] bool is_returning() const;
+  void ask_for_receipt();
   void read_for_itself(Lock& lock);
   void have_it_read();
 
@@ -293,6 +296,7 @@ class Primary final : public Sink, private ResyncHost {
   std::uint64_t sequence_{0};     ///< of the last operation
   std::uint64_t written_{0};      ///< see PrimaryStatus
   std::uint64_t acknowledged_{0};
+  std::uint64_t received_{0};     ///< by the peer's process
   std::uint64_t released_{0};     ///< up to here nobody waits
   std::set<std::uint64_t> durable_{};
   SyncTimes syncs_{};             ///< calls wait for these
@@ -313,7 +317,6 @@ class Primary final : public Sink, private ResyncHost {
   std::uint64_t end_sequence_{0};
   std::shared_ptr<ResyncRun> run_{};
   RateLimit resync_rate_{};
-  bool peer_reads_packed_{false};   ///< it has said so in its Hello
   resync::PackingChoice packing_{};
   std::uint64_t resync_sent_{0};    ///< bytes, as they are on the line
   std::uint64_t resync_saved_{0};   ///< by packing, on this connection
@@ -351,7 +354,7 @@ class Primary final : public Sink, private ResyncHost {
   MonoTime lease_until_{};
   bool lease_refused_{false};
   bool frozen_{false};  ///< as it was told last
-  bool peer_knows_promises_{false};  ///< it has said so in its Hello
+  std::uint32_t peer_protocol_{0};  ///< of its Hello
   unsigned held_calls_{0};
   std::condition_variable permitted_{};
   std::function<void(MonoTime)> tell_right_{};

@@ -90,6 +90,12 @@ class PrimaryFixture : public ::testing::Test {
     const auto sequence = primary_->append(wire::Operation{wire::Sync{InodeId{1}, false}}, {});
     return std::async(std::launch::async, [this, sequence] { return primary_->wait(sequence, Acknowledged::Durable); });
   }
+  /// A change whose call waits until the peer has it.
+  std::future<Status> change() {
+    const auto sequence = primary_->append(
+        wire::Operation{wire::SetAttributes{.id = InodeId{1}, .mask = wire::SetAttributes::kMtime, .attributes = {}}}, {});
+    return std::async(std::launch::async, [this, sequence] { return primary_->wait(sequence, Acknowledged::Received); });
+  }
   std::future<Status> permit() {
     return std::async(std::launch::async, [this] { return primary_->permit(); });
   }

@@ -80,8 +80,7 @@ Status Primary::meet(const wire::Hello& hello, const std::vector<wire::ActiveEnt
   meeting.zones_empty = marks_.empty();
   meeting.logged = meeting.logged && !logged.overflown() && !marks_.overflown();
   meeting.logs_empty = logged.empty() && marks_.empty();
-  peer_reads_packed_ = hello.protocol >= wire::kFirstWithPacked;
-  peer_knows_promises_ = hello.protocol >= wire::kFirstWithPromises;
+  peer_protocol_ = hello.protocol;
   decision = resync::choose(meeting);
   if (decision.mode != wire::ResyncMode::Full && decision.by_logs) {
     marks_.merge(logged);
@@ -108,8 +107,9 @@ wire::ResyncMode Primary::install(std::unique_ptr<Stream> stream, wire::FrameRea
   link_->frames = std::move(frames);
   link_->number = ++links_;
   link_->base = sequence_;
-  link_->reads_packed = peer_reads_packed_;
-  link_->promises = peer_knows_promises_;
+  link_->reads_packed = peer_protocol_ >= wire::kFirstWithPacked;
+  link_->promises = peer_protocol_ >= wire::kFirstWithPromises;
+  link_->confirms = peer_protocol_ >= wire::kFirstWithReceipts;
   packing_ = {};
   resync_saved_ = 0;
   window_.restart({sequence_ + 1});

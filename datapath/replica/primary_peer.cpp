@@ -277,6 +277,11 @@ Status Primary::take(Lock& lock, Link& link, wire::Message&& message) {
   if (!link_ || link_->number != link.number) return Error{Code::Unavailable, "the connection was lost"};
   if (const auto* acknowledge = std::get_if<wire::Acknowledge>(&message)) {
     SK_TRY_VOID(take_acknowledged(link.base + acknowledge->received.value));
+  } else if (const auto* receipt = std::get_if<wire::Received>(&message)) {
+    const std::uint64_t upto = link.base + receipt->sequence.value;
+    if (upto > sequence_) return Error{Code::Corrupt, "the peer has received what was not sent"};
+    received_ = std::max(received_, upto);
+    if (waiting_calls_ > 0) waiters_.notify_all();
   } else if (const auto* durable = std::get_if<wire::Durable>(&message)) {
     // What is on disk there was applied, and all before it.
     SK_TRY_VOID(take_acknowledged(link.base + durable->sequence.value));

@@ -14,6 +14,34 @@ TEST_F(PrimaryTest, AnFsyncWaitsForTheDiskOfThePeer) {
   expect_returns(call);
 }
 
+TEST_F(PrimaryTest, ACloseDoesNotWaitUntilThePeerHasAppliedWhatItHas) {
+  begin();
+  peer_.applies_late = true;
+  auto close = change();
+  expect_returns(close);
+  EXPECT_EQ(peer_.confirmed, 1);
+  auto fsync = sync();
+  expect_returns(fsync);
+  EXPECT_EQ(peer_.confirmed, 1) << "an fsync waits for more";
+}
+
+TEST_F(PrimaryTest, WhatThePeerHadButDidNotApplyIsSentAgain) {
+  begin();
+  peer_.applies_late = true;
+  auto close = change();
+  expect_returns(close);
+  clock_.advance(seconds{11});  // the peer applies nothing, and is lost
+  EXPECT_TRUE(becomes([&] { return peer_.zone_comparisons == 1; }));
+}
+
+TEST_F(PrimaryTest, APeerOfAnEarlierReleaseIsNotAskedWhatItHas) {
+  peer_.protocol = wire::kFirstWithReceipts - 1;
+  begin();
+  auto close = change();
+  expect_returns(close);
+  EXPECT_EQ(peer_.confirmed, 0);
+}
+
 TEST_F(PrimaryTest, WhileTheJournalCannotBeWrittenNothingIsChangedOrPromised) {
   source_.let(false);
   keep_log();

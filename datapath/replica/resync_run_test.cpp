@@ -49,7 +49,7 @@ class ResyncRunTest : public ::testing::Test, public ResyncHost {
   void yield_to_application() override {}
 
   std::string top{};
-  Settings settings{.zone_bytes = 4, .workers = 1, .resync_timeout = milliseconds{20}};
+  Settings settings{.zone_bytes = 4, .workers = 1, .resync_timeout = milliseconds{250}};
   TreeOrder order{};
   std::unique_ptr<PathInodes> inodes{};
   std::unique_ptr<ResyncRun> run{};

@@ -18,6 +18,9 @@ constexpr std::size_t kSyncThreads = 6;
 constexpr Duration kQuickSync = milliseconds{1};  ///< the stream may wait so long for a disk
 constexpr const char* kLog = "secondary";
 
+/// Of the connection, not of this copy.
+bool is_lost(const Error& error) { return error.code == Code::Unavailable || error.code == Code::Timeout; }
+
 }  // namespace
 
 Secondary::Secondary(Settings settings, journal::Journal& journal, Applier& applier, StreamSource& source,
@@ -188,8 +191,7 @@ Status Secondary::serve_one(const StreamRef& stream) {
   }
   done = receive(stream, frames);
   works_ = false;
-  const bool broken = !done && done.error().code != Code::Unavailable && done.error().code != Code::Timeout;
-  if (broken) fail(*stream, done.error());
+  if (!done && !is_lost(done.error())) fail(*stream, done.error());
   return done;
 }
 
@@ -233,12 +235,19 @@ Status Secondary::receive(const StreamRef& stream, wire::FrameReader& frames) {
   MonoTime heard = clock_.mono_now();
   bool is_silent = false;
   std::unique_ptr<FramePipe> pipe;
+  std::optional<Error> lost;
   for (;;) {
     SK_TRY(const auto frame, frames.next());
     if (frame) {
-      SK_TRY_VOID(take_or_pass(stream, *frame, pipe));
+      const Status taken = take_or_pass(stream, *frame, pipe);
+      if (taken) continue;
+      // What is here may have been confirmed: it is applied, though nobody can be told of it any more.
+      if (pipe != nullptr || !is_lost(taken.error())) return taken;
+      stream->shut();
+      lost = taken.error();
       continue;
     }
+    if (lost) return *lost;
     SK_TRY(std::size_t got, stream->read(frames.space(kReadBytes), Duration{0}));
     if (got == 0) {
       if (pipe == nullptr) SK_TRY_VOID(answer_all(stream));
@@ -252,6 +261,7 @@ Status Secondary::receive(const StreamRef& stream, wire::FrameReader& frames) {
       heard = now;
       heard_ = now.ns;
       works_ = true;
+      if (pipe == nullptr) SK_TRY_VOID(confirm(*stream, frames));
     } else if (now - heard > settings_.send_timeout) {
       return Error{Code::Timeout, "the primary is silent"};
     }
@@ -269,6 +279,7 @@ Status Secondary::take_or_pass(const StreamRef& stream, const wire::FrameView& f
     SK_TRY(const auto question, wire::decode(frame, none));
     return take(*stream, std::get<wire::Question>(question));
   }
+  if (frame.type == wire::FrameType::Confirm) return {};  // answered when it came (confirm), or by what follows what was applied
   if (pipe != nullptr && frame.type != wire::FrameType::ResyncEnd) return pipe->push(frame);
   if (pipe != nullptr) {
     SK_TRY_VOID(pipe->drain());
@@ -281,6 +292,14 @@ Status Secondary::take_or_pass(const StreamRef& stream, const wire::FrameView& f
     return is_last ? answer_all(stream) : Status{};
   });
   return {};
+}
+
+/// Calls of the primary wait for what has just come: they need not wait until it is applied. A stream that fails here has confirmed
+/// nothing of what it brought last.
+Status Secondary::confirm(Stream& stream, const wire::FrameReader& frames) const {
+  const auto before = frames.sequenced_before(wire::FrameType::Confirm);
+  if (before.value_or(0) == 0) return {};
+  return send_message(stream, wire::Received{{received_ + *before}}, settings_.send_timeout);
 }
 
 Status Secondary::take_one(const StreamRef& stream, const wire::FrameView& frame) {

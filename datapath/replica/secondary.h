@@ -92,6 +92,7 @@ class Secondary {
   Status checkpoint(const StreamRef& stream, const wire::Checkpoint& checkpoint);
   Status receive(const StreamRef& stream, wire::FrameReader& frames);
   Status take_or_pass(const StreamRef& stream, const wire::FrameView& frame, std::unique_ptr<FramePipe>& pipe);
+  Status confirm(Stream& stream, const wire::FrameReader& frames) const;
   Status take_one(const StreamRef& stream, const wire::FrameView& frame);
   Status answer_all(const StreamRef& stream);
   Status take(const StreamRef& stream, const wire::FrameView& frame);

@@ -21,7 +21,7 @@ std::uint32_t read_u32(const std::uint8_t* in) {
 }  // namespace
 
 bool is_known(std::uint8_t type) {
-  return (type >= 1 && type <= 4) || (type >= 10 && type <= 22) || (type >= 30 && type <= 38);
+  return (type >= 1 && type <= 5) || (type >= 10 && type <= 22) || (type >= 30 && type <= 39);
 }
 
 bool is_sequenced(FrameType type) {
@@ -85,6 +85,21 @@ Result<std::optional<FrameView>> FrameReader::next() {
     frame.payload = unpacked_;
   }
   return std::optional{frame};
+}
+
+/// By the heads alone; what is wrong with a frame `next` finds.
+std::optional<std::uint64_t> FrameReader::sequenced_before(FrameType type) const {
+  std::optional<std::uint64_t> before;
+  std::uint64_t count = 0;
+  for (std::size_t at = begin_; end_ - at >= kFrameHeadBytes;) {
+    const std::size_t payload = read_u32(buffer_.data() + at);
+    if (payload > kFramePayloadBytesMax || end_ - at < kFrameHeadBytes + payload + kFrameTailBytes) break;
+    const auto found = static_cast<FrameType>(buffer_[at + 4]);
+    if (found == type) before = count;
+    if (is_sequenced(found)) ++count;
+    at += kFrameHeadBytes + payload + kFrameTailBytes;
+  }
+  return before;
 }
 
 }  // namespace safekit::wire

@@ -9,10 +9,11 @@
 namespace safekit::wire {
 
 /// What this release speaks at most and at least; of two releases the lower maximum counts (docs/wire.md, "Versions").
-inline constexpr std::uint32_t kProtocolVersion = 5;
+inline constexpr std::uint32_t kProtocolVersion = 6;
 inline constexpr std::uint32_t kProtocolOldest = 3;
 inline constexpr std::uint32_t kFirstWithPacked = 4;  ///< that reads packed frames
 inline constexpr std::uint32_t kFirstWithPromises = 5;  ///< that knows Question and Promise
+inline constexpr std::uint32_t kFirstWithReceipts = 6;  ///< that knows Confirm and Received
 
 /// What a frame holds. Numbers are the protocol: never reused, never renumbered (docs/wire.md).
 enum class FrameType : std::uint8_t {
@@ -20,6 +21,7 @@ enum class FrameType : std::uint8_t {
   Refuse = 2,      ///< either way; the connection ends
   Heartbeat = 3,   ///< both ways; nothing else was sent for a while
   Question = 4,    ///< primary to secondary; in no order with the stream
+  Confirm = 5,     ///< primary to secondary; about what was sent before it
   Change = 10,       ///< primary to secondary; this and the next ones take one sequence number each
   ResyncBegin = 11,
   Listing = 12,
@@ -42,6 +44,7 @@ enum class FrameType : std::uint8_t {
   Active = 36,
   VerifyAnswer = 37,
   Promise = 38,
+  Received = 39,
 };
 [[nodiscard]] bool is_known(std::uint8_t type);
 /// Frames of the ordered stream: they take a sequence number, counted from 1 on each connection, the same on both sides.
@@ -73,6 +76,8 @@ class FrameReader {
   void commit(std::size_t bytes);
   /// Nothing while a frame is incomplete.
   Result<std::optional<FrameView>> next();
+  /// How many whole frames of the ordered stream are held before the last frame of this type; nothing where there is none.
+  [[nodiscard]] std::optional<std::uint64_t> sequenced_before(FrameType type) const;
 
  private:
   Bytes buffer_{};

@@ -348,6 +348,8 @@ Result<Message> take(FrameType type, ByteReader& in, BytesView& data) {
       value.length = in.i64();
       return Message{value};
     }
+    case FrameType::Confirm: return Message{Confirm{}};
+    case FrameType::Received: return Message{Received{.sequence = take_sequence(in)}};
     case FrameType::Acknowledge: return Message{Acknowledge{.received = take_sequence(in)}};
     case FrameType::Durable: return Message{Durable{.sequence = take_sequence(in)}};
     case FrameType::ListingAnswer: return Message{take_listing_answer(in)};
@@ -389,7 +391,8 @@ FrameType type_of(const Message& message) {
       FrameType::ResyncEnd,   FrameType::Detach,      FrameType::SyncAll,     FrameType::Acknowledge, FrameType::Durable,
       FrameType::ListingAnswer, FrameType::ZonesWanted, FrameType::ResyncEndAnswer, FrameType::Failed,
       FrameType::Checkpoint,  FrameType::Active,      FrameType::VerifyNames, FrameType::VerifyState,
-      FrameType::VerifyZones, FrameType::VerifyAnswer, FrameType::Verified,    FrameType::Question, FrameType::Promise};
+      FrameType::VerifyZones, FrameType::VerifyAnswer, FrameType::Verified,    FrameType::Question, FrameType::Promise,
+      FrameType::Confirm,     FrameType::Received};
   static_assert(kTypes.size() == std::variant_size_v<Message>);
   return kTypes[message.index()];
 }
@@ -451,6 +454,8 @@ void append_message(Bytes& out, const Message& message, BytesView data) {
                    body.i64(value.answered_at);
                    body.i64(value.length);
                  },
+                 [&](const Confirm&) {},
+                 [&](const Received& value) { body.u64(value.sequence.value); },
              },
              message);
   append_frame(out, type_of(message), body.bytes(), data);

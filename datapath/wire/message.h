@@ -211,6 +211,15 @@ struct Verified {
   friend bool operator==(const Verified&, const Verified&) = default;
 };
 
+/// A call waits for what was sent before this. Answered by Received, where that is not applied yet.
+struct Confirm {
+  friend bool operator==(const Confirm&, const Confirm&) = default;
+};
+/// All up to `sequence` is here, and is going to be applied whatever becomes of the connection; or this copy is marked out of date.
+struct Received {
+  SequenceNumber sequence{};
+  friend bool operator==(const Received&, const Received&) = default;
+};
 /// All up to `received` is applied.
 struct Acknowledge {
   SequenceNumber received{};
@@ -256,7 +265,8 @@ inline constexpr std::size_t kVerifyNamesMax = 1000;
 
 using Message = std::variant<Hello, Refuse, Heartbeat, Operation, ResyncBegin, Listing, InodeState, ZoneDigests, ResyncEnd,
                              Detach, SyncAll, Acknowledge, Durable, ListingAnswer, ZonesWanted, ResyncEndAnswer, Failed,
-                             Checkpoint, Active, VerifyNames, VerifyState, VerifyZones, VerifyAnswer, Verified, Question, Promise>;
+                             Checkpoint, Active, VerifyNames, VerifyState, VerifyZones, VerifyAnswer, Verified, Question, Promise,
+                             Confirm, Received>;
 
 [[nodiscard]] FrameType type_of(const Message& message);
 [[nodiscard]] Bytes encode(const Operation& operation);

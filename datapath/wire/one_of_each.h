@@ -51,6 +51,8 @@ inline std::vector<Message> one_of_each() {
       Verified{"it differs"},
       Question{1},
       Promise{.heard = 4, .answered = 3, .answered_at = 2, .length = 1},
+      Confirm{},
+      Received{{1}},
   };
 }
 
