@@ -11,9 +11,12 @@ import common
 from common import note, sh, until
 
 WRITE_BACK_ROW = "rand_write_4k_buffered_writeback"  # the mirror with `writeBack: true`
-FILE_ROWS = ["seq_write_1m", "rand_write_4k_fsync", "rand_write_4k_buffered", WRITE_BACK_ROW, "rand_read_4k_cached", "create_10k"]
+FSYNC_ROW = "create_10k_fsync"  # the mirror with `durability: fsync`
+FILE_ROWS = ["seq_write_1m", "rand_write_4k_fsync", "rand_write_4k_buffered", WRITE_BACK_ROW, "rand_read_4k_cached", "create_10k",
+             FSYNC_ROW]
 PG_ROWS = ["pgbench_1", "pgbench_4"]
-NOT_OF = {"limit": ["rand_read_4k_cached", WRITE_BACK_ROW]}  # where nothing is sent there is no limit
+# Where nothing is sent, or nothing waited for, there is no limit.
+NOT_OF = {"limit": ["rand_read_4k_cached", WRITE_BACK_ROW, FSYNC_ROW], "gluster": [FSYNC_ROW]}
 PG_BIN = "/usr/lib/postgresql/15/bin"
 MODULE = """apiVersion: safekit/v1
 kind: Module
@@ -26,6 +29,7 @@ spec:
   replication:
     lan: replication
     writeBack: %(write_back)s
+    durability: %(durability)s
     directories: [{path: /srv/%(name)s}]
 """
 
@@ -35,7 +39,7 @@ class Place:
 
     def __init__(self, name, directory, prefix=()):
         self.name, self.directory, self.prefix, self.count = name, directory, list(prefix), 0
-        self.write_back = self  # where WRITE_BACK_ROW is measured
+        self.write_back = self.fsync = self  # where WRITE_BACK_ROW and FSYNC_ROW are measured
 
     def sh(self, *command, **options):
         return sh(*self.prefix, *command, **options)
@@ -47,6 +51,8 @@ class Place:
             self.count += 1
             target = f"{self.directory}/create-{self.count}"
             return float(self.sh(os.path.join(common.BIN, "safekit-create-files"), target, "10000")), None
+        if row == FSYNC_ROW:
+            return self.fsync.measure("create_10k", seconds)
         if row == WRITE_BACK_ROW:
             return self.write_back.measure("rand_write_4k_buffered", seconds)
         job = common.fio(self.directory, row, seconds, self.prefix)
@@ -125,16 +131,18 @@ def limit(base):
 def mirror(base):
     sandbox = common.Sandbox("bench", f"{base}/sandbox")
     places = []
-    for number, (name, write_back) in enumerate((("bench", "false"), ("back", "true")), 1):
+    modules = (("bench", "false", "barrier"), ("back", "true", "barrier"), ("fsync", "false", "fsync"))
+    for number, (name, write_back, durability) in enumerate(modules, 1):
         for node in sandbox.nodes:
             sandbox.exec(node, "mkdir", "-p", f"/srv/{name}")
-        sandbox.safekit("node1", "apply", "-f", "-", input=MODULE % {"name": name, "id": number, "write_back": write_back})
+        spec = MODULE % {"name": name, "id": number, "write_back": write_back, "durability": durability}
+        sandbox.safekit("node1", "apply", "-f", "-", input=spec)
         until(lambda: sandbox.state("node2", name), 30, "the module reaches the second node")
         for node in sandbox.nodes:
             sandbox.safekit(node, "start", "-m", name)
         primary, _ = sandbox.wait_pair(name)
         places.append(Place("mirror", f"/srv/{name}", sandbox.words(primary)))
-    place, place.write_back = places
+    place, place.write_back, place.fsync = places
     return place
 
 
@@ -237,7 +245,7 @@ def run(options, report):
                 if row in NOT_OF.get(place.name, ()):
                     continue
                 value, p50 = place.measure(row, options.seconds)
-                unit = "MiB/s" if row == "seq_write_1m" else "files/s" if row == "create_10k" else "ops/s"
+                unit = "MiB/s" if row == "seq_write_1m" else "files/s" if row.startswith("create_10k") else "ops/s"
                 report.add(row, unit, True, place.name, value)
                 if p50 is not None:
                     report.add(f"{row}_p50", "us", False, place.name, p50)
