@@ -1,5 +1,5 @@
 // Serves FUSE mounts without a peer, for tests and measurements that need root:
-//   fuse_mount_check DIRECTORY [--copy DIRECTORY] [--durability barrier|fsync|write] [--write-back] [--anywhere]
+//   fuse_mount_check DIRECTORY [--copy DIRECTORY] [--durability barrier|fsync|write] [--write-back]
 // Mounts over the directory, prints "mounted", serves until its standard input ends, unmounts. With --copy
 // every operation of the stream is applied to a second directory, which must start equal: what differs at the
 // end is missing in the stream. Exit 1 when an operation could not be applied. The applier is a model, not
@@ -287,9 +287,7 @@ std::optional<Arguments> parse(int argc, char** argv) {
   Arguments arguments;
   for (int i = 1; i < argc; ++i) {
     const std::string_view word{argv[i]};
-    if (word == "--anywhere")
-      arguments.options.follow_caller_cpu = false;
-    else if (word == "--write-back")
+    if (word == "--write-back")
       arguments.options.write_back = true;
     else if (word == "--copy" && i + 1 < argc)
       arguments.copy = argv[++i];
@@ -330,8 +328,7 @@ int main(int argc, char** argv) {
   const auto arguments = parse(argc, argv);
   if (!arguments) {
     std::fprintf(stderr,
-                 "usage: %s DIRECTORY [--copy DIRECTORY] [--durability barrier|fsync|write] [--write-back] "
-                 "[--anywhere]\n",
+                 "usage: %s DIRECTORY [--copy DIRECTORY] [--durability barrier|fsync|write] [--write-back]\n",
                  argv[0]);
     return 2;
   }

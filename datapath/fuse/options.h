@@ -26,8 +26,6 @@ struct Options {
       64};  ///< per directory; only as many as wait for a disk or the peer at once are started
   std::size_t descriptors_max{
       4096};  ///< cached descriptors of inodes that nobody has open, over all directories
-  bool follow_caller_cpu{
-      true};  ///< serve a lone caller on its own CPU: no idle CPU is woken (feasibility.md 2)
   /// Where another process keeps the mounts for the next one (docs/takeover.md): its program, and the directory of its
   /// socket. Empty: they end with this process.
   std::string keeper_program{};

@@ -27,9 +27,6 @@ namespace {
 
 constexpr std::uint32_t kIdleThreadsMax = 4;
 constexpr std::string_view kDirtyPercentMax = "25";  ///< of what all writers may leave dirty
-/// Requests of one caller in a row before its CPU is looked up, and between two looks.
-constexpr std::uint32_t kStreakFirst = 32;
-constexpr std::uint32_t kStreakAgain = 256;
 /// After a successful umount the threads see the end at once, unless the mount lives on in another namespace.
 constexpr std::chrono::seconds kEndMax{2};
 constexpr std::chrono::milliseconds kPauseAgain{20};
@@ -47,23 +44,6 @@ unsigned long flags_of(int directory) {
     if ((found.f_flag & stat_flag) != 0) flags |= mount_flag;
   }
   return flags;
-}
-
-/// The CPU on which a thread of this machine ran last: field 39 of /proc/TID/stat (proc(5)). -1: unknown.
-int cpu_of(std::uint32_t tid) {
-  const Fd file{::open(fmt::format("/proc/{}/stat", tid).c_str(), O_RDONLY | O_CLOEXEC)};
-  std::array<char, 1024> text{};
-  if (!file || ::read(file.get(), text.data(), text.size() - 1) <= 0) return -1;
-  std::string_view rest{text.data()};
-  const std::size_t name_end = rest.rfind(')');  // the name may hold spaces
-  if (name_end == std::string_view::npos) return -1;
-  rest.remove_prefix(name_end + 1);
-  for (int field = 2; field < 39; ++field) {
-    const std::size_t space = rest.find(' ');
-    if (space == std::string_view::npos) return -1;
-    rest.remove_prefix(space + 1);
-  }
-  return std::atoi(rest.data());
 }
 
 /// A FUSE mount may hold one percent of the dirty pages that the kernel allows: too few for a database's working set.
@@ -92,10 +72,7 @@ void prepare_thread() {
 }  // namespace
 
 Session::Session(std::uint32_t root, Operations& operations, const Options& options, Ledger& ledger)
-    : root_(root), operations_(operations), options_(options), ledger_(ledger) {
-  CPU_ZERO(&all_cpus_);
-  (void)::sched_getaffinity(0, sizeof all_cpus_, &all_cpus_);
-}
+    : root_(root), operations_(operations), options_(options), ledger_(ledger) {}
 
 Session::~Session() {
   SK_ASSERT(threads_ == 0);
@@ -270,10 +247,8 @@ void Session::serve() {
   Room room = take_room();
   const std::span buffer{room.get(), kRequestBytesMax};
   Reply reply{{room.get() + kRequestBytesMax, kWriteBytesMax}};
-  int placed = -1;
   bool alive = true;
   for (;;) {
-    follow(placed);
     std::size_t size = 0;
     waits = true;
     alive = !paused_ && next_request(buffer, size);
@@ -301,7 +276,6 @@ void Session::serve() {
 void Session::answer(BytesView bytes, Reply& reply, Attempt& attempt) {
   auto request = Request::parse(bytes);
   if (!request) return;
-  if (options_.follow_caller_cpu) watch_caller(request->header().pid);
   reply.clear();
   if (Operations::has_reply(request->header().opcode)) {
     const std::uint64_t unique = request->header().unique & ~kUniqueResend;
@@ -340,33 +314,6 @@ void Session::send_invalidation(std::uint64_t node) const {
   const std::array<iovec, 2> parts{{{&header, sizeof header}, {&out, sizeof out}}};
   (void)::writev(device_.get(), parts.data(),
                  parts.size());  // the kernel does not know the node: nothing is stale
-}
-
-/// Plain loads and stores: a lost count only delays the next look.
-void Session::watch_caller(std::uint32_t pid) {
-  if (pid == 0) return;  // the kernel itself, or another PID namespace
-  if (caller_.load(std::memory_order_relaxed) != pid) {
-    caller_.store(pid, std::memory_order_relaxed);
-    streak_.store(0, std::memory_order_relaxed);
-    cpu_.store(-1, std::memory_order_relaxed);
-    return;
-  }
-  const std::uint32_t streak = streak_.load(std::memory_order_relaxed) + 1;
-  streak_.store(streak, std::memory_order_relaxed);
-  if (streak == kStreakFirst || streak % kStreakAgain == 0)
-    cpu_.store(cpu_of(pid), std::memory_order_relaxed);
-}
-
-void Session::follow(int& placed) const {
-  const int wanted = cpu_.load(std::memory_order_relaxed);
-  if (wanted == placed) return;
-  cpu_set_t set = all_cpus_;
-  if (wanted >= 0 && CPU_ISSET(wanted, &all_cpus_)) {
-    CPU_ZERO(&set);
-    CPU_SET(wanted, &set);
-  }
-  (void)::sched_setaffinity(0, sizeof set, &set);  // only speed depends on it
-  placed = wanted;
 }
 
 }  // namespace safekit::fuse

@@ -8,7 +8,6 @@
 #include <string>
 
 #include <pthread.h>
-#include <sched.h>
 
 #include "datapath/fuse/operations.h"
 #include "datapath/linux/fd.h"
@@ -17,9 +16,8 @@ namespace safekit::fuse {
 
 /// One FUSE mount over a directory and the threads that serve it. A service; destroyed only when no thread
 /// runs. Threads: as many as are busy at once, one more waits for the next request; a few idle ones are kept.
-/// Placement: waking a thread on an idle CPU costs several times what a request costs. While one caller alone
-/// sends requests, the threads stay on the CPU on which it runs (it sleeps while they work); with several
-/// they run anywhere. The device is not cloned per thread: closing a clone would fail its requests, which
+/// Placement: the kernel's. Kept on the CPU of a lone caller they only drive that one away: the scheduler moves whom they wake to
+/// a CPU that is idle (docs/kernels.md). The device is not cloned per thread: closing a clone would fail its requests, which
 /// forbids handing the mount over to another process.
 class Session {
  public:
@@ -54,8 +52,6 @@ class Session {
   void answer(BytesView bytes, Reply& reply, Attempt& attempt);
   void send(const fuse_in_header& header, int number, const Reply& reply) const;
   void send_invalidation(std::uint64_t node) const;
-  void watch_caller(std::uint32_t pid);
-  void follow(int& placed) const;
 
   const std::uint32_t root_;
   Operations& operations_;
@@ -63,7 +59,6 @@ class Session {
   Ledger& ledger_;
   std::string path_{};
   Fd device_{};
-  cpu_set_t all_cpus_{};
   std::atomic<bool> mounted_{false};
   bool unmounted_here_{false};
 
@@ -75,10 +70,6 @@ class Session {
   std::atomic<bool> ending_{false};
   std::atomic<bool> paused_{false};
   std::map<pthread_t, const std::atomic<bool>*> serving_{};  ///< each thread, and whether it waits for a request
-
-  std::atomic<std::uint32_t> caller_{0};  ///< thread that sent the last request
-  std::atomic<std::uint32_t> streak_{0};  ///< how many it has sent in a row
-  std::atomic<int> cpu_{-1};              ///< where to serve; -1: anywhere
 };
 
 }  // namespace safekit::fuse
