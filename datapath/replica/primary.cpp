@@ -268,7 +268,7 @@ Status Primary::wait(SequenceNumber sequence, Acknowledged level) {
   if (std::exchange(is_syncing_, false) && yielding_) waiters_.notify_all();
   bool released = is_released(sequence.value, level);
   if (!released) {
-    if (level == Acknowledged::Received || !settings_.sync_durable) ask_for_receipt();
+    if (level == Acknowledged::Received || !settings_.sync_durable) ask_for_receipt(sequence.value);
     flush(lock, kInlineRoundsMax);
     ++waiting_calls_;
     if (mode_ == Mode::Waiting && waiting_calls_ == 1) {
@@ -292,8 +292,8 @@ Status Primary::wait(SequenceNumber sequence, Acknowledged level) {
 }
 
 /// The peer is not to apply first what it need only have.
-void Primary::ask_for_receipt() {
-  if (!link_ || !link_->confirms || !synchronised_ || link_->asked == sequence_) return;
+void Primary::ask_for_receipt(std::uint64_t sequence) {
+  if (!link_ || !link_->confirms || !synchronised_ || link_->asked >= sequence) return;
   link_->asked = sequence_;
   wire::append_message(out_, wire::Confirm{});
 }

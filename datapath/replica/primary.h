@@ -189,7 +189,7 @@ class Primary final : public Sink, private ResyncHost {
   void flush(Lock& lock, int rounds_max);
   [[nodiscard]] bool is_released(std::uint64_t sequence, Acknowledged level);
   [[nodiscard]] bool is_returning() const;
-  void ask_for_receipt();
+  void ask_for_receipt(std::uint64_t sequence);
   void read_for_itself(Lock& lock);
   void have_it_read();
 

@@ -191,7 +191,7 @@ Status Secondary::serve_one(const StreamRef& stream) {
   }
   done = receive(stream, frames);
   works_ = false;
-  if (!done && !is_lost(done.error())) fail(*stream, done.error());
+  if (!done && !is_lost(done.error())) fail(*stream, done.error(), applied_ < confirmed_);
   return done;
 }
 
@@ -203,7 +203,7 @@ Status Secondary::greet(Stream& stream, wire::FrameReader& frames) {
   primary_ = *hello;
   SK_TRY_VOID(applier_.reset());
   look_.reset();
-  received_ = 0;
+  received_ = applied_ = confirmed_ = 0;
   acknowledged_ = 0;
   unacknowledged_bytes_ = 0;
   pending_sync_.reset();
@@ -241,8 +241,9 @@ Status Secondary::receive(const StreamRef& stream, wire::FrameReader& frames) {
     if (frame) {
       const Status taken = take_or_pass(stream, *frame, pipe);
       if (taken) continue;
-      // What is here may have been confirmed: it is applied, though nobody can be told of it any more.
-      if (pipe != nullptr || !is_lost(taken.error())) return taken;
+      // What was confirmed is applied, though nobody can be told of it any more. What was not is left: it may be meant for a copy
+      // that is to be kept first.
+      if (pipe != nullptr || !is_lost(taken.error()) || applied_ >= confirmed_) return taken;
       stream->shut();
       lost = taken.error();
       continue;
@@ -261,7 +262,12 @@ Status Secondary::receive(const StreamRef& stream, wire::FrameReader& frames) {
       heard = now;
       heard_ = now.ns;
       works_ = true;
-      if (pipe == nullptr) SK_TRY_VOID(confirm(*stream, frames));
+      if (pipe == nullptr) {
+        if (const Status told = confirm(*stream, frames); !told) {
+          stream->shut();  // whether it was told is not known
+          lost = told.error();
+        }
+      }
     } else if (now - heard > settings_.send_timeout) {
       return Error{Code::Timeout, "the primary is silent"};
     }
@@ -294,18 +300,19 @@ Status Secondary::take_or_pass(const StreamRef& stream, const wire::FrameView& f
   return {};
 }
 
-/// Calls of the primary wait for what has just come: they need not wait until it is applied. A stream that fails here has confirmed
-/// nothing of what it brought last.
-Status Secondary::confirm(Stream& stream, const wire::FrameReader& frames) const {
+/// Calls of the primary wait for what has just come: they need not wait until it is applied.
+Status Secondary::confirm(Stream& stream, const wire::FrameReader& frames) {
   const auto before = frames.sequenced_before(wire::FrameType::Confirm);
-  if (before.value_or(0) == 0) return {};
-  return send_message(stream, wire::Received{{received_ + *before}}, settings_.send_timeout);
+  if (!before || received_ + *before == acknowledged_) return {};
+  confirmed_ = received_ + *before;
+  return send_message(stream, wire::Received{{confirmed_}}, settings_.send_timeout);
 }
 
 Status Secondary::take_one(const StreamRef& stream, const wire::FrameView& frame) {
   if (pending_sync_) sync_later(stream);
   unacknowledged_bytes_ += frame.payload.size();
   SK_TRY_VOID(take(stream, frame));
+  applied_ = received_;
   tell_missed();
   return unacknowledged_bytes_ >= kAcknowledgeBytes ? acknowledge(*stream) : Status{};
 }
@@ -417,7 +424,7 @@ void Secondary::sync_later(const StreamRef& stream) {
       [this, stream, sync = std::move(*pending_sync_)] {
         if (const Status synced = sync_descriptor(sync.fd->get(), sync.data_only); !synced) {
           // What the kernel could not write may be lost: this copy cannot be trusted any more.
-          fail(*stream, synced.error());
+          fail(*stream, synced.error(), false);
           return;
         }
         (void)send_message(*stream, wire::Durable{sync.sequence}, settings_.send_timeout);  // the receiver sees a lost stream
@@ -442,7 +449,7 @@ void Secondary::sync_all_later(const StreamRef& stream) {
   syncs_->run(
       [this, stream, sequence] {
         if (const Status synced = applier_.sync_all(); !synced) {
-          fail(*stream, synced.error());
+          fail(*stream, synced.error(), false);
           return;
         }
         (void)send_message(*stream, wire::Durable{sequence}, settings_.send_timeout);  // a lost stream shows elsewhere
@@ -468,7 +475,7 @@ Status Secondary::checkpoint(const StreamRef& stream, const wire::Checkpoint& ch
           });
         }
         if (!done) {
-          fail(*stream, done.error());
+          fail(*stream, done.error(), false);
         } else if (valid) {
           (void)send_message(*stream, wire::Durable{sequence}, settings_.send_timeout);  // a lost stream shows elsewhere
         }
@@ -500,13 +507,15 @@ Status Secondary::detach(Stream& stream) {
   return send_message(stream, wire::Durable{{received_}}, settings_.send_timeout);
 }
 
-void Secondary::fail(Stream& stream, const Error& error) {
+/// `confirmed`: the primary may have relied on what could not be done.
+void Secondary::fail(Stream& stream, const Error& error, bool confirmed) {
   bool ended = false;
   const Status noted = journal_.update([&](journal::State& state) {
     {
       const std::lock_guard lock{mutex_};
-      // This node may be primary by now. Looked at in the same step as the journal is changed: it may become so at any moment.
-      ended = stopped_;
+      // This node may be primary by now. Looked at in the same step as the journal is changed: it may become so at any moment. But not
+      // before the receiver has ended, which is what confirms.
+      ended = stopped_ && !confirmed;
       if (ended) return;
       ++spoiled_;
     }

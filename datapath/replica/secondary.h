@@ -37,7 +37,8 @@ struct SecondaryStatus {
   friend bool operator==(const SecondaryStatus&, const SecondaryStatus&) = default;
 };
 
-/// Receives the stream and applies it in order. What has been acknowledged is applied, so a takeover has nothing to finish.
+/// Receives the stream and applies it in order. What has been acknowledged is applied, and what was confirmed is
+/// when `stop` returns, or this copy is marked: so a takeover has nothing to finish.
 /// Threads of its own: one accepts (a new connection of the authenticated primary ends the old one, which may be half
 /// dead), one receives and applies (two during a synchronisation), some sync and digest beside it. A service.
 ///
@@ -92,7 +93,7 @@ class Secondary {
   Status checkpoint(const StreamRef& stream, const wire::Checkpoint& checkpoint);
   Status receive(const StreamRef& stream, wire::FrameReader& frames);
   Status take_or_pass(const StreamRef& stream, const wire::FrameView& frame, std::unique_ptr<FramePipe>& pipe);
-  Status confirm(Stream& stream, const wire::FrameReader& frames) const;
+  Status confirm(Stream& stream, const wire::FrameReader& frames);
   Status take_one(const StreamRef& stream, const wire::FrameView& frame);
   Status answer_all(const StreamRef& stream);
   Status take(const StreamRef& stream, const wire::FrameView& frame);
@@ -123,7 +124,7 @@ class Secondary {
   Status take(Stream& stream, const wire::Question& question);
   std::optional<wire::Promise> promise();
   /// This copy can no longer be trusted: noted on disk, told to the primary.
-  void fail(Stream& stream, const Error& error);
+  void fail(Stream& stream, const Error& error, bool confirmed);
   void set_status(const std::function<void(SecondaryStatus&)>& change);
 
   Settings settings_{};
@@ -165,6 +166,8 @@ class Secondary {
   CopyLook look_{applier_};
   std::uint64_t spoiled_before_{0};  ///< the connection was greeted
   std::uint64_t received_{0};
+  std::uint64_t applied_{0};
+  std::uint64_t confirmed_{0};  ///< the primary was told that this is here (docs/wire.md, "What is received")
   bool copies_{false};  ///< a synchronisation is under way
   std::atomic<std::uint64_t> files_received_{0};  ///< in it, by the receiver; read by status()
   std::atomic<std::uint64_t> bytes_received_{0};  ///< of content; live writes too

@@ -33,14 +33,15 @@ class Line final : public Stream {
     Bytes down{};
     Bytes up{};
     bool shut{false};
-    bool deaf{false};  ///< nothing can be told any more
+    bool holds{false};  ///< who tells something goes on when the line is shut
   };
   explicit Line(std::shared_ptr<Ends> ends) : ends_(std::move(ends)) {}
   Status write(BytesView bytes, Duration) override {
-    const std::lock_guard lock{ends_->mutex};
-    if (ends_->shut || ends_->deaf) return Error{Code::Unavailable, "shut"};
+    std::unique_lock lock{ends_->mutex};
+    if (ends_->shut) return Error{Code::Unavailable, "shut"};
     ends_->up.insert(ends_->up.end(), bytes.begin(), bytes.end());
     ends_->wake.notify_all();
+    if (ends_->holds) ends_->wake.wait(lock, [this] { return ends_->shut; });
     return {};
   }
   Result<std::size_t> read(std::span<std::uint8_t> into, Duration timeout) override {
@@ -50,7 +51,6 @@ class Line final : public Stream {
     const std::size_t count = std::min(into.size(), ends_->down.size());
     std::copy_n(ends_->down.begin(), count, into.begin());
     ends_->down.erase(ends_->down.begin(), ends_->down.begin() + static_cast<std::ptrdiff_t>(count));
-    ends_->wake.notify_all();
     return count;
   }
   void shut() override {
@@ -119,11 +119,6 @@ class SecondaryFixture : public ::testing::Test {
     ends_->wake.notify_all();
   }
   void send(const wire::Message& message) { send({message}); }
-  /// Until the secondary has taken all that was sent from the line.
-  void await_read() {
-    std::unique_lock lock{ends_->mutex};
-    EXPECT_TRUE(ends_->wake.wait_for(lock, std::chrono::seconds{20}, [this] { return ends_->down.empty(); }));
-  }
   wire::Message next() {
     for (;;) {
       auto frame = frames_.next();

@@ -16,6 +16,7 @@ class SecondaryReceiptTest : public SecondaryFixture {
                                         .attributes = {.mode = S_IFREG | 0600, .uid = ::getuid(), .gid = ::getgid()},
                                         .identity = id}};
   }
+  static wire::Message question(std::uint64_t about) { return wire::VerifyState{.at = {0, name(about)}, .attributes = {}}; }
   static std::string name(std::uint64_t id) { return "file" + std::to_string(id); }
   [[nodiscard]] bool is_there(std::uint64_t id) const { return std::filesystem::exists(directory_ + "/data/" + name(id)); }
 };
@@ -34,22 +35,40 @@ TEST_F(SecondaryReceiptTest, WhatIsAppliedAlreadyIsOnlyAcknowledged) {
   EXPECT_EQ(next(), wire::Message{wire::Acknowledge{{3}}});
 }
 
-TEST_F(SecondaryReceiptTest, WhatIsHereIsAppliedWhateverBecomesOfTheConnection) {
-  constexpr std::uint64_t kFiles = 5;
-  {
-    const std::lock_guard lock{ends_->mutex};
-    wire::append_message(ends_->down, root());
-    for (std::uint64_t id = 2; id < 2 + kFiles; ++id) {
-      wire::append_message(ends_->down, make(id));
-      // Answered at once: here the connection is found to be lost.
-      wire::append_message(ends_->down, wire::VerifyState{.at = {0, name(id)}, .attributes = {}});
-    }
-    ends_->deaf = true;
-    ends_->wake.notify_all();
-  }
-  await_read();
+TEST_F(SecondaryReceiptTest, WhatWasConfirmedIsAppliedWhateverBecomesOfTheConnection) {
+  ends_->holds = true;
+  // The answer to the question between finds that the connection has ended.
+  send({root(), make(2), question(2), make(3), question(3), make(4), wire::Confirm{}, make(5)});
+  EXPECT_EQ(next(), wire::Message{wire::Received{{6}}});
   secondary_->stop();
-  for (std::uint64_t id = 2; id < 2 + kFiles; ++id) EXPECT_TRUE(is_there(id)) << id;
+  EXPECT_TRUE(is_there(2) && is_there(3) && is_there(4));
+}
+
+TEST_F(SecondaryReceiptTest, WhatWasNotConfirmedIsLeftWhenTheConnectionHasEnded) {
+  ends_->holds = true;
+  send({root(), make(2), wire::Confirm{}, question(2), make(3)});
+  EXPECT_EQ(next(), wire::Message{wire::Received{{2}}});
+  secondary_->stop();
+  EXPECT_TRUE(is_there(2));
+  EXPECT_FALSE(is_there(3));
+}
+
+TEST_F(SecondaryReceiptTest, ACopyInWhichWhatWasConfirmedCannotBeDoneIsMarkedAlsoAtATakeover) {
+  ends_->holds = true;
+  ASSERT_TRUE(journal_->update([](journal::State& state) { state.up_to_date = true; }));
+  send({root(), make(2), make(2), wire::Confirm{}});
+  EXPECT_EQ(next(), wire::Message{wire::Received{{3}}});
+  secondary_->stop();
+  EXPECT_FALSE(journal_->state().up_to_date);
+}
+
+TEST_F(SecondaryReceiptTest, WhatNobodyReliesOnKeepsNoCopyFromATakeover) {
+  ends_->holds = true;
+  ASSERT_TRUE(journal_->update([](journal::State& state) { state.up_to_date = true; }));
+  send({root(), make(2), wire::Confirm{}, make(2)});
+  EXPECT_EQ(next(), wire::Message{wire::Received{{2}}});
+  secondary_->stop();
+  EXPECT_TRUE(journal_->state().up_to_date);
 }
 
 }  // namespace
