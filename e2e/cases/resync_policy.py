@@ -2,7 +2,7 @@
 """The ways of synchronising that a person chooses: from a backup, by date, within a bandwidth, without zones. What is to be copied is
 copied, what need not be is not even read, and whatever does not fit leads to a comparison of everything.
 Usage: resync_policy.py PROGRAM [CASE...]"""
-import os, random, shutil, subprocess, sys, time
+import os, random, re, shutil, subprocess, sys, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from replica_nodes import IDLE, PRIMARY, SECONDARY, assert_equal, mirrored, run_cases
 
@@ -273,7 +273,8 @@ def case_without_zones_and_with_a_line_for_each_file(pair):
     fill(pair.a.data)
     mirrored(pair, zones=False, detail=True)
     log = open(f"{pair.root}/a.log").read()
-    assert log.count("copied file='") == FILES and f"copied file='d1/f5' directory=0 bytes={SIZE}" in log, log[-2000:]
+    # One that was told a time meanwhile may be looked into once more.
+    assert len(set(re.findall("copied file='([^']*)'", log))) == FILES and f"copied file='d1/f5' directory=0 bytes={SIZE}" in log, log[-2000:]
     pair.b.settle(IDLE)
     pair.a.want(PRIMARY, may_be_alone=True)
     since = pair.a.log_size()
