@@ -83,16 +83,8 @@ std::optional<engine::Request> ReplicationController::wants(const store::Change&
 Result<engine::Outcome> ReplicationController::reconcile(const engine::Request& request) {
   const std::string& module = request.name;
   if (is_gone(module)) {
-    SK_TRY(const auto left, ports_.files.list(replica_directory(paths_, module)));
-    const bool is_forgotten = left.empty() && !ports_.store.fact(fact_key(module));
-    // One that was deleted while it ran is stopped in order first.
-    const auto process = is_forgotten ? Result<std::optional<ProcessIdentity>>{std::nullopt} : find_process(module);
-    if (!process) return process.error();
-    if (!*process) {
-      if (!is_forgotten) SK_TRY_VOID(forget(module));
-      SK_TRY_VOID(refuse_commands(module));
-      return engine::Outcome{};
-    }
+    SK_TRY(const bool is_over, bury(module));
+    if (is_over) return engine::Outcome{};
   }
   if (ports_.store.status(ModuleName{module}).role.since == WallTime{}) return engine::Outcome{};
   Live& live = modules_[module];
@@ -237,13 +229,19 @@ Status ReplicationController::forget(const std::string& module) {
   return ports_.store.forget_fact(fact_key(module));
 }
 
-/// Nobody is left to carry out what waits still.
-Status ReplicationController::refuse_commands(const std::string& module) {
+/// Of a module that is gone. False: it still runs, for it is stopped in order first. Nobody is left then to carry out what waits.
+Result<bool> ReplicationController::bury(const std::string& module) {
+  SK_TRY(const auto left, ports_.files.list(replica_directory(paths_, module)));
+  if (!left.empty() || ports_.store.fact(fact_key(module))) {
+    SK_TRY(const auto process, find_process(module));
+    if (process) return false;
+    SK_TRY_VOID(forget(module));
+  }
   for (const store::Operation& operation : ports_.store.pending(ModuleName{module})) {
     const bool mine = operation.verb == store::kUpgradeDatapath || operation.verb == store::kRfsSync;
     if (mine) SK_TRY_VOID(ports_.store.finish(operation.id, "the module is not on this node any more"));
   }
-  return {};
+  return true;
 }
 
 /// Another module may have had this name, and have been deleted while this node was away: its journal says nothing of

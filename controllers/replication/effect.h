@@ -79,7 +79,7 @@ class ReplicationController final : public engine::Controller {
                                                                const std::string& arguments) const;
   [[nodiscard]] bool is_gone(const std::string& module) const;
   Status forget(const std::string& module);
-  Status refuse_commands(const std::string& module);
+  Result<bool> bury(const std::string& module);
   Status forget_namesake(const std::string& module, Live& live);
   Status connect(const std::string& module, Live& live);
   void disconnect(const std::string& module, Live& live);

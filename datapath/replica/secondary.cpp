@@ -392,14 +392,13 @@ Status Secondary::take(const StreamRef& stream, wire::Operation& operation, Byte
   return applier_.apply(operation, data);
 }
 
-/// `confirmed`: the primary may have relied on what could not be done.
 void Secondary::fail(Stream& stream, const Error& error, bool confirmed) {
   bool ended = false;
   const Status noted = journal_.update([&](journal::State& state) {
     {
       const std::lock_guard lock{mutex_};
-      // This node may be primary by now. Looked at in the same step as the journal is changed: it may become so at any moment. But not
-      // before the receiver has ended, which is what confirms.
+      // This node may be primary by now. Looked at in the same step as the journal is changed: it may become so at any moment, but not
+      // before the receiver has ended.
       ended = stopped_ && !confirmed;
       if (ended) return;
       ++spoiled_;

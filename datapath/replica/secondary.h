@@ -123,8 +123,9 @@ class Secondary {
   Status acknowledge(Stream& stream);
   Status take(Stream& stream, const wire::Question& question);
   std::optional<wire::Promise> promise();
-  /// This copy can no longer be trusted: noted on disk, told to the primary.
-  void fail(Stream& stream, const Error& error, bool confirmed);
+  /// This copy can no longer be trusted: noted on disk, told to the primary. `confirmed`, by the receiver alone: the primary may have
+  /// relied on what could not be done, so it is noted also while this ends.
+  void fail(Stream& stream, const Error& error, bool confirmed = false);
   void set_status(const std::function<void(SecondaryStatus&)>& change);
 
   Settings settings_{};

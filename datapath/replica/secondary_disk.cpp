@@ -36,7 +36,7 @@ void Secondary::sync_later(const StreamRef& stream) {
       [this, stream, sync = std::move(*pending_sync_)] {
         if (const Status synced = sync_descriptor(sync.fd->get(), sync.data_only); !synced) {
           // What the kernel could not write may be lost: this copy cannot be trusted any more.
-          fail(*stream, synced.error(), false);
+          fail(*stream, synced.error());
           return;
         }
         (void)send_message(*stream, wire::Durable{sync.sequence}, settings_.send_timeout);  // the receiver sees a lost stream
@@ -61,7 +61,7 @@ void Secondary::sync_all_later(const StreamRef& stream) {
   syncs_->run(
       [this, stream, sequence] {
         if (const Status synced = applier_.sync_all(); !synced) {
-          fail(*stream, synced.error(), false);
+          fail(*stream, synced.error());
           return;
         }
         (void)send_message(*stream, wire::Durable{sequence}, settings_.send_timeout);  // a lost stream shows elsewhere
@@ -87,7 +87,7 @@ Status Secondary::checkpoint(const StreamRef& stream, const wire::Checkpoint& ch
           });
         }
         if (!done) {
-          fail(*stream, done.error(), false);
+          fail(*stream, done.error());
         } else if (valid) {
           (void)send_message(*stream, wire::Durable{sequence}, settings_.send_timeout);  // a lost stream shows elsewhere
         }

@@ -2,7 +2,7 @@
 """The ways of synchronising that a person chooses: from a backup, by date, within a bandwidth, without zones. What is to be copied is
 copied, what need not be is not even read, and whatever does not fit leads to a comparison of everything.
 Usage: resync_policy.py PROGRAM [CASE...]"""
-import os, random, re, shutil, subprocess, sys, time
+import collections, os, random, re, shutil, subprocess, sys, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from replica_nodes import IDLE, PRIMARY, SECONDARY, assert_equal, mirrored, run_cases
 
@@ -273,8 +273,10 @@ def case_without_zones_and_with_a_line_for_each_file(pair):
     fill(pair.a.data)
     mirrored(pair, zones=False, detail=True)
     log = open(f"{pair.root}/a.log").read()
-    # One that was told a time meanwhile may be looked into once more.
-    assert len(set(re.findall("copied file='([^']*)'", log))) == FILES and f"copied file='d1/f5' directory=0 bytes={SIZE}" in log, log[-2000:]
+    lines = collections.Counter(re.findall("copied file='([^']*)'", log))
+    # Of two names the second is compared beside the first's copying, and may find it not there yet.
+    assert 1 <= lines.pop("d0/f0", 0) + lines.pop("d1/second-name", 0) <= 2, log[-2000:]
+    assert len(lines) == FILES - 1 and set(lines.values()) == {1} and f"copied file='d1/f5' directory=0 bytes={SIZE}" in log, log[-2000:]
     pair.b.settle(IDLE)
     pair.a.want(PRIMARY, may_be_alone=True)
     since = pair.a.log_size()
