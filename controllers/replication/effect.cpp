@@ -238,8 +238,7 @@ Result<bool> ReplicationController::bury(const std::string& module) {
     SK_TRY_VOID(forget(module));
   }
   for (const store::Operation& operation : ports_.store.pending(ModuleName{module})) {
-    const bool mine = operation.verb == store::kUpgradeDatapath || operation.verb == store::kRfsSync;
-    if (mine) SK_TRY_VOID(ports_.store.finish(operation.id, "the module is not on this node any more"));
+    if (store::is_of_replication(operation)) SK_TRY_VOID(ports_.store.finish(operation.id, "the module is not on this node any more"));
   }
   return true;
 }

@@ -33,7 +33,7 @@ std::optional<WallTime> time_from(const std::optional<std::string>& text) {
 /// All but those of the replication controller.
 std::vector<store::Operation> operations_of(const store::Store& store, const ModuleName& module) {
   std::vector<store::Operation> operations = store.pending(module);
-  std::erase_if(operations, [](const store::Operation& one) { return one.verb == store::kUpgradeDatapath || one.verb == store::kRfsSync; });
+  std::erase_if(operations, store::is_of_replication);
   return operations;
 }
 

@@ -80,5 +80,9 @@ struct Operation {
   std::string outcome{};
   friend bool operator==(const Operation&, const Operation&) = default;
 };
+/// Consumed by the replication controller, all others by the role controller.
+[[nodiscard]] inline bool is_of_replication(const Operation& operation) {
+  return operation.verb == kUpgradeDatapath || operation.verb == kRfsSync;
+}
 
 }  // namespace safekit::store
