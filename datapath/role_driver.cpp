@@ -70,7 +70,7 @@ void put_progress(control::Report& report, const replica::Progress& progress) {
 RoleDriver::RoleDriver(Ports ports, journal::Journal& journal, std::string module, std::string lost_directory,
                        std::function<void()> changed, Succession succession)
     : ports_(ports), journal_(journal), module_(std::move(module)), lost_directory_(std::move(lost_directory)),
-      changed_(std::move(changed)), succession_(std::move(succession)) {
+      changed_(std::move(changed)), polling_(ports.log), succession_(std::move(succession)) {
   began_ = ports_.clock.mono_now();
   guard_inherited_ = succession_.inheritance.has_value();
   std::ifstream{"/proc/sys/kernel/random/boot_id"} >> boot_id_;
@@ -94,6 +94,7 @@ void RoleDriver::configure(control::Configure configure) {
     if (configure_ == configure) return;
     configure_ = std::move(configure);
     poked_ = true;
+    polling_.allow(configure_->idle_poll);
     if (primary_) {
       primary_->primary->verify_after_resync(configure_->verify_after_resync);
       primary_->primary->need_right(configure_->leased);
@@ -396,6 +397,7 @@ RoleDriver::Step RoleDriver::enter_secondary(const control::Configure& configure
   role->secondary->confirm_silence_after(configure.silence);
   role->secondary->note_promises_in(promises_);
   role->secondary->promise_for(configure.promise);
+  role->secondary->keep_awake_by(polling_);
   std::vector<Fd> roots;
   for (const int root : role->applier->root_descriptors()) roots.emplace_back(::fcntl(root, F_DUPFD_CLOEXEC, 0));
   if (const Status looked = look_outside(before, std::move(roots), *exclusions, configure); !looked) {

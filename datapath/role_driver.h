@@ -14,6 +14,7 @@
 #include "datapath/journal/journal.h"
 #include "datapath/linux/address_guard.h"
 #include "datapath/linux/clock.h"
+#include "datapath/linux/idle_polling.h"
 #include "datapath/replica/counted_stream.h"
 #include "datapath/replica/kept_copies.h"
 #include "datapath/replica/outside_changes.h"
@@ -128,6 +129,7 @@ class RoleDriver {
   std::string module_{};
   std::string lost_directory_{};
   std::function<void()> changed_{};
+  linux_os::IdlePolling polling_;
   std::string boot_id_{};
   Succession succession_{};  ///< of the driver's thread
   /// Of the driver's thread: what others changed before the role was taken up, and when the role before it was left, until the

@@ -69,6 +69,7 @@ std::shared_ptr<RoleDriver::PrimaryRole> RoleDriver::make_primary(const control:
   role->primary->tell_right([this](MonoTime until) { feed_guard(until); });
   role->primary->need_right(configure.leased);
   fuse::Options options = fuse_options(configure);
+  options.polling = &polling_;
   options.keeper_program = succession_.keeper_program;
   options.keeper_directory = succession_.directory;
   options.on_end = [this, paths = paths_of(configure)](std::uint32_t root) {

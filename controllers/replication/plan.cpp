@@ -358,6 +358,7 @@ Result<control::Configure> configure_of(const spec::Cluster& cluster, const spec
   to.secondary_ack = from.secondary_ack == spec::SecondaryAck::Durable ? control::SecondaryAck::Durable
                                                                        : control::SecondaryAck::Received;
   to.write_back = from.write_back;
+  to.idle_poll = from.idle_poll;
   to.verify_after_resync = from.verify_after_resync;
   to.write_flags = from.write_flags;
   to.lost_bytes_max = from.lost_writes_max;

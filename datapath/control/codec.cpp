@@ -67,6 +67,7 @@ void put(ByteWriter& out, const Configure& value) {
     out.text(guarded.address);
     out.text(guarded.interface);
   }
+  out.u8(value.idle_poll ? 1 : 0);
 }
 
 Configure take_configure(ByteReader& in) {
@@ -123,6 +124,8 @@ Configure take_configure(ByteReader& in) {
     address.interface = in.text();
     value.guarded.push_back(std::move(address));
   }
+  if (in.at_end()) return value;
+  value.idle_poll = in.u8() != 0;
   return value;
 }
 

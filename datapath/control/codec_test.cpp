@@ -60,10 +60,12 @@ void expect_read_without(std::size_t appended, const T& message) {
 }
 
 TEST(ControlCodec, WhatTheReleaseBeforeSaysIsRead) {
-  constexpr std::size_t kLeases = 1 + 8 + 4;
+  constexpr std::size_t kIdlePoll = 1;
+  constexpr std::size_t kLeases = 1 + 8 + 4 + kIdlePoll;
   expect_read_without(1, Report{.order = 7, .outside_last = "x", .bytes_done = 20});
   expect_read_without(7 * 8 + 2 + 1, Report{.order = 7, .outside_last = "x"});
   expect_read_without(2, Want{.order = 7, .pairing = 11});
+  expect_read_without(kIdlePoll, Configure{.module = "AM", .port = 3, .leased = true});
   expect_read_without(kLeases, Configure{.module = "AM", .port = 3, .silence = seconds{1}});
   expect_read_without(kLeases + 8, Configure{.module = "AM", .port = 3, .connections = 2});
   expect_read_without(kLeases + 1 + 4 + 8, Configure{.module = "AM", .port = 3});

@@ -95,6 +95,7 @@ struct Configure {
   bool leased{false};
   Duration promise{milliseconds{1000}};
   std::vector<GuardedAddress> guarded{};  ///< with leased: silent while there is no right
+  bool idle_poll{true};  ///< processors are kept awake while calls come one after another
   std::string certificate_file{};  ///< PEM files of this node
   std::string key_file{};
   std::string authority_file{};

@@ -14,7 +14,7 @@ inline std::vector<Message> one_of_each() {
                 .secondary_ack = SecondaryAck::Received, .verify_after_resync = true, .write_back = true, .send_timeout = seconds{1}, .zone_bytes = 4096,
                 .resync_workers = 2, .write_flags = kStopsForWrites, .lost_bytes_max = 1ULL << 40,
                 .policy = {.number = 5, .mode = SyncPolicy::Mode::BackupSecondary, .uid = "u", .detect = false, .chosen = -6, .setting = 7}, .resync_rate = 8, .uses_zones = false, .resync_detail = true, .snapshot = Snapshot::Always, .connections = 3,
-                .leased = true, .promise = seconds{2}, .guarded = {{"10.0.0.1", "eth0"}, {"fd00::1", "eth1"}}, .certificate_file = "p", .key_file = "q", .authority_file = "r"},
+                .leased = true, .promise = seconds{2}, .guarded = {{"10.0.0.1", "eth0"}, {"fd00::1", "eth1"}}, .idle_poll = false, .certificate_file = "p", .key_file = "q", .authority_file = "r"},
       Want{.order = 7, .role = ReplicaRole::Primary, .may_be_alone = true, .pairing = 11,
            .force_up_to_date = true, .by_lease = true, .peer_left = true},
       Report{.order = 7, .role = ReplicaRole::Secondary, .settled = true, .up_to_date = true, .connected = true,

@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 
+#include "datapath/linux/idle_polling.h"
 #include "datapath/replica/sink.h"
 #include "schema/base/result.h"
 
@@ -30,6 +31,8 @@ struct Options {
   /// socket. Empty: they end with this process.
   std::string keeper_program{};
   std::string keeper_directory{};
+  /// Is told of each call. Not owned; none: nobody is.
+  linux_os::IdlePolling* polling{nullptr};
   /// A mount ended without `unmount` (an administrator's umount). Called once per directory from a FUSE
   /// thread.
   std::function<void(std::uint32_t root)> on_end{};

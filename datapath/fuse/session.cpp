@@ -253,6 +253,7 @@ void Session::serve() {
     waits = true;
     alive = !paused_ && next_request(buffer, size);
     waits = false;
+    if (options_.polling != nullptr) options_.polling->note();
     std::unique_lock lock{mutex_};
     --idle_;
     if (!alive) break;

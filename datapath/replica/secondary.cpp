@@ -255,6 +255,7 @@ Status Secondary::receive(const StreamRef& stream, wire::FrameReader& frames) {
     const bool was_silent = is_silent;
     if (got > 0) {
       frames.commit(got);
+      if (polling_ != nullptr) polling_->note();
       heard = now;
       heard_ = now.ns;
       works_ = true;

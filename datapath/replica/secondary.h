@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "datapath/journal/journal.h"
+#include "datapath/linux/idle_polling.h"
 #include "datapath/replica/applier.h"
 #include "datapath/replica/copy_look.h"
 #include "datapath/replica/frame_pipe.h"
@@ -63,6 +64,8 @@ class Secondary {
   /// Before `start`: where it is noted what a primary that asks is promised (docs/wire.md, "Promises"). It outlives this.
   void note_promises_in(PromiseBook& book) { book_ = &book; }
   void promise_for(Duration length) { promise_length_ = length.count(); }
+  /// Before `start`; it outlives this.
+  void keep_awake_by(linux_os::IdlePolling& polling) { polling_ = &polling; }
   void start();
   /// `orderly`: what was applied is put on disk and noted. Without, it returns as fast as it can (takeover): a sync that
   /// is under way goes on until the destructor.
@@ -156,6 +159,7 @@ class Secondary {
   std::uint64_t answered_{0};  ///< the last Question on current_; 0: none yet
   MonoTime answered_at_{};
   PromiseBook* book_{nullptr};
+  linux_os::IdlePolling* polling_{nullptr};
   std::atomic<std::int64_t> promise_length_{0};
   std::atomic<std::int64_t> heard_{0};  ///< when the receiver last read something
   std::atomic<bool> works_{false};      ///< it works on that

@@ -36,6 +36,7 @@ constexpr std::array kEffects{
     std::pair<std::string_view, Effect>{"spec.replication.syncDelta", Effect::InPlace},
     std::pair<std::string_view, Effect>{"spec.replication.syncAt", Effect::InPlace},
     std::pair<std::string_view, Effect>{"spec.replication.callbacks", Effect::InPlace},
+    std::pair<std::string_view, Effect>{"spec.replication.idlePoll", Effect::InPlace},
     std::pair<std::string_view, Effect>{"spec.replication.durability", Effect::NextStart},
     std::pair<std::string_view, Effect>{"spec.replication.secondaryAck", Effect::NextStart},
     std::pair<std::string_view, Effect>{"spec.replication.writeBack", Effect::NextStart},

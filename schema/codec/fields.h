@@ -177,6 +177,7 @@ void fields(Form& form, spec::Replication& v) {
   form("durability", v.durability);
   form("secondaryAck", v.secondary_ack);
   form("writeBack", v.write_back);
+  form("idlePoll", v.idle_poll);
   form("lostWritesMax", v.lost_writes_max);
   form("snapshot", v.snapshot);
   form("verifyAfterResync", v.verify_after_resync);

@@ -42,6 +42,7 @@ struct Replication {
   Durability durability{Durability::Barrier};
   SecondaryAck secondary_ack{SecondaryAck::Durable};  ///< async
   bool write_back{false};                             ///< no name in XML; lets writes stay in the page cache until fsync or close
+  bool idle_poll{true};                               ///< no name in XML; processors do not sleep while calls come one after another
   std::uint64_t lost_writes_max{4ULL << 30};          ///< no name in XML; bytes on a node of what was written there alone and overwritten
   Snapshot snapshot{Snapshot::Auto};                  ///< no name in XML
   bool verify_after_resync{false};                    ///< verify; the secondary is Ready when a verification has followed
