@@ -31,6 +31,9 @@ struct Place {
   friend bool operator==(const Place&, const Place&) = default;
 };
 
+/// Of an inode whose mtime has changed: which one the peer has meanwhile (Outbox).
+enum class TimeTold : std::uint8_t { Not, Likely, Seen };
+
 /// A file or directory that the kernel, a resynchronisation or a child refers to. A service, owned by the
 /// table; a pointer is good for as long as what it was found for refers to it (the kernel forgets no inode
 /// that a request names).
@@ -59,6 +62,7 @@ struct Inode {
   /// Not replicated: it has no name, or only such as `notReplicated` excludes; a directory's means all below it.
   std::atomic<bool> nameless{false};
   std::atomic<bool> touched{false};     ///< its mtime has yet to be appended
+  std::atomic<TimeTold> time_told{TimeTold::Not};  ///< while `touched`
   std::atomic<bool> queued{false};      ///< housekeeping will look at it
   std::atomic<bool> unreceived{false};  ///< written since the last close that waited for the peer
   std::atomic<bool> may_set_id{false};  ///< may have setuid or setgid bits

@@ -37,8 +37,16 @@ Call<void> answer_sized(ssize_t size, std::uint32_t asked, Reply& reply) {
 Call<void> Operations::getattr(const Request& request, Reply& reply) {
   SK_TRY(Inode * inode, node(request.header().nodeid));
   SK_TRY(const SharedFd fd, inodes_.any_fd(*inode));
+  // Who holds it changes the inode, or tells the peer of it. A directory's time is asked for with each name that is made in it.
+  std::unique_lock<std::mutex> content;
+  if (inode->touched && S_ISREG(inode->type)) content = order_.try_content(inode->id);
   struct stat attributes {};
   SK_TRY_VOID(checked(::fstatat(fd->get(), "", &attributes, AT_EMPTY_PATH)));
+  if (content) {
+    outbox_.append_seen_mtime(*inode, attributes);
+    content.unlock();
+    outbox_.send();
+  }
   add_attributes(reply, attributes);
   return {};
 }

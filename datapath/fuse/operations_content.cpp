@@ -159,7 +159,7 @@ Call<void> Operations::synchronise(Inode& inode, bool data_only) {
   std::optional<SequenceNumber> sync{};
   {
     const auto content = order_.content(inode.id);
-    if (!data_only) outbox_.append_provisional_mtime(inode);
+    if (!data_only) outbox_.append_likely_mtime(inode);
     sync = outbox_.append_to(inode, wire::Sync{.id = inode.id, .data_only = data_only});
   }
   // The peer syncs at the same time.

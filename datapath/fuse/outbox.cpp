@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <chrono>
+#include <ctime>
 
 namespace safekit::fuse {
 namespace {
@@ -80,11 +81,20 @@ void Outbox::append_mtime(Inode& inode) {
                                        .attributes = to_attributes(attributes)});
 }
 
-void Outbox::append_provisional_mtime(Inode& inode) {
-  if (!inode.touched || inode.nameless) return;
-  const auto fd = inodes_.any_fd(inode);
-  struct stat attributes {};
-  if (!fd || ::fstatat((*fd)->get(), "", &attributes, AT_EMPTY_PATH) != 0) return;  // gone: nothing to tell
+void Outbox::append_likely_mtime(Inode& inode) {
+  if (!inode.touched || inode.time_told != TimeTold::Not) return;
+  struct stat likely {};
+  (void)::clock_gettime(CLOCK_REALTIME, &likely.st_mtim);
+  append_provisional_mtime(inode, likely, TimeTold::Likely);
+}
+
+void Outbox::append_seen_mtime(Inode& inode, const struct stat& attributes) {
+  if (!inode.touched || inode.time_told == TimeTold::Seen) return;
+  append_provisional_mtime(inode, attributes, TimeTold::Seen);
+}
+
+void Outbox::append_provisional_mtime(Inode& inode, const struct stat& attributes, TimeTold told) {
+  inode.time_told = told;
   append_to(inode, wire::SetAttributes{.id = inode.id,
                                        .mask = wire::SetAttributes::kMtime | wire::SetAttributes::kProvisional,
                                        .attributes = to_attributes(attributes)});
@@ -92,6 +102,7 @@ void Outbox::append_provisional_mtime(Inode& inode) {
 
 void Outbox::touch(Inode& inode) {
   inode.touched = true;
+  inode.time_told = TimeTold::Not;
   if (inode.nameless || inode.queued.exchange(true)) return;
   inodes_.pin(inode);
   const std::lock_guard lock{mutex_};

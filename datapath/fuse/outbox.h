@@ -46,8 +46,14 @@ class Outbox {
                                           BytesView data = {});
   /// The mtime that is due, if any. The caller holds content(id).
   void append_mtime(Inode& inode);
-  /// The same for now: it stays due. So the peer has it, but no inode to write once more for each sync.
-  void append_provisional_mtime(Inode& inode);
+  /// At an fsync, where nobody may have seen the mtime: one for now that is no earlier; the true one stays due. To look at it would have the
+  /// kernel give the next write another one (multigrain timestamps), which each fsync here then had to bring to disk, and the
+  /// peer would have an inode to write for each. The caller holds content(id).
+  void append_likely_mtime(Inode& inode);
+  /// Of `attributes`, which somebody is about to see: the peer has that one for now. The caller holds content(id) since before it was read.
+  void append_seen_mtime(Inode& inode, const struct stat& attributes);
+  /// What was appended goes out now. No lock is held.
+  void send() { sink_.send(); }
   /// The mtime of the inode has changed and is due.
   void touch(Inode& inode);
   /// One that has no name any more is held for no mtime: its room on the disk may be wanted at once. Nothing happens to others.
@@ -70,6 +76,7 @@ class Outbox {
   Call<void> wait(SequenceNumber sequence, replica::Acknowledged level);
   Call<void> wait_and_permit(SequenceNumber sequence, replica::Acknowledged level);
   void keep_house();
+  void append_provisional_mtime(Inode& inode, const struct stat& attributes, TimeTold told);
   void send_due();
 
   const Options& options_;

@@ -124,6 +124,11 @@ SequenceNumber Primary::append(const wire::Operation& operation, BytesView data)
   return sequence;
 }
 
+void Primary::send() {
+  Lock lock{mutex_};
+  flush(lock, kInlineRoundsMax);
+}
+
 bool Primary::know(Lock& lock, InodeId id, bool names_held) {
   const auto is_known = [&] {
     const auto found = known_.find(id.value);

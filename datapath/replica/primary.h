@@ -128,6 +128,7 @@ class Primary final : public Sink, private ResyncHost {
   [[nodiscard]] Inspection inspection() const;
 
   Result<std::uint32_t> begin_change(std::span<const Change> changes) override;
+  void send() override;
   void doubt(const Change& change) override;
   void end_change(std::uint32_t ticket) override;
   SequenceNumber append(const wire::Operation& operation, BytesView data) override;

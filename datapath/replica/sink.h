@@ -29,6 +29,10 @@ class TreeOrder {
   [[nodiscard]] std::unique_lock<std::shared_mutex> names_exclusive() { return std::unique_lock{names_}; }
   [[nodiscard]] std::shared_lock<std::shared_mutex> names_shared() { return std::shared_lock{names_}; }
   [[nodiscard]] std::unique_lock<std::mutex> content(InodeId id) { return std::unique_lock{content_[id.value % kStripes]}; }
+  /// Not held where somebody else holds it.
+  [[nodiscard]] std::unique_lock<std::mutex> try_content(InodeId id) {
+    return std::unique_lock{content_[id.value % kStripes], std::try_to_lock};
+  }
 
  private:
   static constexpr std::size_t kStripes = 1024;
@@ -72,6 +76,8 @@ class Sink {
   /// While the peer is away it only marks zones. May block while the window is full, at most the send time-out.
   /// `data` (of a Write) is copied or sent before the call returns.
   virtual SequenceNumber append(const wire::Operation& operation, BytesView data = {}) = 0;
+  /// What was appended goes out now, not with what may follow. No lock is held.
+  virtual void send() {}
   /// Of a change between begin_change and end_change that failed and may have been made in part, or cannot be told: the peer gets
   /// by a synchronisation what stands here. Any lock of TreeOrder may be held.
   virtual void doubt(const Change& change) = 0;
