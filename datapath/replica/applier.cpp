@@ -48,6 +48,14 @@ Result<SharedFd> make_file(int directory, const std::string& name, mode_t mode) 
   return std::make_shared<const Fd>(std::move(made));
 }
 
+/// Of owner and mode. A change of owner and a write take set-id bits away.
+std::uint32_t rights_to_set(const wire::Attributes& now, const wire::Attributes& wanted) {
+  using wire::SetAttributes;
+  if (now.uid != wanted.uid || now.gid != wanted.gid) return SetAttributes::kOwner | SetAttributes::kMode;
+  if (now.mode != wanted.mode || (now.mode & (S_ISUID | S_ISGID)) != 0) return SetAttributes::kMode;
+  return 0;
+}
+
 Status make_xattrs_equal(int fd, const tree::Xattrs& have, const tree::Xattrs& wanted) {
   for (const auto& [name, value] : have) {
     const auto kept = std::ranges::find(wanted, name, &std::pair<std::string, std::string>::first);
@@ -187,7 +195,7 @@ Status Applier::perform(const wire::Create& op) {
   if (in_resync() || taken) SK_TRY_VOID(remove_entry(parent->get(), root, op.name));
   SharedFd fd;
   if (S_ISREG(type)) {
-    SK_TRY(fd, make_file(parent->get(), op.name, 0600));
+    SK_TRY(fd, make_file(parent->get(), op.name, op.attributes.mode));
   } else {
     SK_TRY_VOID(tree::make_node(parent->get(), op.name, op.attributes, op.link_target));
     Fd made{::openat(parent->get(), op.name.c_str(), S_ISDIR(type) ? O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
@@ -196,9 +204,8 @@ Status Applier::perform(const wire::Create& op) {
     SK_TRY_VOID(check_made(made.get(), type));
     fd = std::make_shared<const Fd>(std::move(made));
   }
-  using wire::SetAttributes;
-  SK_TRY_VOID(tree::set_attributes(fd->get(), SetAttributes::kOwner | SetAttributes::kMode | SetAttributes::kMtime,
-                                   op.attributes));
+  SK_TRY(const auto now, tree::attributes_of(fd->get()));
+  SK_TRY_VOID(tree::set_attributes(fd->get(), rights_to_set(now, op.attributes) | wire::SetAttributes::kMtime, op.attributes));
   SK_TRY(auto key, key_at(inodes_.place(root), fd->get(), ""));
   if (keeper_) keeper_->made(key);
   inodes_.set(op.id, op.identity, std::move(key), type, std::move(fd));
@@ -407,11 +414,7 @@ Status Applier::perform(const wire::InodeState& state, BytesView data) {
   const std::uint64_t size = state.with_content ? std::max<std::uint64_t>(now.size, data.size()) : now.size;
   std::uint32_t mask = 0;
   if (S_ISREG(now.mode) && size != state.attributes.size) mask |= SetAttributes::kSize;
-  const bool owner = now.uid != state.attributes.uid || now.gid != state.attributes.gid;
-  if (owner) mask |= SetAttributes::kOwner;
-  // A change of owner and a write take set-id bits away.
-  if (owner || now.mode != state.attributes.mode || (now.mode & (S_ISUID | S_ISGID)) != 0) mask |= SetAttributes::kMode;
-  SK_TRY_VOID(tree::set_attributes(fd->get(), mask, state.attributes));
+  SK_TRY_VOID(tree::set_attributes(fd->get(), mask | rights_to_set(now, state.attributes), state.attributes));
   SK_TRY(const auto have, tree::xattrs_of(fd->get()));
   if (have != state.xattrs) SK_TRY_VOID(make_xattrs_equal(fd->get(), have, state.xattrs));
   return tree::set_attributes(fd->get(), SetAttributes::kMtime, state.attributes);

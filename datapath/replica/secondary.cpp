@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t kReadBytes = 64U << 10;  ///< at least; a read takes what there is room for
 constexpr std::uint64_t kAcknowledgeBytes = 512U << 10;  ///< while more comes without a pause
+constexpr Duration kAcknowledgeWithin = milliseconds{2};  ///< what no call waits for
 constexpr std::size_t kSyncThreads = 6;
 constexpr Duration kQuickSync = milliseconds{1};  ///< the stream may wait so long for a disk
 constexpr const char* kLog = "secondary";
@@ -249,7 +250,13 @@ Status Secondary::receive(const StreamRef& stream, wire::FrameReader& frames) {
     if (got == 0) {
       if (pipe == nullptr) SK_TRY_VOID(answer_all(stream));
       works_ = false;
-      SK_TRY(got, stream->read(frames.space(kReadBytes), patience_.every()));
+      if (pipe == nullptr && acknowledged_ < received_) {
+        SK_TRY(got, stream->read(frames.space(kReadBytes), kAcknowledgeWithin));
+        if (got == 0) SK_TRY_VOID(acknowledge(*stream));
+      }
+      if (got == 0) {
+        SK_TRY(got, stream->read(frames.space(kReadBytes), patience_.every()));
+      }
     }
     const MonoTime now = clock_.mono_now();
     const bool was_silent = is_silent;
@@ -302,7 +309,10 @@ Status Secondary::confirm(Stream& stream, const wire::FrameReader& frames) {
   const auto before = frames.sequenced_before(wire::FrameType::Confirm);
   if (!before || received_ + *before == acknowledged_) return {};
   confirmed_ = received_ + *before;
-  return send_message(stream, wire::Received{{confirmed_}}, settings_.send_timeout);
+  Bytes out;
+  if (acknowledged_ < received_) note_acknowledged(out);
+  wire::append_message(out, wire::Received{{confirmed_}});
+  return stream.write(out, settings_.send_timeout);
 }
 
 Status Secondary::take_one(const StreamRef& stream, const wire::FrameView& frame) {
@@ -314,21 +324,28 @@ Status Secondary::take_one(const StreamRef& stream, const wire::FrameView& frame
   return unacknowledged_bytes_ >= kAcknowledgeBytes ? acknowledge(*stream) : Status{};
 }
 
-/// Nothing more is here: the primary may be waiting for us.
+/// Nothing more is here: the primary may be waiting for us. It does not for what was confirmed: that this is applied is told with the
+/// next answer, or a moment later.
 Status Secondary::answer_all(const StreamRef& stream) {
   if (pending_sync_ && sync_takes_ < kQuickSync) return sync_here(stream);
   if (pending_sync_) {
     sync_later(stream);
     sync_takes_ = sync_takes_ * 15 / 16;  // so that a disk that has become quick again is found out
   }
-  return acknowledge(*stream);
+  return confirmed_ < received_ ? acknowledge(*stream) : Status{};
 }
 
 Status Secondary::acknowledge(Stream& stream) {
-  unacknowledged_bytes_ = 0;
   if (acknowledged_ == received_) return {};
+  Bytes out;
+  note_acknowledged(out);
+  return stream.write(out, settings_.send_timeout);
+}
+
+void Secondary::note_acknowledged(Bytes& out) {
+  unacknowledged_bytes_ = 0;
   acknowledged_ = received_;
-  return send_message(stream, wire::Acknowledge{{received_}}, settings_.send_timeout);
+  wire::append_message(out, wire::Acknowledge{{received_}});
 }
 
 /// The first one of a connection is answered at once: its primary may be waiting for nothing else.

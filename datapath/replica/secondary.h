@@ -124,6 +124,8 @@ class Secondary {
   std::optional<Status> verify(const StreamRef& stream, wire::Message& message);
   Status take(const wire::Verified& verified);
   Status acknowledge(Stream& stream);
+  /// Up to what was applied.
+  void note_acknowledged(Bytes& out);
   Status take(Stream& stream, const wire::Question& question);
   std::optional<wire::Promise> promise();
   /// This copy can no longer be trusted: noted on disk, told to the primary. `confirmed`, by the receiver alone: the primary may have
