@@ -86,8 +86,17 @@ Call<std::uint32_t> Operations::change_attributes(Inode& inode, const fuse_setat
 Call<void> Operations::setattr(const Request& request, Reply& reply) {
   SK_TRY(const auto in, request.arguments<fuse_setattr_in>());
   SK_TRY(Inode * inode, node(request.header().nodeid));
-  SK_TRY(const SharedFd fd, inodes_.any_fd(*inode));
+  const auto held = inodes_.any_fd(*inode);
   struct stat attributes {};
+  if (!held && held.error().number == ESTALE && inode->nameless) {
+    // Its last name went with the process before, and nobody has it open. With write_back the kernel may still bring its times, and would
+    // tell the next syncfs(2) of an error.
+    attributes.st_ino = inode->number;
+    attributes.st_mode = inode->type;
+    add_attributes(reply, attributes);
+    return {};
+  }
+  SK_TRY(const SharedFd fd, held);
   {
     SK_TRY(const auto scope, outbox_.changing({{.what = replica::Change::What::Attributes, .id = noted_id(*inode)}}));
     const auto content = order_.content(inode->id);

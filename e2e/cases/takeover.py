@@ -83,6 +83,28 @@ def case_writes_in_the_page_cache(pair):
     assert_equal(pair)
 
 
+def case_times_of_what_was_removed(pair):
+    """The kernel brings them when it likes, as to what is held here without being open: that is gone with the process that knew it, and no
+    error for whoever syncs."""
+    mirrored(pair)
+    late = """import os, sys
+fd = os.open(sys.argv[1] + "/f", os.O_PATH)
+os.unlink(sys.argv[1] + "/f")
+print("removed", flush=True)
+sys.stdin.readline()
+os.utime(f"/proc/self/fd/{fd}")
+print("set", flush=True)
+"""
+    pair.a.run("touch", f"{pair.mount}/f")
+    application = pair.a.popen(sys.executable, "-c", late, pair.mount, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert application.stdout.readline() == "removed\n"
+    kill_and_take_over(pair)
+    out, _ = application.communicate("\n", timeout=30)
+    assert out == "set\n", out
+    pair.a.run("sync", "-f", pair.mount)
+    assert_equal(pair)
+
+
 def case_acknowledged_writes_are_on_the_peer(pair):
     """The node is lost right after the take-over: what was acknowledged before or since is on the other node, or that one says
     that it cannot serve."""
