@@ -126,6 +126,7 @@ int serve(control::Server& server, RoleDriver& driver, std::atomic<bool>& change
     changed = false;
     driver.keep_guard();
     const control::Report report = driver.report();
+    driver.keep_awake(report);
     told.traffic = report.traffic;  // no news by itself
     const bool connected = server.take_connected();
     if (connected || report != told || clock.mono_now() - told_at >= kReportEvery) {

@@ -94,7 +94,6 @@ void RoleDriver::configure(control::Configure configure) {
     if (configure_ == configure) return;
     configure_ = std::move(configure);
     poked_ = true;
-    polling_.allow(configure_->idle_poll);
     if (primary_) {
       primary_->primary->verify_after_resync(configure_->verify_after_resync);
       primary_->primary->need_right(configure_->leased);
@@ -127,6 +126,12 @@ void RoleDriver::lease(const control::Lease& lease) {
   const std::lock_guard lock{mutex_};
   lease_ = lease;
   if (primary_) primary_->primary->lease(lease.until, lease.refused);
+}
+
+void RoleDriver::keep_awake(const control::Report& report) {
+  const bool synchronises = report.phase == control::SyncPhase::Comparing || report.phase == control::SyncPhase::Copying;
+  const std::lock_guard lock{mutex_};
+  polling_.allow(configure_ && configure_->idle_poll && !synchronises);
 }
 
 void RoleDriver::shut() {

@@ -59,6 +59,9 @@ class RoleDriver {
   void keep_guard();
   /// The process ends in order, and nobody takes over.
   void end_guard();
+  /// Processors may be kept awake for the application, but not beside a synchronisation: that lives on the time which calls leave.
+  /// `report`: the last one.
+  void keep_awake(const control::Report& report);
   /// Asks the primary for a look at the copies; where there is none, `inspection` says so.
   void inspect(const control::Inspect& inspect);
   [[nodiscard]] control::Inspection inspection() const;
