@@ -5,12 +5,12 @@ LOAD = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 
 
 class Load:
-    """Random changes in the background; `stop` fails when the application saw an unexpected error."""
+    """Random changes in the background, at most `rate` a second; `stop` fails when the application saw an unexpected error."""
 
-    def __init__(self, node, seed, sub="load"):
+    def __init__(self, node, seed, sub="load", rate=None):
         # Inherited: a `stop` that comes before the load listens to it waits for that.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        self.process = node.popen(*LOAD, "random", f"{node.pair.mount}/{sub}", str(seed), stdout=subprocess.PIPE, text=True)
+        self.process = node.popen(*LOAD, "random", f"{node.pair.mount}/{sub}", str(seed), *(["-", str(rate)] if rate else []), stdout=subprocess.PIPE, text=True)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def stop(self):

@@ -48,7 +48,8 @@ def case_the_loss_of_one_of_several_connections(pair):
     line = with_line(pair)
     try:
         mirrored(pair, send_timeout=2.0, connections=CONNECTIONS)
-        load, appends = Load(pair.a, 2), Appends(pair.a)
+        # One that never waits may make more than both processors synchronise beside it and the syncs.
+        load, appends = Load(pair.a, 2, rate=200), Appends(pair.a)
         for lost in range(CONNECTIONS):
             pair.a.synchronised()
             appends.wait_for(20)
