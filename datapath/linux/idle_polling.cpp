@@ -89,7 +89,7 @@ void IdlePolling::hold(bool held) {
   std::string driver;
   std::ifstream{places_.driver} >> driver;
   const auto latency = latency_to_ask(driver);
-  std::string why = latency ? "" : fmt::format("cpuidle driver '{}'", driver);
+  std::string why = latency ? "" : "no cpuidle driver";
   if (latency) {
     request_.reset(::open(places_.device.c_str(), O_WRONLY | O_CLOEXEC));
     if (request_ && ::write(request_.get(), &*latency, sizeof *latency) == sizeof *latency) return;

@@ -105,7 +105,7 @@ TEST_F(IdlePollingTest, SaysOnceThatItCannot) {
   while (log.lines().empty()) call(polling);
   std::ofstream{places.driver} << "haltpoll\n";
   call(polling);
-  EXPECT_EQ(log.lines(), std::vector<std::string>{"replicad: idle-poll=impossible reason='cpuidle driver 'none''"});
+  EXPECT_EQ(log.lines(), std::vector<std::string>{"replicad: idle-poll=impossible reason='no cpuidle driver'"});
 }
 
 }  // namespace
