@@ -81,7 +81,7 @@ def case_own_work_is_not_taken_for_somebodys(pair):
     while time.monotonic() < end:
         number += 1
         os.makedirs(f"{top}/n{number}/x")
-        with open(f"{top}/n{number}/f", "wb") as file:
+        with open(f"{top}/n{number}/f", "wb", buffering=0) as file:
             file.write(random.randbytes(random.randrange(100000)))
             os.fsync(file.fileno())
         os.chmod(f"{top}/n{number}/f", 0o600)

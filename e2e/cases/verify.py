@@ -278,7 +278,7 @@ def case_after_synchronisation(pair):
     pair.b.wait(lambda r: r["unverified"] and r["peer_synchronised"] and r["up_to_date"], "unverified")
     pair.a.synchronised()
     pair.a.want(PRIMARY)
-    with open(f"{pair.mount_of_a}/meanwhile", "wb") as file:
+    with open(f"{pair.mount_of_a}/meanwhile", "wb", buffering=0) as file:
         file.write(b"x")
         os.fsync(file.fileno())
     assert open(f"{pair.b.data}/meanwhile", "rb").read() == b"x" and pair.b.report["unverified"]
@@ -290,7 +290,7 @@ def case_after_synchronisation(pair):
     # Also when only a little has to be synchronised.
     pair.b.settle(IDLE)
     pair.a.want(PRIMARY, may_be_alone=True)
-    with open(f"{pair.mount_of_a}/alone", "wb") as file:
+    with open(f"{pair.mount_of_a}/alone", "wb", buffering=0) as file:
         file.write(b"x")
         os.fsync(file.fileno())
     pair.b.settle(SECONDARY)
@@ -324,7 +324,7 @@ def case_after_synchronisation_differs_for_good(pair):
         spoiler.stop()
     assert pair.a.log_since(0).count("verify=done differences=1") == 2
     assert "second fullsync" in of_itself(pair, DONE, differences={f"{pair.mount}/d1/f1": "mode"})["reason"]
-    with open(f"{pair.mount_of_a}/goes-on", "wb") as file:
+    with open(f"{pair.mount_of_a}/goes-on", "wb", buffering=0) as file:
         file.write(b"x")
         os.fsync(file.fileno())
     # Started anew for a full synchronisation.
@@ -366,10 +366,10 @@ def case_ends(pair):
     pair.b.kill_replica()
     assert "was lost" in pair.a.inspection(10)["reason"]
     pair.a.want(PRIMARY, may_be_alone=True)
-    with open(f"{pair.mount_of_a}/new", "wb") as file:
+    with open(f"{pair.mount_of_a}/new", "wb", buffering=0) as file:
         file.write(bytes(100000))
         os.fsync(file.fileno())
-    with open(f"{pair.mount_of_a}/big", "r+b") as file:
+    with open(f"{pair.mount_of_a}/big", "r+b", buffering=0) as file:
         file.write(b"x")
         os.fsync(file.fileno())
     estimate = pair.a.inspect(ESTIMATE)
