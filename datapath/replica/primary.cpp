@@ -16,9 +16,6 @@ constexpr Duration kGatherFor = milliseconds{1};     ///< what nobody waits for 
 constexpr int kQuietRounds = 20;                     ///< of kGatherFor, before the sender sleeps until it is woken
 constexpr std::uint64_t kBulkBytesMax = 4U << 20;    ///< of a resynchronisation, unacknowledged
 constexpr std::size_t kForgottenMax = 2'000'000;     ///< about 200 MB
-constexpr Duration kSyncsFor = milliseconds{100};    ///< after one another is expected
-constexpr Duration kYieldMax = milliseconds{4};      ///< a synchronisation waits so long for a sync to end
-constexpr Duration kWorkMin = milliseconds{2};       ///< then it works so long, also where syncs never end
 constexpr int kInlineRoundsMax = 4;                  ///< a caller sends for others at most so often
 constexpr Duration kReturnMax = seconds{1};  ///< for a process that has taken over to connect to the peer
 constexpr Duration kCallReadsFor = milliseconds{100};  ///< then it looks whether it is still to wait
@@ -85,10 +82,7 @@ SequenceNumber Primary::append(const wire::Operation& operation, BytesView data)
     return SequenceNumber{sequence_};
   }
   const bool is_sync = std::holds_alternative<wire::Sync>(operation);
-  if (is_sync) {
-    synced_ = clock_.mono_now().ns;
-    is_syncing_ = true;
-  }
+  if (is_sync) syncs_first_.begun();
   if (is_sync && !settings_.sync_durable) return SequenceNumber{sequence_};
   if (link_ && window_.is_full(run_ != nullptr)) wait_while_full(lock);
   const bool names_held = changes_names(operation);
@@ -269,8 +263,8 @@ bool Primary::is_released(std::uint64_t sequence, Acknowledged level) {
 }
 
 Status Primary::wait(SequenceNumber sequence, Acknowledged level) {
+  syncs_first_.ended();
   Lock lock{mutex_};
-  if (std::exchange(is_syncing_, false) && yielding_) waiters_.notify_all();
   bool released = is_released(sequence.value, level);
   if (!released) {
     if (level == Acknowledged::Received || !settings_.sync_durable) ask_for_receipt(sequence.value);
@@ -478,17 +472,6 @@ Status Primary::wait_for_room() {
 /// The peer has not been lost and is not to be asked anything: it is about to be connected to this process, which has taken over.
 bool Primary::is_returning() const {
   return continuity_.taken_over && links_ == 0 && mode_ == Mode::Waiting && clock_.mono_now() - waiting_since_ < kReturnMax;
-}
-
-bool Primary::application_syncs() const { return clock_.mono_now().ns - synced_ < kSyncsFor.count(); }
-
-void Primary::yield_to_application() {
-  Lock lock{mutex_};
-  if (clock_.mono_now() - yielded_ < kWorkMin) return;
-  yielding_ = true;
-  waiters_.wait_for(lock, kYieldMax, [this] { return !is_syncing_ || !link_ || stopped_; });
-  yielding_ = false;
-  yielded_ = clock_.mono_now();
 }
 
 PrimaryStatus Primary::status() const {

@@ -168,8 +168,7 @@ class Primary final : public Sink, private ResyncHost {
   void note_known(InodeId id, const HandleKey& key) override;
   Result<HandleKey> key_of_forgotten(InodeId id) override;
   Status wait_for_room() override;
-  [[nodiscard]] bool application_syncs() const override;
-  void yield_to_application() override;
+  SyncsFirst& syncs_first() override { return syncs_first_; }
 
   // Appending (primary.cpp); the caller holds mutex_.
   void tell_copied(InodeId id, std::uint64_t bytes);
@@ -341,10 +340,7 @@ class Primary final : public Sink, private ResyncHost {
   Patience patience_{};
   bool silent_{false};  ///< nothing heard for Patience::late
   std::atomic<std::int64_t> heard_{0};
-  std::atomic<std::int64_t> synced_{INT64_MIN / 2};  ///< when the application last began a sync
-  bool is_syncing_{false};                           ///< none has ended since
-  bool yielding_{false};                             ///< somebody waits for that
-  MonoTime yielded_{};
+  SyncsFirst syncs_first_{clock_};
   std::atomic<std::int64_t> sent_{0};
 
   // The right to acknowledge:

@@ -14,7 +14,6 @@ namespace {
 
 constexpr std::uint64_t kPieceBytes = 256U << 10;      ///< of bulk in one frame: what a waiting fsync may find before it
 constexpr std::uint64_t kDigestBytes = 4U << 20;       ///< compared by one frame
-constexpr std::uint64_t kDigestBytesGently = 256U << 10;  ///< while the application syncs
 constexpr std::uint64_t kAskedBytesMax = 64U << 20;     ///< that the peer has to read
 constexpr std::uint32_t kPunch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 
@@ -71,7 +70,7 @@ Status ResyncRun::send_parts(const Job& job) {
   const bool fresh = job.fate == wire::EntryFate::Fresh;
   bool is_whole = false;
   {
-    const auto mine = turn();
+    const auto mine = host_.syncs_first().turn();
     SK_TRY(is_whole, send_state(id, fd.get(), fresh));
   }
   if (!regular || is_whole) return {};
@@ -95,20 +94,10 @@ Status ResyncRun::send_all(const WorkRef& work, int fd) {
   }
 }
 
-/// While the application syncs again and again, workers read one after the other and between its syncs: it would wait for each of
-/// them, for a processor and for the disk.
-std::unique_lock<std::mutex> ResyncRun::turn() {
-  if (!host_.application_syncs()) return {};
-  std::unique_lock mine{turn_};
-  host_.yield_to_application();
-  return mine;
-}
-
-/// Until little of what the peer was asked to read is left. The caller holds no lock but its turn.
+/// Until little of what the peer was asked to read is left. The caller holds no lock.
 Status ResyncRun::wait_for_peer() {
   std::unique_lock lock{mutex_};
-  const auto is_little = [this] { return asked_bytes_ <= (host_.application_syncs() ? kDigestBytesGently : kAskedBytesMax); };
-  wake_.wait(lock, [&] { return stopped_ || is_little(); });
+  wake_.wait(lock, [this] { return stopped_ || asked_bytes_ <= kAskedBytesMax; });
   return stopped_ ? Status{Error{Code::Unavailable, "the synchronisation has ended"}} : Status{};
 }
 
@@ -125,8 +114,7 @@ Status ResyncRun::compare(const WorkRef& work, int fd, std::uint64_t begin, std:
       first += zones;
       continue;
     }
-    const std::uint64_t most = host_.application_syncs() ? kDigestBytesGently : kDigestBytes;
-    const std::uint64_t batch = std::min<std::uint64_t>(std::max(most / zone, std::uint64_t{1}), wire::kZoneDigestsMax);
+    const std::uint64_t batch = std::min<std::uint64_t>(std::max(kDigestBytes / zone, std::uint64_t{1}), wire::kZoneDigestsMax);
     const std::uint64_t bytes = std::min(segment->size, batch * zone);
     const std::uint64_t count = std::max<std::uint64_t>(segment->hole ? 1 : (bytes + zone - 1) / zone, 1);
     SK_TRY_VOID(ask(work, fd, first, count));
@@ -140,9 +128,8 @@ Status ResyncRun::compare(const WorkRef& work, int fd, std::uint64_t begin, std:
 
 Status ResyncRun::ask(const WorkRef& work, int fd, std::uint64_t first, std::uint64_t count) {
   SK_TRY_VOID(host_.wait_for_room());
-  const auto mine = turn();
   SK_TRY_VOID(wait_for_peer());
-  SK_TRY(auto digests, resync::digest_zones(fd, settings_.zone_bytes, first, count));
+  SK_TRY(auto digests, host_.syncs_first().digest_zones(fd, settings_.zone_bytes, first, count));
   ++work->parts;
   const auto sequence = host_.put(wire::ZoneDigests{work->id, first, std::move(digests)});
   if (!sequence) {
@@ -212,7 +199,7 @@ Status ResyncRun::send_range(const WorkRef& work, int fd, std::uint64_t begin, s
   work->time_moved = true;
   for (std::uint64_t offset = begin; offset < end;) {
     SK_TRY_VOID(host_.wait_for_room());
-    const auto mine = turn();
+    const auto mine = host_.syncs_first().turn();
     const auto content = order_.content(id);
     const auto segment = resync::segment_at(fd, offset, end);
     if (!segment) return {};

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "datapath/replica/handle.h"
+#include "datapath/replica/syncs_first.h"
 #include "datapath/wire/message.h"
 
 namespace safekit::replica {
@@ -24,10 +25,7 @@ class ResyncHost {
   /// Waits, with no lock held, until little of the bulk is unacknowledged, so that the application's own operations find a
   /// short queue.
   virtual Status wait_for_room() = 0;
-  /// Lately, so that it would wait behind what a synchronisation asks of processors and disks.
-  [[nodiscard]] virtual bool application_syncs() const = 0;
-  /// Waits until no sync of the application is under way, but not for long: it may always be.
-  virtual void yield_to_application() = 0;
+  virtual SyncsFirst& syncs_first() = 0;
 };
 
 }  // namespace safekit::replica

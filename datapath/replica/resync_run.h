@@ -131,7 +131,6 @@ class ResyncRun {
   Status compare(const WorkRef& work, int fd, std::uint64_t begin, std::uint64_t end);
   Status send_zones(const WorkRef& work, const std::vector<std::uint64_t>& zones);
   Status send_range(const WorkRef& work, int fd, std::uint64_t begin, std::uint64_t end, bool punch);
-  [[nodiscard]] std::unique_lock<std::mutex> turn();
   Status wait_for_peer();
   void count_done(Work& work, std::uint64_t bytes);
   Status release(const WorkRef& work);
@@ -151,7 +150,6 @@ class ResyncRun {
   journal::ZoneMap map_{};  ///< of run_chosen, as the next
   std::int64_t since_{0};
 
-  std::mutex turn_{};  ///< before any lock of TreeOrder
   mutable std::mutex mutex_{};
   std::condition_variable wake_{};
   std::array<std::deque<Job>, 4> jobs_{};  ///< by Kind, the first are taken first

@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "datapath/replica/path_inodes.h"
+#include "datapath/replica/played_peer.h"
 
 namespace safekit::replica {
 namespace {
@@ -45,11 +46,12 @@ class ResyncRunTest : public ::testing::Test, public ResyncHost {
   void note_known(InodeId, const HandleKey&) override {}
   Result<HandleKey> key_of_forgotten(InodeId) override { return Error{Code::NotFound, "not asked for"}; }
   Status wait_for_room() override { return {}; }
-  [[nodiscard]] bool application_syncs() const override { return false; }
-  void yield_to_application() override {}
+  SyncsFirst& syncs_first() override { return none; }
 
   std::string top{};
   Settings settings{.zone_bytes = 4, .workers = 1, .resync_timeout = milliseconds{250}};
+  SharedClock clock{};
+  SyncsFirst none{clock};
   TreeOrder order{};
   std::unique_ptr<PathInodes> inodes{};
   std::unique_ptr<ResyncRun> run{};

@@ -20,6 +20,7 @@
 #include "datapath/replica/outside_changes.h"
 #include "datapath/replica/promise_book.h"
 #include "datapath/replica/settings.h"
+#include "datapath/replica/syncs_first.h"
 #include "datapath/replica/worker_pool.h"
 #include "schema/port/clock.h"
 #include "schema/port/log.h"
@@ -191,6 +192,7 @@ class Secondary {
   bool cannot_keep_{false};                       ///< this copy; what comes of the next synchronisation is another one
   std::optional<journal::ZoneMap> own_marks_{};  ///< what they are, if that is known
   bool own_marks_whole_{false};
+  SyncsFirst syncs_first_{clock_};
   std::unique_ptr<WorkerPool> syncs_{};    ///< applications wait for them, so they wait for nothing else
   std::unique_ptr<WorkerPool> digests_{};
 

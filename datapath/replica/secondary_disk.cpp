@@ -4,7 +4,6 @@
 #include <cerrno>
 
 #include "datapath/replica/secondary.h"
-#include "datapath/resync/zone_digest.h"
 
 namespace safekit::replica {
 
@@ -26,6 +25,7 @@ Status Secondary::sync_soon(const StreamRef& stream, const wire::Sync& sync) {
     (void)send_message(*stream, wire::Durable{sequence}, settings_.send_timeout);  // a lost stream shows at the next read
     return {};
   }
+  syncs_first_.begun();
   pending_sync_ = PendingSync{sequence, std::move(*fd), sync.data_only || !applier_.take_unsynced(sync.id)};
   return {};
 }
@@ -34,7 +34,9 @@ Status Secondary::sync_soon(const StreamRef& stream, const wire::Sync& sync) {
 void Secondary::sync_later(const StreamRef& stream) {
   syncs_->run(
       [this, stream, sync = std::move(*pending_sync_)] {
-        if (const Status synced = sync_descriptor(sync.fd->get(), sync.data_only); !synced) {
+        const Status synced = sync_descriptor(sync.fd->get(), sync.data_only);
+        syncs_first_.ended();
+        if (!synced) {
           // What the kernel could not write may be lost: this copy cannot be trusted any more.
           fail(*stream, synced.error());
           return;
@@ -50,6 +52,7 @@ Status Secondary::sync_here(const StreamRef& stream) {
   pending_sync_.reset();
   const MonoTime began = clock_.mono_now();
   SK_TRY_VOID(sync_descriptor(sync.fd->get(), sync.data_only));
+  syncs_first_.ended();
   sync_takes_ = (sync_takes_ * 7 + (clock_.mono_now() - began)) / 8;
   acknowledged_ = received_;
   unacknowledged_bytes_ = 0;
@@ -58,9 +61,12 @@ Status Secondary::sync_here(const StreamRef& stream) {
 
 void Secondary::sync_all_later(const StreamRef& stream) {
   const SequenceNumber sequence{received_};
+  syncs_first_.begun();
   syncs_->run(
       [this, stream, sequence] {
-        if (const Status synced = applier_.sync_all(); !synced) {
+        const Status synced = applier_.sync_all();
+        syncs_first_.ended();
+        if (!synced) {
           fail(*stream, synced.error());
           return;
         }
@@ -101,7 +107,7 @@ void Secondary::digest_later(const StreamRef& stream, wire::ZoneDigests&& digest
   digests_->run(
       [this, stream, sequence, fd = fd ? *fd : SharedFd{}, digests = std::move(digests)] {
         wire::ZonesWanted answer{.sequence = sequence};
-        const auto own = fd ? resync::digest_zones(fd->get(), settings_.zone_bytes, digests.first, digests.digests.size())
+        const auto own = fd ? syncs_first_.digest_zones(fd->get(), settings_.zone_bytes, digests.first, digests.digests.size())
                             : Result<std::vector<Digest128>>{Error{Code::NotFound, "gone"}};
         for (std::uint32_t i = 0; i < digests.digests.size(); ++i) {
           // A zone that cannot be read here may still be writable.

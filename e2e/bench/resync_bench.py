@@ -63,10 +63,10 @@ class Mirror:
         self.box.safekit("node1", "apply", "-f", "-", input=MODULE)
         until(lambda: self.box.state("node2", "bench"), 30, "the module reaches the second node")
 
-    def start(self, node, wanted, seconds, verb="start"):
+    def start(self, node, wanted, seconds, *verb):
         """How long it takes until the node has its role."""
         began = time.monotonic()
-        self.box.safekit(node, verb, "-m", "bench")
+        self.box.safekit(node, *(verb or ("start",)), "-m", "bench")
         # One process that waits: asking again and again would take a part of the machine that is measured.
         self.box.safekit(node, "wait", "-m", "bench", "--for", wanted, "--timeout", f"{seconds}s")
         took = time.monotonic() - began
@@ -220,15 +220,14 @@ for file, zone in sorted(seen):
 
 def fsync_beside(base, mirror, report):
     """p99 of an application's fsync without and during a full synchronisation."""
-    def load_while(condition, seconds, what):
-        load = FsyncLoad(mirror.box, base)
-        until(condition(load), seconds, what)
-        return load.end()
-    calm = load_while(lambda load: lambda: len(load.done()) > 1000, 120, "1,000 calls without a synchronisation")
+    load = FsyncLoad(mirror.box, base)
+    until(lambda: len(load.done()) > 1000, 120, "1,000 calls without a synchronisation")
+    calm = load.end()
     mirror.box.safekit("node2", "stop", "-m", "bench")
     mirror.box.wait_state("node2", "bench", "STOP NotReady")
-    mirror.box.safekit("node2", "second", "fullsync", "-m", "bench")
-    busy = load_while(lambda load: lambda: mirror.box.state("node2", "bench") == "SECOND Ready", 1200, "the synchronisation")
+    load = FsyncLoad(mirror.box, base)
+    report.add("resync_fsync_took", "s", False, "mirror", mirror.start("node2", "SECOND", 1200, "second", "fullsync"))
+    busy = load.end()
     for name, values in (("calm", calm), ("resync", busy)):
         report.add(f"resync_fsync_p99_{name}", "ms", False, "mirror", p99(values))
     report.add("resync_fsync_p99_ratio", "ratio", False, "mirror", p99(busy) / p99(calm))

@@ -1,14 +1,15 @@
 """What a node dials to reach its peer, for tests: it counts what it carries, can be slow, and can be cut, also in one direction."""
-import socket, threading, time
+import queue, socket, threading, time
 
 SLOW_BYTES = 6 << 20  # per second
 PORT = 19600
 
 
 class Line:
-    def __init__(self, address, peer, rate=None, buffer=None):
-        """rate: bytes per second of each connection. buffer: bytes that it takes before it has passed them on."""
-        self.peer, self.rate, self.lost, self.slow, self.ends, self.closed = peer, rate, set(), False, [], False
+    def __init__(self, address, peer, rate=None, buffer=None, delay=0):
+        """rate: bytes per second of each connection. buffer: bytes that it takes before it has passed them on. delay: seconds that it
+        keeps what it carries."""
+        self.peer, self.rate, self.delay, self.lost, self.slow, self.ends, self.closed = peer, rate, delay, set(), False, [], False
         # Of lost: "out", "back", or of one connection ("out", 3): what it carries is dropped.
         self.spoilt = None  # the direction in which one byte is to be another
         self.sent = []  # bytes that came from who dials, for each connection
@@ -40,6 +41,7 @@ class Line:
                 threading.Thread(target=self.carry, args=(source, sink, direction, len(self.sent) - 1), daemon=True).start()
 
     def carry(self, source, sink, direction, number):
+        sink = Later(sink, self.delay) if self.delay else sink
         try:
             while data := source.recv(1 << 16):
                 if direction in self.lost or (direction, number) in self.lost:
@@ -72,6 +74,31 @@ class Line:
         self.closed, self.lost = True, {"out", "back"}
         hang_up(self.listener)
         self.heal()
+
+
+class Later:
+    """A socket to which everything is passed on after a while."""
+
+    def __init__(self, sink, delay):
+        self.sink, self.delay, self.kept = sink, delay, queue.SimpleQueue()
+        threading.Thread(target=self.pass_on, daemon=True).start()
+
+    def sendall(self, data):
+        self.kept.put((time.monotonic() + self.delay, data))
+
+    def shutdown(self, _):
+        self.sendall(b"")
+
+    def pass_on(self):
+        try:
+            while True:
+                at, data = self.kept.get()
+                time.sleep(max(0, at - time.monotonic()))
+                if not data:
+                    return self.sink.shutdown(socket.SHUT_WR)
+                self.sink.sendall(data)
+        except OSError:
+            hang_up(self.sink)
 
 
 def hang_up(end):

@@ -5,11 +5,12 @@ import os, re, subprocess, sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from replica_clients import Appends, Load
 from replica_line import Line, hang_up
-from replica_nodes import PRIMARY, SECONDARY, assert_equal, mirrored, run_cases
+from replica_nodes import IDLE, PRIMARY, SECONDARY, assert_equal, mirrored, run_cases
 
 CONNECTIONS = 4
 RATE = 4 << 20  # bytes per second that one connection carries
 FILLING = 32 << 20
+FILES = 6000
 
 
 def with_line(pair, **options):
@@ -48,8 +49,7 @@ def case_the_loss_of_one_of_several_connections(pair):
     line = with_line(pair)
     try:
         mirrored(pair, send_timeout=2.0, connections=CONNECTIONS)
-        # One that never waits may make more than both processors synchronise beside it and the syncs.
-        load, appends = Load(pair.a, 2, rate=200), Appends(pair.a)
+        load, appends = Load(pair.a, 2), Appends(pair.a)
         for lost in range(CONNECTIONS):
             pair.a.synchronised()
             appends.wait_for(20)
@@ -65,6 +65,32 @@ def case_the_loss_of_one_of_several_connections(pair):
             pair.a.wait_for_log("connection=made", since)
             assert len(line.sent) >= made + CONNECTIONS
         pair.a.synchronised()
+        appends.wait_for(20)
+        load.stop()
+        appends.end()
+        assert_equal(pair)
+        appends.check(pair.b.data)
+    finally:
+        line.close()
+
+
+def case_everything_is_compared_beside_an_application_that_syncs(pair):
+    """Each answer of the peer takes 20 ms; another question need not wait for it."""
+    for directory in range(FILES // 100):
+        os.makedirs(f"{pair.a.data}/d{directory}")
+        for file in range(100):
+            with open(f"{pair.a.data}/d{directory}/f{file}", "wb") as out:
+                out.write(os.urandom(5000))
+    line = with_line(pair, delay=0.01)
+    try:
+        mirrored(pair)
+        pair.b.settle(IDLE)
+        pair.a.want(PRIMARY, may_be_alone=True)
+        load, appends = Load(pair.a, 2), Appends(pair.a)
+        appends.wait_for(20)
+        pair.b.settle(SECONDARY, full=True)
+        pair.a.synchronised(25)
+        assert pair.a.report["bytes_compared"] >= FILES * 5000
         appends.wait_for(20)
         load.stop()
         appends.end()
