@@ -14,8 +14,8 @@ namespace safekit::replica {
 /// Lets the syncs of an application go first where a synchronisation reads the same disk, on either node. While they come again and
 /// again, those who read do so one after the other, little at a time, not during a sync, and with half of a processor at most: a sync
 /// waits for each read that is under way, and for each thread that has to make room. They stand back for a bounded part of the time,
-/// also where syncs never end, and not for what keeps them waiting anyway. Thread: all, a service; who has a turn may hold no lock
-/// that a sync needs.
+/// also where syncs never end; what kept them waiting anyway counts. Thread: all, a service; who asks for a turn may hold no lock that
+/// a sync needs.
 class SyncsFirst {
  public:
   /// stand_back_max: how long a turn waits for a sync that does not end.
