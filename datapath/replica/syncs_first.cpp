@@ -12,9 +12,9 @@ namespace safekit::replica {
 namespace {
 
 constexpr Duration kExpectedFor = milliseconds{100};
-constexpr Duration kWorkMin = milliseconds{2};      ///< after a sync was waited for, and the next is under way
-constexpr int kRestsFor = 2;                        ///< times what a turn worked, from its begin to the next one
-constexpr Duration kSavedMax = microseconds{200};   ///< of rest, while turns were kept waiting: a processor was free for others then
+constexpr Duration kWorkMin = milliseconds{2};  ///< after a sync was waited for, and the next is under way
+constexpr std::uint64_t kWorkPerSecond = 500'000'000;  ///< ns: half of a processor
+constexpr Duration kSavedMax = microseconds{200};  ///< of rest, while turns were kept waiting: a processor was free for others then
 
 /// Of a processor, by this thread.
 Duration worked() {
@@ -25,6 +25,10 @@ Duration worked() {
 
 }  // namespace
 
+SyncsFirst::SyncsFirst(const Clock& clock, Duration stand_back_max) : clock_(clock), stand_back_max_(stand_back_max) {
+  work_.set(kWorkPerSecond);
+}
+
 SyncsFirst::Turn::Turn(SyncsFirst& of, std::unique_lock<std::mutex>&& lock) : of_(of), lock_(std::move(lock)) {
   if (!is_alone()) return;
   began_ = of_.clock_.mono_now();
@@ -33,7 +37,7 @@ SyncsFirst::Turn::Turn(SyncsFirst& of, std::unique_lock<std::mutex>&& lock) : of
 
 SyncsFirst::Turn::~Turn() {
   if (!is_alone()) return;
-  of_.rests_until_ = std::max(of_.rests_until_, began_ - kSavedMax) + kRestsFor * (worked() - worked_before_);
+  of_.work_.spend(static_cast<std::uint64_t>((worked() - worked_before_).count()), began_ - kSavedMax);
 }
 
 void SyncsFirst::begun() {
@@ -56,7 +60,7 @@ SyncsFirst::Turn SyncsFirst::turn() {
   if (!expected()) return {*this, {}};
   std::unique_lock mine{turn_};
   // A thread of low priority is not always put aside at once when a sync needs its processor: one is left free.
-  if (const Duration rest = rests_until_ - clock_.mono_now(); rest > Duration{0}) std::this_thread::sleep_for(rest);
+  std::this_thread::sleep_for(work_.owed(clock_.mono_now()));
   if (under_way_ && clock_.mono_now() >= works_until_) {
     std::unique_lock lock{mutex_};
     // One that ends is enough: where they follow each other at once, the next has begun before this thread is awake.

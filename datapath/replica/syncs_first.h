@@ -5,6 +5,7 @@
 #include <mutex>
 #include <vector>
 
+#include "datapath/replica/rate_limit.h"
 #include "schema/base/digest.h"
 #include "schema/base/result.h"
 #include "schema/port/clock.h"
@@ -19,7 +20,7 @@ namespace safekit::replica {
 class SyncsFirst {
  public:
   /// stand_back_max: how long a turn waits for a sync that does not end.
-  explicit SyncsFirst(const Clock& clock, Duration stand_back_max = milliseconds{4}) : clock_(clock), stand_back_max_(stand_back_max) {}
+  explicit SyncsFirst(const Clock& clock, Duration stand_back_max = milliseconds{4});
 
   void begun();
   void ended();
@@ -55,7 +56,7 @@ class SyncsFirst {
   std::atomic<bool> under_way_{false};              ///< one began, and none has ended since
   std::mutex turn_{};        ///< before mutex_
   MonoTime works_until_{};   ///< whatever is under way; under turn_
-  MonoTime rests_until_{};   ///< under turn_
+  RateLimit work_{};         ///< nanoseconds of a processor instead of bytes; under turn_
   std::mutex mutex_{};
   std::condition_variable wake_{};
   std::uint64_t ended_{0};
