@@ -145,24 +145,29 @@ struct Aead::Contexts {
   CipherContext open{EVP_CIPHER_CTX_new()};
 };
 
-Aead::Aead(const SecretKey& key) : contexts_(std::make_unique<Contexts>()) {
-  SK_ASSERT(contexts_->seal && contexts_->open);
-  SK_ASSERT(EVP_EncryptInit_ex(contexts_->seal.get(), EVP_aes_256_gcm(), nullptr, key.data(), nullptr) == 1);
-  SK_ASSERT(EVP_DecryptInit_ex(contexts_->open.get(), EVP_aes_256_gcm(), nullptr, key.data(), nullptr) == 1);
+Aead::Aead(AeadCipher cipher, BytesView key) : contexts_(std::make_unique<Contexts>()) {
+  const EVP_CIPHER* const type = cipher == AeadCipher::Aes128Gcm   ? EVP_aes_128_gcm()
+                                 : cipher == AeadCipher::Aes256Gcm ? EVP_aes_256_gcm()
+                                                                   : EVP_chacha20_poly1305();
+  SK_ASSERT(contexts_->seal && contexts_->open && size_of(key) == EVP_CIPHER_get_key_length(type));
+  SK_ASSERT(EVP_EncryptInit_ex(contexts_->seal.get(), type, nullptr, key.data(), nullptr) == 1);
+  SK_ASSERT(EVP_DecryptInit_ex(contexts_->open.get(), type, nullptr, key.data(), nullptr) == 1);
 }
 Aead::~Aead() = default;
 Aead::Aead(Aead&&) noexcept = default;
 Aead& Aead::operator=(Aead&&) noexcept = default;
 
-void Aead::seal(const AeadNonce& nonce, BytesView associated, BytesView plain, std::span<std::uint8_t> out) {
-  SK_ASSERT(out.size() == plain.size() + kTagBytes);
+void Aead::seal(const AeadNonce& nonce, BytesView associated, BytesView plain, std::span<std::uint8_t> out, BytesView tail) {
+  const std::size_t sealed = plain.size() + tail.size();
+  SK_ASSERT(out.size() == sealed + kTagBytes);
   EVP_CIPHER_CTX* const context = contexts_->seal.get();
   int done = 0;
   SK_ASSERT(EVP_EncryptInit_ex(context, nullptr, nullptr, nullptr, nonce.data()) == 1);
   SK_ASSERT(EVP_EncryptUpdate(context, nullptr, &done, associated.data(), size_of(associated)) == 1);
   SK_ASSERT(EVP_EncryptUpdate(context, out.data(), &done, plain.data(), size_of(plain)) == 1);
-  SK_ASSERT(EVP_EncryptFinal_ex(context, out.data() + done, &done) == 1);
-  SK_ASSERT(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, kTagBytes, out.data() + plain.size()) == 1);
+  if (!tail.empty()) SK_ASSERT(EVP_EncryptUpdate(context, out.data() + plain.size(), &done, tail.data(), size_of(tail)) == 1);
+  SK_ASSERT(EVP_EncryptFinal_ex(context, out.data() + sealed, &done) == 1);
+  SK_ASSERT(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, kTagBytes, out.data() + sealed) == 1);
 }
 
 bool Aead::open(const AeadNonce& nonce, BytesView associated, BytesView sealed, std::span<std::uint8_t> out) {

@@ -50,7 +50,7 @@ Status Bundle::put(BytesView piece, Duration timeout) {
   bundle::encode({.number = ++sent_, .bytes = static_cast<std::uint32_t>(piece.size())},
                  std::span{piece_}.first<bundle::kPieceHeadBytes>());
   piece_.insert(piece_.end(), piece.begin(), piece.end());
-  SK_TRY_VOID(connections_[*chosen]->encrypt(piece_));
+  connections_[*chosen]->encrypt(piece_);
   SK_TRY_VOID(connections_[*chosen]->send_some());
   return {};
 }

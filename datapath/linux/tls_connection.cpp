@@ -106,24 +106,32 @@ Result<SslContext> make_context(const TlsPeer& peer, bool server, bool bundles) 
   return context;
 }
 
-Connection::Connection(Fd socket, SSL_CTX* context, bool server) : socket_(std::move(socket)), ssl_(SSL_new(context)) {
+Connection::Connection(Fd socket, SSL_CTX* context, bool server)
+    : socket_(std::move(socket)), server_(server), handshake_(std::make_unique<Handshake>()) {
+  SSL_CTX_set_keylog_callback(context, note_secret);
+  SSL* const ssl = SSL_new(context);
+  handshake_->ssl.reset(ssl);
+  SSL_set_app_data(ssl, this);
   BIO* network = BIO_new(buffer_method());
   BIO_set_data(network, this);
   BIO_set_init(network, 1);
-  SSL_set_bio(ssl_.get(), network, network);
+  SSL_set_bio(ssl, network, network);
   if (server) {
-    SSL_set_accept_state(ssl_.get());
+    SSL_set_accept_state(ssl);
   } else {
-    SSL_set_connect_state(ssl_.get());
+    SSL_set_connect_state(ssl);
   }
 }
 
 Result<bool> Connection::go_on_with_handshake(const std::string& peer) {
-  for (;;) {
+  while (handshake_ != nullptr) {
     ERR_clear_error();
-    const int done = SSL_do_handshake(ssl_.get());
-    const int why = SSL_get_error(ssl_.get(), done);
-    take_ciphertext();
+    SSL* const ssl = handshake_->ssl.get();
+    const int done = SSL_do_handshake(ssl);
+    const int why = SSL_get_error(ssl, done);
+    handshake_->sending.clear();
+    std::swap(handshake_->sending, handshake_->made);
+    unsent_ = handshake_->sending;
     const auto sent = send_some();
     // A handshake fits into the buffer of a new socket: a peer for which it does not is none.
     const Status all_sent = !sent  ? Status{sent.error()}
@@ -132,6 +140,7 @@ Result<bool> Connection::go_on_with_handshake(const std::string& peer) {
     if (done == 1) {
       SK_TRY_VOID(all_sent);
       SK_TRY_VOID(check_peer(peer));
+      SK_TRY_VOID(begin_records());
       return true;
     }
     if (why != SSL_ERROR_WANT_READ) return handshake_error();
@@ -139,25 +148,43 @@ Result<bool> Connection::go_on_with_handshake(const std::string& peer) {
     SK_TRY(const bool received, receive());
     if (!received) return false;
   }
+  return true;
 }
 
-bool Connection::is_of_bundle() const {
+void Connection::note_secret(const SSL* ssl, const char* line) {
+  Handshake& handshake = *static_cast<Connection*>(SSL_get_app_data(ssl))->handshake_;
+  const std::string_view text{line};
+  for (const auto& [label, of] : {std::pair{std::string_view{"CLIENT_TRAFFIC_SECRET_0 "}, &handshake.client},
+                                  std::pair{std::string_view{"SERVER_TRAFFIC_SECRET_0 "}, &handshake.server}}) {
+    if (!text.starts_with(label)) continue;
+    const char* const hex = line + text.rfind(' ') + 1;  // behind the label and the client's random number
+    std::size_t bytes = 0;
+    const int read = OPENSSL_hexstr2buf_ex(of->secret.data(), of->secret.size(), &bytes, hex, '\0');
+    if (read != 1 || bytes != of->secret.size()) of->secret.fill(0);
+  }
+}
+
+/// From here on each direction has a key of its own, and counts its records from its first.
+Status Connection::begin_records() {
+  const SSL* const ssl = handshake_->ssl.get();
+  const bool is_aes = SSL_CIPHER_get_id(SSL_get_current_cipher(ssl)) == TLS1_3_CK_AES_128_GCM_SHA256;
+  for (TrafficSecret* of : {&handshake_->client, &handshake_->server}) {
+    if (of->secret == SecretKey{} || SSL_has_pending(ssl) != 0) {
+      return Error{Code::Unsupported, "TLS: this OpenSSL does not give out the secrets of a connection"};
+    }
+    of->cipher = is_aes ? AeadCipher::Aes128Gcm : AeadCipher::ChaCha20Poly1305;
+  }
   const unsigned char* chosen = nullptr;
   unsigned int bytes = 0;
-  SSL_get0_alpn_selected(ssl_.get(), &chosen, &bytes);
-  return bytes > 0;
-}
-
-Status Connection::encrypt(BytesView bytes) {
-  const std::lock_guard lock{ssl_mutex_};
-  std::size_t done = 0;
-  ERR_clear_error();
-  if (SSL_write_ex(ssl_.get(), bytes.data(), bytes.size(), &done) != 1 || done != bytes.size()) {
-    return Error{Code::Unavailable, "TLS: " + tls_errors()};
-  }
-  take_ciphertext();
+  SSL_get0_alpn_selected(ssl, &chosen, &bytes);
+  is_of_bundle_ = bytes > 0;
+  sealer_.emplace(server_ ? handshake_->server : handshake_->client);
+  opener_.emplace(server_ ? handshake_->client : handshake_->server);
+  handshake_.reset();
   return {};
 }
+
+void Connection::encrypt(BytesView bytes) { unsent_ = sealer_->seal(bytes, key_change_asked_.exchange(false)); }
 
 Result<bool> Connection::send_some() {
   while (!unsent_.empty()) {
@@ -196,30 +223,38 @@ Result<std::size_t> Connection::read_some(std::span<std::uint8_t> into) {
 
 /// Fills as much as is there. Zero: more must be received.
 Result<std::size_t> Connection::decrypt(std::span<std::uint8_t> into) {
-  const std::lock_guard lock{ssl_mutex_};
-  std::size_t filled = 0;
+  std::size_t filled = std::min(unread_.size(), into.size());
+  std::copy_n(unread_.begin(), filled, into.begin());
+  unread_ = unread_.subspan(filled);
   while (filled < into.size()) {
-    std::size_t done = 0;
-    ERR_clear_error();
-    const int ok = SSL_read_ex(ssl_.get(), into.data() + filled, into.size() - filled, &done);
-    if (ok == 1) {
-      filled += done;
-      continue;
+    SK_TRY(const auto size, RecordOpener::find(rest_));
+    if (!size) break;
+    const bool fits = RecordOpener::room(*size) <= into.size() - filled;
+    if (!fits && filled > 0) break;
+    if (!fits && content_.empty()) content_.resize(RecordOpener::room(kRecordBytesMax));
+    SK_TRY(const std::size_t bytes, opener_->open(rest_.first(*size), fits ? into.subspan(filled) : std::span{content_}));
+    rest_ = rest_.subspan(*size);
+    if (opener_->take_request()) key_change_asked_ = true;
+    const std::size_t taken = std::min(bytes, into.size() - filled);
+    if (!fits) {
+      std::copy_n(content_.begin(), taken, into.begin());
+      unread_ = BytesView{content_}.subspan(taken, bytes - taken);
     }
-    if (filled > 0 || SSL_get_error(ssl_.get(), ok) == SSL_ERROR_WANT_READ) break;
-    return Error{Code::Unavailable, "TLS: the peer ended the connection: " + tls_errors()};
+    filled += taken;
   }
   return filled;
 }
 
-/// One recv, once OpenSSL has taken all that had come. False: nothing there now. Called by the one reader.
+/// One recv, once all whole records that had come were taken (in a handshake: all bytes). False: nothing there now.
 Result<bool> Connection::receive() {
-  if (!cipher_rest_.empty()) return true;
-  if (cipher_in_.empty()) cipher_in_.resize(kReadPieceBytes);
+  if (received_.empty()) received_.resize(kReadPieceBytes);
+  std::ranges::copy(rest_, received_.begin());  // the beginning of a record
+  const std::size_t kept = rest_.size();
+  rest_ = BytesView{received_}.first(kept);
   for (;;) {
-    const ssize_t got = ::recv(socket_.get(), cipher_in_.data(), cipher_in_.size(), MSG_DONTWAIT);
+    const ssize_t got = ::recv(socket_.get(), received_.data() + kept, received_.size() - kept, MSG_DONTWAIT);
     if (got > 0) {
-      cipher_rest_ = BytesView{cipher_in_}.first(static_cast<std::size_t>(got));
+      rest_ = BytesView{received_}.first(kept + static_cast<std::size_t>(got));
       return true;
     }
     if (got == 0) return Error{Code::Unavailable, "the peer closed the connection"};
@@ -229,19 +264,19 @@ Result<bool> Connection::receive() {
   }
 }
 
-/// Where OpenSSL reads and writes, without the copies that its own memory buffers cost.
+/// Where OpenSSL reads and writes in a handshake.
 const BIO_METHOD* Connection::buffer_method() {
   static BIO_METHOD* const method = [] {
     BIO_METHOD* made = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "safekit buffers");
     BIO_meth_set_write_ex(made, [](BIO* bio, const char* bytes, std::size_t size, std::size_t* done) {
-      Bytes& out = static_cast<Connection*>(BIO_get_data(bio))->cipher_out_;
+      Bytes& out = static_cast<Connection*>(BIO_get_data(bio))->handshake_->made;
       const auto* begin = reinterpret_cast<const std::uint8_t*>(bytes);
       out.insert(out.end(), begin, begin + size);
       *done = size;
       return 1;
     });
     BIO_meth_set_read_ex(made, [](BIO* bio, char* bytes, std::size_t size, std::size_t* done) {
-      BytesView& rest = static_cast<Connection*>(BIO_get_data(bio))->cipher_rest_;
+      BytesView& rest = static_cast<Connection*>(BIO_get_data(bio))->rest_;
       *done = std::min(size, rest.size());
       BIO_clear_retry_flags(bio);
       if (*done == 0) {
@@ -258,15 +293,8 @@ const BIO_METHOD* Connection::buffer_method() {
   return method;
 }
 
-/// Caller holds ssl_mutex_, and is the writer (or alone, in the handshake).
-void Connection::take_ciphertext() {
-  sending_.clear();
-  std::swap(sending_, cipher_out_);
-  unsent_ = sending_;
-}
-
 Error Connection::handshake_error() const {
-  const long verified = SSL_get_verify_result(ssl_.get());
+  const long verified = SSL_get_verify_result(handshake_->ssl.get());
   if (verified != X509_V_OK) {
     return Error{Code::Denied, fmt::format("the peer's certificate is not accepted: {}; check the cluster authority and "
                                            "the clocks of both nodes", X509_verify_cert_error_string(verified))};
@@ -276,7 +304,7 @@ Error Connection::handshake_error() const {
 }
 
 Status Connection::check_peer(const std::string& expected) const {
-  const std::unique_ptr<X509, SslDelete> certificate{SSL_get1_peer_certificate(ssl_.get())};
+  const std::unique_ptr<X509, SslDelete> certificate{SSL_get1_peer_certificate(handshake_->ssl.get())};
   std::array<char, 256> name{};
   if (!certificate || X509_NAME_get_text_by_NID(X509_get_subject_name(certificate.get()), NID_commonName, name.data(),
                                                 name.size()) < 0) {

@@ -6,12 +6,13 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
-#include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "datapath/linux/fd.h"
+#include "datapath/linux/tls_record.h"
 #include "datapath/linux/tls_stream.h"
 #include "schema/base/bytes.h"
 #include "schema/base/result.h"
@@ -50,9 +51,8 @@ class Stopper {
   std::atomic<bool> shut_{false};
 };
 
-/// One connection; nothing here waits. OpenSSL works on memory; the socket is read and written outside its lock. So a reader and a
-/// writer do not wait for each other's system calls (an SSL object may not be used by two threads at once), and one send carries
-/// many records.
+/// One connection; nothing here waits. The handshake is OpenSSL's, which works on memory; the records that follow are our own
+/// (tls_record.h). So a reader and a writer share nothing, and one send carries many records.
 /// Thread: one reader, one writer. Errors: Unavailable when the connection is gone.
 class Connection {
  public:
@@ -62,13 +62,13 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  /// With what has come so far. True: done, and the peer is who it must be. False: more must come.
+  /// With what has come so far. True: done (also before this call), and the peer is who it must be. False: more must come.
   Result<bool> go_on_with_handshake(const std::string& peer);
   /// After the handshake: the other side can make several connections one stream, and expects to be told of which this is one.
-  [[nodiscard]] bool is_of_bundle() const;
+  [[nodiscard]] bool is_of_bundle() const { return is_of_bundle_; }
 
   /// Only when there is nothing unsent; the bytes are taken.
-  Status encrypt(BytesView bytes);
+  void encrypt(BytesView bytes);
   /// True: all is with the kernel. False: it takes no more now.
   Result<bool> send_some();
   [[nodiscard]] bool has_unsent() const { return !unsent_.empty(); }
@@ -83,20 +83,39 @@ class Connection {
 
  private:
   static const BIO_METHOD* buffer_method();
+  /// Secrets that come up in a handshake, as SSLKEYLOGFILE has them: the one way in which OpenSSL gives them out.
+  static void note_secret(const SSL* ssl, const char* line);
+  Status begin_records();
   Result<std::size_t> decrypt(std::span<std::uint8_t> into);
   Result<bool> receive();
-  void take_ciphertext();
   [[nodiscard]] Error handshake_error() const;
   Status check_peer(const std::string& expected) const;
 
   Fd socket_{};
-  std::mutex ssl_mutex_{};
-  std::unique_ptr<SSL, SslDelete> ssl_{};
-  Bytes cipher_in_{};
-  BytesView cipher_rest_{};  ///< of cipher_in_, for OpenSSL to take
-  Bytes cipher_out_{};       ///< from OpenSSL; under ssl_mutex_, for a reader makes alerts too
-  Bytes sending_{};          ///< the writer's
-  BytesView unsent_{};       ///< of sending_
+  const bool server_;
+  /// Until its end.
+  struct Handshake {
+    std::unique_ptr<SSL, SslDelete> ssl{};
+    Bytes made{};  ///< by OpenSSL
+    Bytes sending{};
+    TrafficSecret client{};
+    TrafficSecret server{};
+  };
+  std::unique_ptr<Handshake> handshake_{};
+  bool is_of_bundle_{false};
+
+  // The writer's:
+  std::optional<RecordSealer> sealer_{};
+  BytesView unsent_{};  ///< of the sealer, or of the handshake
+
+  // The reader's:
+  std::optional<RecordOpener> opener_{};
+  Bytes received_{};
+  BytesView rest_{};     ///< of received_: not taken yet
+  Bytes content_{};      ///< of a record for which there was no room
+  BytesView unread_{};   ///< of content_
+
+  std::atomic<bool> key_change_asked_{false};  ///< of the writer, by the reader
 };
 
 }  // namespace safekit::tls

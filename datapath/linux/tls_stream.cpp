@@ -36,7 +36,7 @@ class TlsStream final : public Stream {
     const std::lock_guard sending{send_mutex_};
     while (!bytes.empty()) {
       const BytesView piece = bytes.first(std::min(bytes.size(), Connection::kWritePieceBytes));
-      SK_TRY_VOID(connection_->encrypt(piece));
+      connection_->encrypt(piece);
       for (;;) {
         SK_TRY(const bool sent, connection_->send_some());
         if (sent) break;
@@ -141,7 +141,7 @@ class TlsConnector final : public TlsSource {
     }
     for (const auto& connection : connections) {
       if (!connection->is_of_bundle()) return Error{Code::Unavailable, "the peer was replaced meanwhile"};
-      SK_TRY_VOID(connection->encrypt(bundle::encode(place)));
+      connection->encrypt(bundle::encode(place));
       SK_TRY(const bool sent, connection->send_some());
       if (!sent) return Error{Code::Unavailable, "a new connection takes no data"};
       ++place.index;

@@ -117,6 +117,49 @@ TEST_F(TlsStreamTest, CarriesMuchBothWaysAtOnce) {
   EXPECT_TRUE(nothing && *nothing == 0);
 }
 
+/// OpenSSL with records of its own, which also changes its keys, asks for a change of ours, and says that it ends.
+TEST_F(TlsStreamTest, ItsRecordsAreOpenssls) {
+  auto listener = make_tls_listener(side("b", "a"), "127.0.0.1", port_);
+  EXPECT_EQ(listener->next(Duration{0}).error().code, Code::Timeout);
+  auto accepted = std::async(std::launch::async, [&] { return listener->next(seconds{5}); });
+  const auto context = tls::make_context(side("a", "b"), false, false);
+  const std::unique_ptr<SSL, tls::SslDelete> ssl{SSL_new(context->get())};
+  const Fd socket{connect_to_port()};
+  ASSERT_EQ(SSL_set_fd(ssl.get(), socket.get()), 1);
+  ASSERT_EQ(SSL_connect(ssl.get()), 1);
+  const auto ours = accepted.get();
+  ASSERT_TRUE(ours) << ours.error().what;
+  Bytes content(40'000);
+  for (std::size_t i = 0; i < content.size(); ++i) content[i] = static_cast<std::uint8_t>(i * 7);
+  for (const int update : {SSL_KEY_UPDATE_NONE, SSL_KEY_UPDATE_NOT_REQUESTED, SSL_KEY_UPDATE_REQUESTED, SSL_KEY_UPDATE_NONE}) {
+    if (update != SSL_KEY_UPDATE_NONE) {
+      ASSERT_EQ(SSL_key_update(ssl.get(), update), 1);
+    }
+    ASSERT_EQ(SSL_write(ssl.get(), content.data(), static_cast<int>(content.size())), static_cast<int>(content.size()));
+    Bytes got(content.size());
+    for (std::size_t at = 0; at < got.size();) {
+      // Less than a record, and more than one.
+      const auto bytes = (*ours)->read(std::span{got}.subspan(at, std::min<std::size_t>(at % 3 == 0 ? 100 : 30'000, got.size() - at)), seconds{5});
+      ASSERT_TRUE(bytes && *bytes > 0) << at;
+      at += *bytes;
+    }
+    EXPECT_EQ(got, content);
+    ASSERT_TRUE((*ours)->write(content, seconds{5}));
+    got.assign(got.size(), 0);
+    for (std::size_t at = 0; at < got.size();) {
+      const int bytes = SSL_read(ssl.get(), got.data() + at, static_cast<int>(got.size() - at));
+      ASSERT_GT(bytes, 0);
+      at += static_cast<std::size_t>(bytes);
+    }
+    EXPECT_EQ(got, content);
+  }
+  ASSERT_EQ(SSL_shutdown(ssl.get()), 0);
+  Bytes got(10);
+  const auto end = (*ours)->read(got, seconds{5});
+  ASSERT_FALSE(end);
+  EXPECT_EQ(end.error().what, "TLS: the peer ended the connection: close notify");
+}
+
 class TlsBundleTest : public TlsStreamTest {
  protected:
   std::unique_ptr<tls::Connection> connection() {

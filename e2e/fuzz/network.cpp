@@ -6,6 +6,7 @@
 #include "datapath/heartbeat/packet.h"
 #include "datapath/linux/announcement.h"
 #include "datapath/linux/bundle.h"
+#include "datapath/linux/tls_record.h"
 #include "e2e/fuzz/fuzz.h"
 
 namespace safekit::fuzz {
@@ -123,6 +124,45 @@ std::vector<Bytes> bundles() {
   return {bytes};
 }
 
+/// Records of a connection: anything as the bytes of one, and anything within one that was made with the key.
+void read_records(BytesView input) {
+  FuzzedDataProvider in{input.data(), input.size()};
+  const tls::TrafficSecret secret{in.ConsumeBool() ? linux_os::AeadCipher::Aes128Gcm : linux_os::AeadCipher::ChaCha20Poly1305, {1}};
+  tls::RecordKey peer{secret};
+  tls::RecordOpener opener{secret};
+  Bytes into(tls::RecordOpener::room(tls::kRecordBytesMax));
+  while (in.remaining_bytes() > 0) {
+    const bool is_made = in.ConsumeBool();
+    Bytes record;
+    Bytes inner;
+    if (is_made) {
+      inner = in.ConsumeBytes<std::uint8_t>(in.ConsumeIntegralInRange<std::size_t>(0, 64));
+      inner.push_back(in.ConsumeIntegralInRange<std::uint8_t>(0, 24));
+      record.resize(inner.size() - 1 + tls::kRecordCost);
+      peer.seal(BytesView{inner}.first(inner.size() - 1), inner.back(), record);
+    } else {
+      record = in.ConsumeBytes<std::uint8_t>(in.ConsumeIntegralInRange<std::size_t>(0, tls::kRecordBytesMax));
+    }
+    const auto size = tls::RecordOpener::find(record);
+    if (!size || !*size) return;
+    SK_ASSERT(**size <= record.size() && tls::RecordOpener::room(**size) <= into.size());
+    const auto content = opener.open(BytesView{record}.first(**size), into);
+    if (!content) return;
+    SK_ASSERT(is_made);  // nobody makes one without the key
+    while (inner.back() == 0) inner.pop_back();
+    if (inner.back() == 22) {
+      SK_ASSERT(*content == 0);
+      peer.change();
+    } else {
+      SK_ASSERT(inner.back() == 23 && std::ranges::equal(BytesView{into}.first(*content), BytesView{inner}.first(inner.size() - 1)));
+    }
+  }
+}
+
+std::vector<Bytes> records() {
+  return {Bytes(40, 0), Bytes(40, 1), Bytes(200, 23)};
+}
+
 const IpAddress kAddresses[] = {*parse_ip("192.0.2.7"), *parse_ip("2001:db8::1:2")};
 
 /// The first byte picks the address.
@@ -147,6 +187,7 @@ constexpr std::array kParsers{
     Parser{.name = "heartbeat", .bytes_max = 256, .read = read_heartbeat, .seeds = heartbeats},
     Parser{.name = "session", .bytes_max = 1024, .read = play_sessions, .seeds = sessions},
     Parser{.name = "bundle", .bytes_max = 512, .read = play_bundle, .seeds = bundles},
+    Parser{.name = "records", .bytes_max = 512, .read = read_records, .seeds = records},
     Parser{.name = "announcement", .bytes_max = 128, .read = read_announcement, .seeds = announcements},
 };
 
