@@ -55,6 +55,7 @@ class IdlePolling {
 
   /// Not allowed in the beginning. Thread: any.
   void allow(bool allowed) { allowed_ = allowed; }
+  [[nodiscard]] bool is_allowed() const { return allowed_; }
   /// Somebody was woken for a call, and more may come. Thread: any; cheap.
   void note() {
     if (!allowed_) return;

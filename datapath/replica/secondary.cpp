@@ -1,5 +1,6 @@
 #include "datapath/replica/secondary.h"
 
+#include <sched.h>
 #include <sys/stat.h>
 
 #include "datapath/linux/memory.h"
@@ -250,13 +251,15 @@ Status Secondary::receive(const StreamRef& stream, wire::FrameReader& frames) {
     if (got == 0) {
       if (pipe == nullptr) SK_TRY_VOID(answer_all(stream));
       works_ = false;
-      if (pipe == nullptr && acknowledged_ < received_) {
+      SK_TRY(got, look_awake(*stream, frames));
+      if (got == 0 && pipe == nullptr && acknowledged_ < received_) {
         SK_TRY(got, stream->read(frames.space(kReadBytes), kAcknowledgeWithin));
         if (got == 0) SK_TRY_VOID(acknowledge(*stream));
       }
       if (got == 0) {
         SK_TRY(got, stream->read(frames.space(kReadBytes), patience_.every()));
       }
+      wait_.end(clock_.mono_now());
     }
     const MonoTime now = clock_.mono_now();
     const bool was_silent = is_silent;
@@ -279,6 +282,20 @@ Status Secondary::receive(const StreamRef& stream, wire::FrameReader& frames) {
     is_silent = now - heard > patience_.late();
     if (is_silent != was_silent) set_status([&](SecondaryStatus& status) { status.connected = !is_silent; });
   }
+}
+
+/// After a sync the application goes on at once, and the processors have little to do beside: this thread stays awake with them. Where
+/// nothing is synced they are busy, and it would take from them.
+Result<std::size_t> Secondary::look_awake(Stream& stream, wire::FrameReader& frames) {
+  std::size_t got = 0;
+  wait_.begin(clock_.mono_now());
+  if (!std::exchange(has_synced_, false) || polling_ == nullptr || !polling_->is_allowed()) return got;
+  while (got == 0 && wait_.goes_on(clock_.mono_now())) {
+    ::sched_yield();
+    if (!wait_.has_processor(clock_.mono_now())) break;
+    SK_TRY(got, stream.read(frames.space(kReadBytes), Duration{0}));
+  }
+  return got;
 }
 
 /// What a synchronisation sends is applied by a thread beside this one. All between is the pipe's then: what is "the receiver's own"

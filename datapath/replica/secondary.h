@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "datapath/journal/journal.h"
+#include "datapath/linux/awake_wait.h"
 #include "datapath/linux/idle_polling.h"
 #include "datapath/replica/applier.h"
 #include "datapath/replica/copy_look.h"
@@ -96,6 +97,7 @@ class Secondary {
   void add_outside(wire::Hello& hello, std::vector<wire::ActiveEntry>& entries);
   Status checkpoint(const StreamRef& stream, const wire::Checkpoint& checkpoint);
   Status receive(const StreamRef& stream, wire::FrameReader& frames);
+  Result<std::size_t> look_awake(Stream& stream, wire::FrameReader& frames);
   Status take_or_pass(const StreamRef& stream, const wire::FrameView& frame, std::unique_ptr<FramePipe>& pipe);
   Status confirm(Stream& stream, const wire::FrameReader& frames);
   Status take_one(const StreamRef& stream, const wire::FrameView& frame);
@@ -163,6 +165,9 @@ class Secondary {
   MonoTime answered_at_{};
   PromiseBook* book_{nullptr};
   linux_os::IdlePolling* polling_{nullptr};
+  // The receiver's:
+  linux_os::AwakeWait wait_{};
+  bool has_synced_{false};  ///< itself, as the last that it did
   std::atomic<std::int64_t> promise_length_{0};
   std::atomic<std::int64_t> heard_{0};  ///< when the receiver last read something
   std::atomic<bool> works_{false};      ///< it works on that

@@ -56,6 +56,7 @@ Status Secondary::sync_here(const StreamRef& stream) {
   sync_takes_ = (sync_takes_ * 7 + (clock_.mono_now() - began)) / 8;
   acknowledged_ = received_;
   unacknowledged_bytes_ = 0;
+  has_synced_ = true;
   return send_message(*stream, wire::Durable{sync.sequence}, settings_.send_timeout);
 }
 
