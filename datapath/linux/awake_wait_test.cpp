@@ -27,13 +27,22 @@ TEST(AwakeWait, LooksForAMoment) {
   EXPECT_FALSE(wait.goes_on(at(seconds{1} + AwakeWait::kShort)));
 }
 
-TEST(AwakeWait, LeavesTheProcessorToWhoHasTakenIt) {
+TEST(AwakeWait, LeavesTheProcessorToWhoHasTakenItForAWhile) {
   AwakeWait wait;
   wait.end(at(Duration{0}));
   wait.begin(at(seconds{1}));
   EXPECT_TRUE(wait.goes_on(at(seconds{1} + microseconds{50})));
   EXPECT_TRUE(wait.has_processor(at(seconds{1} + microseconds{52})));
-  EXPECT_FALSE(wait.has_processor(at(seconds{1} + microseconds{50} + AwakeWait::kTaken)));
+  EXPECT_TRUE(wait.goes_on(at(seconds{1} + microseconds{60})));
+  EXPECT_FALSE(wait.has_processor(at(seconds{1} + microseconds{60} + AwakeWait::kTaken)));
+  wait.end(at(seconds{1} + microseconds{200}));
+  for (std::uint32_t i = 1; i < AwakeWait::kSleeps; ++i) {
+    wait.begin(at(seconds{2}));
+    EXPECT_FALSE(wait.goes_on(at(seconds{2}))) << i;
+    wait.end(at(seconds{2} + microseconds{10}));
+  }
+  wait.begin(at(seconds{3}));
+  EXPECT_TRUE(wait.goes_on(at(seconds{3})));
 }
 
 }  // namespace
