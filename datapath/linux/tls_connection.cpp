@@ -226,23 +226,35 @@ Result<std::size_t> Connection::decrypt(std::span<std::uint8_t> into) {
   std::size_t filled = std::min(unread_.size(), into.size());
   std::copy_n(unread_.begin(), filled, into.begin());
   unread_ = unread_.subspan(filled);
-  while (filled < into.size()) {
-    SK_TRY(const auto size, RecordOpener::find(rest_));
-    if (!size) break;
-    const bool fits = RecordOpener::room(*size) <= into.size() - filled;
-    if (!fits && filled > 0) break;
-    if (!fits && content_.empty()) content_.resize(RecordOpener::room(kRecordBytesMax));
-    SK_TRY(const std::size_t bytes, opener_->open(rest_.first(*size), fits ? into.subspan(filled) : std::span{content_}));
-    rest_ = rest_.subspan(*size);
-    if (opener_->take_request()) key_change_asked_ = true;
-    const std::size_t taken = std::min(bytes, into.size() - filled);
-    if (!fits) {
-      std::copy_n(content_.begin(), taken, into.begin());
-      unread_ = BytesView{content_}.subspan(taken, bytes - taken);
+  while (!ended_ && filled < into.size()) {
+    const auto taken = take_record(into.subspan(filled), filled > 0);
+    if (!taken) {
+      ended_ = taken.error();
+    } else if (*taken) {
+      filled += **taken;
+    } else {
+      break;
     }
-    filled += taken;
   }
+  // What came before the end is read first.
+  if (filled == 0 && ended_) return *ended_;
   return filled;
+}
+
+/// Nothing: the next record has not come, or is `whole` to go into `into` and has no room.
+Result<std::optional<std::size_t>> Connection::take_record(std::span<std::uint8_t> into, bool whole) {
+  SK_TRY(const auto size, RecordOpener::find(rest_));
+  const bool fits = size && RecordOpener::room(*size) <= into.size();
+  if (!size || (whole && !fits)) return std::optional<std::size_t>{};
+  if (!fits && content_.empty()) content_.resize(RecordOpener::room(kRecordBytesMax));
+  SK_TRY(const std::size_t bytes, opener_->open(rest_.first(*size), fits ? into : std::span{content_}));
+  rest_ = rest_.subspan(*size);
+  if (opener_->take_request()) key_change_asked_ = true;
+  if (fits) return std::optional{bytes};
+  const std::size_t taken = std::min(bytes, into.size());
+  std::copy_n(content_.begin(), taken, into.begin());
+  unread_ = BytesView{content_}.subspan(taken, bytes - taken);
+  return std::optional{taken};
 }
 
 /// One recv, once all whole records that had come were taken (in a handshake: all bytes). False: nothing there now.

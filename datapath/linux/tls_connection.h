@@ -87,6 +87,7 @@ class Connection {
   static void note_secret(const SSL* ssl, const char* line);
   Status begin_records();
   Result<std::size_t> decrypt(std::span<std::uint8_t> into);
+  Result<std::optional<std::size_t>> take_record(std::span<std::uint8_t> into, bool whole);
   Result<bool> receive();
   [[nodiscard]] Error handshake_error() const;
   Status check_peer(const std::string& expected) const;
@@ -111,9 +112,10 @@ class Connection {
   // The reader's:
   std::optional<RecordOpener> opener_{};
   Bytes received_{};
-  BytesView rest_{};     ///< of received_: not taken yet
-  Bytes content_{};      ///< of a record for which there was no room
-  BytesView unread_{};   ///< of content_
+  BytesView rest_{};    ///< of received_: not taken yet
+  Bytes content_{};     ///< of a record for which there was no room
+  BytesView unread_{};  ///< of content_
+  std::optional<Error> ended_{};
 
   std::atomic<bool> key_change_asked_{false};  ///< of the writer, by the reader
 };

@@ -153,8 +153,10 @@ TEST_F(TlsStreamTest, ItsRecordsAreOpenssls) {
     }
     EXPECT_EQ(got, content);
   }
+  ASSERT_EQ(SSL_write(ssl.get(), "end", 3), 3);
   ASSERT_EQ(SSL_shutdown(ssl.get()), 0);
-  Bytes got(10);
+  Bytes got(100);
+  EXPECT_EQ((*ours)->read(got, seconds{5}).value(), 3u);
   const auto end = (*ours)->read(got, seconds{5});
   ASSERT_FALSE(end);
   EXPECT_EQ(end.error().what, "TLS: the peer ended the connection: close notify");
