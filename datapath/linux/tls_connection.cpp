@@ -227,7 +227,7 @@ Result<std::size_t> Connection::decrypt(std::span<std::uint8_t> into) {
   std::copy_n(unread_.begin(), filled, into.begin());
   unread_ = unread_.subspan(filled);
   while (!ended_ && filled < into.size()) {
-    const auto taken = take_record(into.subspan(filled), filled > 0);
+    const auto taken = take_record(into.subspan(filled));
     if (!taken) {
       ended_ = taken.error();
     } else if (*taken) {
@@ -241,11 +241,11 @@ Result<std::size_t> Connection::decrypt(std::span<std::uint8_t> into) {
   return filled;
 }
 
-/// Nothing: the next record has not come, or is `whole` to go into `into` and has no room.
-Result<std::optional<std::size_t>> Connection::take_record(std::span<std::uint8_t> into, bool whole) {
+/// Nothing: the next record has not come. What of it has no room is unread, of which there is nothing before.
+Result<std::optional<std::size_t>> Connection::take_record(std::span<std::uint8_t> into) {
   SK_TRY(const auto size, RecordOpener::find(rest_));
-  const bool fits = size && RecordOpener::room(*size) <= into.size();
-  if (!size || (whole && !fits)) return std::optional<std::size_t>{};
+  if (!size) return std::optional<std::size_t>{};
+  const bool fits = RecordOpener::room(*size) <= into.size();
   if (!fits && content_.empty()) content_.resize(RecordOpener::room(kRecordBytesMax));
   SK_TRY(const std::size_t bytes, opener_->open(rest_.first(*size), fits ? into : std::span{content_}));
   rest_ = rest_.subspan(*size);

@@ -87,7 +87,7 @@ class Connection {
   static void note_secret(const SSL* ssl, const char* line);
   Status begin_records();
   Result<std::size_t> decrypt(std::span<std::uint8_t> into);
-  Result<std::optional<std::size_t>> take_record(std::span<std::uint8_t> into, bool whole);
+  Result<std::optional<std::size_t>> take_record(std::span<std::uint8_t> into);
   Result<bool> receive();
   [[nodiscard]] Error handshake_error() const;
   Status check_peer(const std::string& expected) const;

@@ -17,6 +17,8 @@ enum ContentType : std::uint8_t { kAlert = 21, kHandshake = 22, kContent = 23 };
 constexpr std::array<std::uint8_t, 4> kKeyUpdate{24, 0, 0, 1};
 constexpr std::uint8_t kNotRequested = 0;
 constexpr std::uint8_t kRequested = 1;
+/// One after the other: a reader is not kept busy for nothing.
+constexpr std::uint32_t kWithoutContentMax = 32;
 
 std::size_t key_bytes(AeadCipher cipher) { return cipher == AeadCipher::Aes128Gcm ? 16 : 32; }
 
@@ -74,7 +76,8 @@ bool RecordKey::open(BytesView record, std::span<std::uint8_t> inner) {
 }
 
 void RecordKey::change() {
-  secret_.secret = expand(secret_.secret, "traffic upd", secret_.secret.size());
+  const TrafficSecret next{secret_.cipher, expand(secret_.secret, "traffic upd", secret_.secret.size())};
+  secret_ = next;
   aead_ = make_aead(secret_);
   base_ = make_base(secret_);
   records_ = 0;
@@ -124,7 +127,8 @@ Result<std::size_t> RecordOpener::open(BytesView record, std::span<std::uint8_t>
   if (bytes == 0) return ended("a record without a type");
   const std::uint8_t type = inner[--bytes];
   const BytesView content = inner.first(bytes);
-  if (bytes > kRecordContentMax) return ended("a record that is too long");
+  without_content_ = type == kContent && bytes > 0 ? 0 : without_content_ + 1;
+  if (without_content_ > kWithoutContentMax) return ended("too many records without content");
   if (type == kContent) return bytes;
   if (type == kHandshake) {
     SK_TRY_VOID(take_handshake(content));

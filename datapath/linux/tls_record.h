@@ -20,9 +20,10 @@ using linux_os::AeadCipher;
 
 constexpr std::size_t kRecordHeadBytes = 5;
 constexpr std::size_t kRecordContentMax = 1U << 14;
-/// Beside the content: head, type and tag. A peer may add zeros to the type, so that it takes up to 256 bytes with the tag.
+/// Beside the content: head, type and tag.
 constexpr std::size_t kRecordCost = kRecordHeadBytes + 1 + Aead::kTagBytes;
-constexpr std::size_t kRecordBytesMax = kRecordHeadBytes + kRecordContentMax + 256;
+/// Also where a peer puts zeros behind the type (RFC 8446, 5.4).
+constexpr std::size_t kRecordBytesMax = kRecordContentMax + kRecordCost;
 /// With one key, by RFC 8446, 5.5; then comes the next one.
 constexpr std::uint64_t kRecordsOfAKey = 1U << 24;
 
@@ -93,6 +94,7 @@ class RecordOpener {
 
   RecordKey key_;
   bool asked_{false};
+  std::uint32_t without_content_{0};  ///< one after the other
 };
 
 }  // namespace safekit::tls

@@ -102,7 +102,8 @@ TEST(TlsRecord, TakesPaddingAway) {
   RecordKey key{kSecret};
   RecordOpener opener{kSecret};
   EXPECT_EQ(open(opener, record_of(key, Bytes{1, 0, 2, 23, 0, 0, 0})).value(), (Bytes{1, 0, 2}));
-  EXPECT_EQ(open(opener, record_of(key, Bytes{23, 0})).value(), Bytes{}) << "a record may be empty";
+  for (int i = 0; i < 32; ++i) EXPECT_EQ(open(opener, record_of(key, Bytes{23, 0})).value(), Bytes{}) << "a record may be empty";
+  EXPECT_EQ(open(opener, record_of(key, Bytes{23})).error().what, "TLS: too many records without content");
 }
 
 TEST(TlsRecord, SaysWhatIsWrong) {
@@ -119,9 +120,10 @@ TEST(TlsRecord, SaysWhatIsWrong) {
   EXPECT_EQ(why({2, 21}), "TLS: a record of an unknown type") << "half of an alert";
   EXPECT_EQ(why({24, 0, 0, 1, 2, 22}), "TLS: an unexpected message of the handshake");
   EXPECT_EQ(why({4, 0, 0, 0, 22}), "TLS: an unexpected message of the handshake");
-  Bytes long_one(kRecordContentMax + 2, 1);
-  long_one.back() = 23;
-  EXPECT_EQ(why(long_one), "TLS: a record that is too long");
+  Bytes long_one(kRecordContentMax + 1, 23);
+  EXPECT_EQ(why(long_one), "");
+  long_one.push_back(0);
+  EXPECT_EQ(why(long_one), "TLS: what came is no record") << "padding counts";
 }
 
 TEST(TlsRecord, ABitThatIsChangedIsFound) {
@@ -146,7 +148,8 @@ TEST(TlsRecord, WaitsForTheWholeOfIt) {
   }
   EXPECT_EQ(RecordOpener::find(whole).value(), whole.size());
   EXPECT_FALSE(RecordOpener::find(Bytes{23, 3, 3, 0, 16})) << "no room for a type";
-  EXPECT_FALSE(RecordOpener::find(Bytes{23, 3, 3, 0x41, 1}));
+  EXPECT_FALSE(RecordOpener::find(Bytes{23, 3, 3, 0x40, 18}));
+  EXPECT_TRUE(RecordOpener::find(Bytes{23, 3, 3, 0x40, 17}));
   EXPECT_FALSE(RecordOpener::find(Bytes{22, 3, 3, 0, 30}));
 }
 

@@ -117,12 +117,16 @@ TEST_F(TlsStreamTest, CarriesMuchBothWaysAtOnce) {
   EXPECT_TRUE(nothing && *nothing == 0);
 }
 
-/// OpenSSL with records of its own, which also changes its keys, asks for a change of ours, and says that it ends.
-TEST_F(TlsStreamTest, ItsRecordsAreOpenssls) {
+/// With OpenSSL's own records on the other side, which also changes its keys, asks for a change of ours, and says that it ends.
+class TlsSuiteTest : public TlsStreamTest, public ::testing::WithParamInterface<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Tls, TlsSuiteTest, ::testing::Values("TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"));
+
+TEST_P(TlsSuiteTest, ItsRecordsAreOpenssls) {
   auto listener = make_tls_listener(side("b", "a"), "127.0.0.1", port_);
   EXPECT_EQ(listener->next(Duration{0}).error().code, Code::Timeout);
   auto accepted = std::async(std::launch::async, [&] { return listener->next(seconds{5}); });
   const auto context = tls::make_context(side("a", "b"), false, false);
+  ASSERT_EQ(SSL_CTX_set_ciphersuites(context->get(), GetParam()), 1);
   const std::unique_ptr<SSL, tls::SslDelete> ssl{SSL_new(context->get())};
   const Fd socket{connect_to_port()};
   ASSERT_EQ(SSL_set_fd(ssl.get(), socket.get()), 1);

@@ -251,7 +251,9 @@ Status Secondary::receive(const StreamRef& stream, wire::FrameReader& frames) {
     if (got == 0) {
       if (pipe == nullptr) SK_TRY_VOID(answer_all(stream));
       works_ = false;
-      SK_TRY(got, look_awake(*stream, frames));
+      if (pipe == nullptr) {
+        SK_TRY(got, look_awake(*stream, frames));
+      }
       if (got == 0 && pipe == nullptr && acknowledged_ < received_) {
         SK_TRY(got, stream->read(frames.space(kReadBytes), kAcknowledgeWithin));
         if (got == 0) SK_TRY_VOID(acknowledge(*stream));
@@ -259,7 +261,7 @@ Status Secondary::receive(const StreamRef& stream, wire::FrameReader& frames) {
       if (got == 0) {
         SK_TRY(got, stream->read(frames.space(kReadBytes), patience_.every()));
       }
-      wait_.end(clock_.mono_now());
+      if (pipe == nullptr) wait_.end(clock_.mono_now());
     }
     const MonoTime now = clock_.mono_now();
     const bool was_silent = is_silent;
