@@ -121,7 +121,11 @@ Call<void> Operations::write(const Request& request, Reply& reply) {
     const auto content = order_.content(inode->id);
     if ((in.write_flags & FUSE_WRITE_KILL_SUIDGID) != 0) SK_TRY_VOID(drop_set_id(*inode));
     const ssize_t size = ::pwrite(file->get(), data.data(), data.size(), static_cast<off_t>(in.offset));
-    if (size < 0) return last_errno();
+    if (size < 0) {
+      const Errno why = last_errno();
+      outbox_.touch(*inode);  // ext4 has set the time before it looked for room
+      return why;
+    }
     out.size = static_cast<std::uint32_t>(size);
     inode->unreceived = true;
     outbox_.append_to(*inode, wire::Write{.id = inode->id, .offset = in.offset, .size = out.size},

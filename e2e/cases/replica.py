@@ -445,6 +445,17 @@ def case_an_allocation_that_finds_no_room_changes_nothing(pair):
     assert_equal(pair)
 
 
+def case_the_time_of_a_write_that_finds_no_room_is_told(pair):
+    """ext4 has set it before it looks for room."""
+    Disk(pair.a, 300 << 20)
+    mirrored(pair)
+    pair.a.run("sh", "-ec", f"""cd {pair.mount}; echo old > file; sync file; ! head -c 1G /dev/zero > filler 2> /dev/null; sync filler
+        ! dd if=/dev/zero of=file bs=4096 seek=256 count=1 conv=notrunc 2> /dev/null; sync file""")
+    assert os.stat(f"{pair.a.data}/file").st_mtime > os.stat(f"{pair.a.data}/filler").st_mtime, "the case needs an ext4 that does so"
+    assert os.path.getsize(f"{pair.a.data}/file") == len("old\n")
+    assert_equal(pair)
+
+
 def case_a_range_that_is_zeroed_without_room_is_compared(pair):
     """XFS has punched it when it finds no room for the zeros: the call fails, and the content is another."""
     image, disk = f"{pair.root}/a.xfs", f"{pair.root}/disk-a"
