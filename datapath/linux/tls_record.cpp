@@ -66,7 +66,8 @@ AeadNonce RecordKey::next_nonce() {
 void RecordKey::seal(BytesView content, std::uint8_t type, std::span<std::uint8_t> record) {
   const std::size_t bytes = record.size() - kRecordHeadBytes;
   // All that follows a handshake looks like content.
-  const std::array<std::uint8_t, kRecordHeadBytes> head{kContent, 3, 3, static_cast<std::uint8_t>(bytes >> 8), static_cast<std::uint8_t>(bytes)};
+  const std::array<std::uint8_t, kRecordHeadBytes> head{kContent, 3, 3, static_cast<std::uint8_t>(bytes >> 8),
+                                                        static_cast<std::uint8_t>(bytes)};
   std::ranges::copy(head, record.begin());
   aead_.seal(next_nonce(), head, content, record.subspan(kRecordHeadBytes), BytesView{&type, 1});
 }

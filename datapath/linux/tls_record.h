@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <vector>
+#include <utility>
 
 #include "datapath/linux/aead.h"
 #include "schema/base/bytes.h"
