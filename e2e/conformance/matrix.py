@@ -199,11 +199,16 @@ def inside(top, wanted):
             print(f"{case.__name__} ok ({time.monotonic() - began:.1f} s)", flush=True)
 
 
+def join(namespace):
+    assert libc.unshare(0x200) == 0 and libc.setns(namespace, 0x20000) == 0, os.strerror(ctypes.get_errno())  # CLONE_FS, CLONE_NEWNS
+    os.close(namespace)
+
+
 def enter(pair):
-    """The rest of this process lives in the primary's mount namespace."""
-    fd = os.open(f"/proc/{pair.a.keeper.pid}/ns/mnt", os.O_RDONLY)
-    assert libc.unshare(0x200) == 0 and libc.setns(fd, 0x20000) == 0, os.strerror(ctypes.get_errno())  # CLONE_FS, CLONE_NEWNS
-    os.close(fd)
+    """From here on this process lives in the primary's mount namespace. Gives the one that it was in."""
+    before = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+    join(os.open(f"/proc/{pair.a.keeper.pid}/ns/mnt", os.O_RDONLY))
+    return before
 
 
 def apart(pair, call, *arguments):
@@ -233,8 +238,11 @@ def main():
         assert pair.a.report["peer_synchronised"], "the secondary was lost"
         assert_equal(pair, holes=True)
         if not sys.argv[2:]:
-            enter(pair)
-            open_files_stay(pair)
+            before = enter(pair)
+            try:
+                open_files_stay(pair)
+            finally:
+                join(before)  # in the other one nothing of the pair can be removed
             print("open_files_stay ok")
         print("both copies are identical")
         return 0
