@@ -167,7 +167,7 @@ class Secondary {
   linux_os::IdlePolling* polling_{nullptr};
   // The receiver's:
   linux_os::AwakeWait wait_{};
-  bool has_synced_{false};  ///< itself, as the last that it did
+  bool has_synced_{false};  ///< itself, since it waited last
   std::atomic<std::int64_t> promise_length_{0};
   std::atomic<std::int64_t> heard_{0};  ///< when the receiver last read something
   std::atomic<bool> works_{false};      ///< it works on that
